@@ -1,0 +1,5 @@
+"""`python -m neuneu` is `neuneu`."""
+
+from neuneu.cli.main import main
+
+main()

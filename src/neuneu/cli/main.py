@@ -1,0 +1,74 @@
+"""The command line: commands by name, each imported only when it is called."""
+
+import sys
+from importlib import import_module
+
+from neuneu import __version__
+from neuneu.errors import InputError, NeuneuError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("neuneu.cli.demo", "Forecast packaged runs; print the table and write an HTML report."),
+    "import": ("neuneu.cli.curves", "Read evaluation results of any known format into a curve table."),
+    "export": ("neuneu.cli.curves", "Write a curve table in another format."),
+    "inspect": ("neuneu.cli.curves", "Say what is in a curve table: runs, tasks, gaps, outlier checkpoints."),
+    "forecast": ("neuneu.cli.forecast", "Forecast runs: quantiles at horizons."),
+    "evaluate": ("neuneu.cli.evaluate", "Compare forecasters on the same cells: one leaderboard."),
+    "train": ("neuneu.cli.train", "Train a neural forecaster from a YAML configuration; resumable."),
+    "convert": (
+        "neuneu.cli.train",
+        "Convert a published NeuNeu checkpoint to config.json + model.safetensors.",
+    ),
+    "rank": ("neuneu.cli.decide", "Which run will win, with what probability."),
+    "advise": ("neuneu.cli.decide", "Whether to stop a run or let it go on."),
+    "tokenize": ("neuneu.cli.losses", "Corpus → token ids and document bounds."),
+    "score": ("neuneu.cli.losses", "Checkpoints → per-token losses."),
+    "words": ("neuneu.cli.losses", "Token losses → word losses."),
+    "plot": ("neuneu.cli.plot", "Figures: fan charts, leaderboards, error by horizon."),
+    "report": ("neuneu.cli.plot", "A self-contained HTML report of forecasts."),
+    "serve": ("neuneu.cli.serve", "The web page and its JSON API."),
+    "suite": ("neuneu.cli.suite", "Pretrain and evaluate small language models: runs made at home."),
+    "designs": ("neuneu.cli.designs", "The database of models; scores from design decisions."),
+}
+"""Command → (module, help line). The module holds a typer app named `app` with a command of this name."""
+
+
+def overview() -> str:
+    """The text of `neuneu --help`, made without importing any command."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: neuneu COMMAND [ARGS]...",
+            "",
+            "Forecast a pretraining run's downstream accuracy from what its checkpoints have already shown.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "`neuneu COMMAND --help` explains each with an example; `neuneu --version` prints the version.",
+        ]
+    )
+
+
+def main() -> None:
+    """Entry point: exit 0 done, 2 bad input (one line on stderr), 130 interrupted."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("--help", "-h"):
+        print(overview())
+        return
+    if arguments[0] == "--version":
+        print(f"neuneu {__version__}")
+        return
+    try:
+        if arguments[0] not in COMMANDS:
+            raise InputError(f"unknown; known: {', '.join(COMMANDS)}", field="command", value=arguments[0])
+        import_module(COMMANDS[arguments[0]][0]).app(arguments, prog_name="neuneu")
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", 130))
+    except NeuneuError as error:
+        sys.exit(_fail(str(error), 2))
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"neuneu: {message}\n")
+    return code

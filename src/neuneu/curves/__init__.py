@@ -1,0 +1,1 @@
+"""What training runs measured: the curve table, its tasks and its readers."""

@@ -1,0 +1,1 @@
+"""Rank runs; stop or go on."""

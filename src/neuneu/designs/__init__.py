@@ -1,0 +1,1 @@
+"""Scores from design decisions, before a run starts."""

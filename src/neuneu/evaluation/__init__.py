@@ -1,0 +1,1 @@
+"""Which cells, which score."""

@@ -1,0 +1,135 @@
+"""Evidence: everything a forecaster may look at, cut at the context end."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neuneu.curves.curve import Curve, Floats, Integers
+from neuneu.curves.table import CurveTable
+from neuneu.losses.store import LossStore
+
+References = Callable[[Curve, Curve], bool]
+"""Whether the second curve's run is a finished run that a forecaster of the first may look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossView:
+    """Losses of one run's checkpoints up to a step (all of them where `last_step` is None)."""
+
+    store: LossStore
+    run: str
+    last_step: int | None = None
+
+    @property
+    def steps(self) -> Integers:
+        """Steps that have losses, increasing."""
+        steps = self.store.steps(self.run)
+        return steps if self.last_step is None else steps[steps <= self.last_step]
+
+    def read(self, step: int) -> Floats:
+        """Losses of one checkpoint, (n_positions,), NaN where there is none."""
+        if self.last_step is not None and step > self.last_step:
+            raise ValueError(f"step {step} is after the context end {self.last_step}")
+        return self.store.read(self.run, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a forecaster may look at for one question.
+
+    context: the curve up to the context end; references: the same task and metric of finished runs, whole;
+    other_tasks: the run's other tasks and other_metrics: the same task's other metrics, both up to the
+    context end; losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only
+    for forecasters that are labelled "sees the future".
+    """
+
+    context: Curve
+    references: tuple[Curve, ...] = ()
+    other_tasks: tuple[Curve, ...] = ()
+    other_metrics: tuple[Curve, ...] = ()
+    losses: LossView | None = None
+    future_losses: LossView | None = None
+
+    @property
+    def end(self) -> float:
+        """Clock of the context end."""
+        return float(self.context.clock[-1])
+
+
+@dataclass
+class EvidenceBuilder:
+    """Makes evidence for the curves of a table at any context end.
+
+    asked: the curves that forecasts are wanted for; table: all that is known (other metrics, other tasks,
+    other runs); references: which finished runs may be looked at, none by default.
+    """
+
+    table: CurveTable
+    losses: LossStore | None = None
+    references: References | None = None
+    _of_run: dict[str, list[Curve]] = field(init=False, repr=False)
+    _of_task: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the curves by run and by task."""
+        self._of_run, self._of_task = defaultdict(list), defaultdict(list)
+        for curve in self.table:
+            self._of_run[curve.key.run].append(curve)
+            self._of_task[curve.key[1:]].append(curve)
+
+    def at(self, curve: Curve, end: float, *, sees_future: bool = False) -> Evidence:
+        """Evidence for this curve with the context ending at this clock."""
+        context = curve.until(end)
+        same_run = self._of_run[curve.key.run]
+        setting = (curve.key.task, curve.key.n_shot, curve.key.variant)
+        related = [
+            other.until(end)
+            for other in same_run
+            if other.key != curve.key and other.clock_unit == curve.clock_unit
+        ]
+        related = [other for other in related if len(other)]
+        is_same_task = [(other.key.task, other.key.n_shot, other.key.variant) == setting for other in related]
+        last_step = int(context.steps[-1])
+        return Evidence(
+            context=context,
+            references=self._references(curve),
+            other_tasks=tuple(o for o, same in zip(related, is_same_task, strict=True) if not same),
+            other_metrics=tuple(o for o, same in zip(related, is_same_task, strict=True) if same),
+            losses=self._view(curve, last_step),
+            future_losses=self._view(curve, None) if sees_future else None,
+        )
+
+    def _references(self, curve: Curve) -> tuple[Curve, ...]:
+        if self.references is None:
+            return ()
+        others: Iterable[Curve] = self._of_task[curve.key[1:]]
+        return tuple(o for o in others if o.key.run != curve.key.run and self.references(curve, o))
+
+    def _view(self, curve: Curve, last_step: int | None) -> LossView | None:
+        if self.losses is None or curve.key.run not in self.losses.runs:
+            return None
+        return LossView(self.losses, curve.key.run, last_step)
+
+
+def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
+    """References = runs of the same family whose whole training took less compute than this run's will.
+
+    Compute is parameters × final clock; a run of unknown size has no smaller ones. Such runs would have
+    ended before this one was started.
+    """
+    mine, theirs = curve.facts, other.facts
+    if mine.params is None or theirs.params is None or curve.clock_unit != other.clock_unit:
+        return False
+    same = (mine.family or mine.source) == (theirs.family or theirs.source)
+    return (
+        same and theirs.params <= mine.params and theirs.params * _final(other) < mine.params * _final(curve)
+    )
+
+
+def _final(curve: Curve) -> float:
+    planned = curve.facts.planned_tokens
+    if planned is not None and curve.clock_unit == "tokens":
+        return float(planned)
+    return float(np.max(curve.clock))

@@ -1,0 +1,1 @@
+"""What checkpoints' token losses look like."""

@@ -1,0 +1,71 @@
+"""LossStore: run × checkpoint × position losses, with the validation set's fingerprint."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from neuneu.curves.curve import Floats, Integers
+from neuneu.errors import InputError
+
+
+class LossStore(ABC):
+    """Losses of checkpoints on one validation set, aligned: position i means the same token everywhere.
+
+    fingerprint: identifies the validation set (text, order, tokenizer, unit); n_positions: its length;
+    groups: a label for each position (e.g. the task an item belongs to), or None.
+    """
+
+    fingerprint: str
+    n_positions: int
+    groups: list[str] | None
+
+    @property
+    @abstractmethod
+    def runs(self) -> list[str]:
+        """Names of the runs that have losses, sorted."""
+
+    @abstractmethod
+    def steps(self, run: str) -> Integers:
+        """Steps of this run that have losses, increasing; empty for an unknown run."""
+
+    @abstractmethod
+    def read(self, run: str, step: int) -> Floats:
+        """Losses in nats of one checkpoint, (n_positions,); NaN where a position has no loss.
+
+        Raises InputError where the checkpoint has no losses.
+        """
+
+    def mean(self, run: str) -> Floats:
+        """Mean loss of each of the run's checkpoints over positions that have one, (n_steps,)."""
+        return np.array([np.nanmean(self.read(run, int(step))) for step in self.steps(run)])
+
+
+class MemoryLossStore(LossStore):
+    """Losses held in memory: {run: (steps (n,), losses (n, n_positions))}."""
+
+    def __init__(
+        self, arrays: Mapping[str, tuple[Integers, Floats]], fingerprint: str, groups: list[str] | None = None
+    ) -> None:
+        self._arrays = {run: arrays[run] for run in sorted(arrays)}
+        self.fingerprint, self.groups = fingerprint, groups
+        lengths = {losses.shape[1] for _, losses in self._arrays.values()}
+        if len(lengths) != 1:
+            raise InputError("loss vectors must have one length", field="losses", value=sorted(lengths))
+        self.n_positions = lengths.pop()
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, sorted."""
+        return list(self._arrays)
+
+    def steps(self, run: str) -> Integers:
+        """Steps of this run, increasing."""
+        return self._arrays[run][0] if run in self._arrays else np.empty(0, dtype=np.int64)
+
+    def read(self, run: str, step: int) -> Floats:
+        """Losses of one checkpoint, (n_positions,)."""
+        index = np.flatnonzero(self.steps(run) == step)
+        if not len(index):
+            raise InputError("no losses of this checkpoint", field="checkpoint", value=f"{run} step {step}")
+        return np.asarray(self._arrays[run][1][index[0]], dtype=np.float64)

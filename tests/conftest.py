@@ -1,0 +1,39 @@
+"""Fixtures that every test may use."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("NEUNEU_SHARED", ROOT.parent / "shared"))
+
+settings.register_profile(
+    "house", deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real curves, goldens and raw files."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"real data is not here: {SHARED} (set NEUNEU_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def neuneu() -> Run:
+    """Run the real command line: neuneu("inspect", path) → completed process with text output."""
+
+    def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "neuneu", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+    return run
