@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -35,20 +36,19 @@ class LossView:
         return self.store.read(self.run, step)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """Everything a forecaster may look at for one question.
 
     context: the curve up to the context end; references: the same task and metric of finished runs, whole;
-    other_tasks: the run's other tasks and other_metrics: the same task's other metrics, both up to the
-    context end; losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only
-    for forecasters that are labelled "sees the future".
+    run_curves: the run's other curves, shown only up to the context end (see `other_tasks`, `other_metrics`);
+    losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only for
+    forecasters that are labelled "sees the future".
     """
 
     context: Curve
     references: tuple[Curve, ...] = ()
-    other_tasks: tuple[Curve, ...] = ()
-    other_metrics: tuple[Curve, ...] = ()
+    run_curves: tuple[Curve, ...] = ()
     losses: LossView | None = None
     future_losses: LossView | None = None
 
@@ -57,13 +57,32 @@ class Evidence:
         """Clock of the context end."""
         return float(self.context.clock[-1])
 
+    @cached_property
+    def other_tasks(self) -> tuple[Curve, ...]:
+        """Curves of the run on other tasks or in other settings, up to the context end."""
+        return tuple(curve for curve in self._related if _setting(curve) != _setting(self.context))
+
+    @cached_property
+    def other_metrics(self) -> tuple[Curve, ...]:
+        """Other metrics of the same task in the same setting, up to the context end."""
+        return tuple(curve for curve in self._related if _setting(curve) == _setting(self.context))
+
+    @cached_property
+    def _related(self) -> list[Curve]:
+        others = [
+            c
+            for c in self.run_curves
+            if c.key != self.context.key and c.clock_unit == self.context.clock_unit
+        ]
+        return [cut for cut in (curve.until(self.end) for curve in others) if len(cut)]
+
 
 @dataclass
 class EvidenceBuilder:
     """Makes evidence for the curves of a table at any context end.
 
-    asked: the curves that forecasts are wanted for; table: all that is known (other metrics, other tasks,
-    other runs); references: which finished runs may be looked at, none by default.
+    table: all that is known (other metrics, other tasks, other runs); losses: of their checkpoints;
+    references: which finished runs may be looked at, none by default.
     """
 
     table: CurveTable
@@ -82,22 +101,11 @@ class EvidenceBuilder:
     def at(self, curve: Curve, end: float, *, sees_future: bool = False) -> Evidence:
         """Evidence for this curve with the context ending at this clock."""
         context = curve.until(end)
-        same_run = self._of_run[curve.key.run]
-        setting = (curve.key.task, curve.key.n_shot, curve.key.variant)
-        related = [
-            other.until(end)
-            for other in same_run
-            if other.key != curve.key and other.clock_unit == curve.clock_unit
-        ]
-        related = [other for other in related if len(other)]
-        is_same_task = [(other.key.task, other.key.n_shot, other.key.variant) == setting for other in related]
-        last_step = int(context.steps[-1])
         return Evidence(
             context=context,
             references=self._references(curve),
-            other_tasks=tuple(o for o, same in zip(related, is_same_task, strict=True) if not same),
-            other_metrics=tuple(o for o, same in zip(related, is_same_task, strict=True) if same),
-            losses=self._view(curve, last_step),
+            run_curves=tuple(self._of_run[curve.key.run]),
+            losses=self._view(curve, int(context.steps[-1])),
             future_losses=self._view(curve, None) if sees_future else None,
         )
 
@@ -111,6 +119,10 @@ class EvidenceBuilder:
         if self.losses is None or curve.key.run not in self.losses.runs:
             return None
         return LossView(self.losses, curve.key.run, last_step)
+
+
+def _setting(curve: Curve) -> tuple[object, ...]:
+    return curve.key.task, curve.key.n_shot, curve.key.variant
 
 
 def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
