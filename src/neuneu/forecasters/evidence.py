@@ -42,6 +42,7 @@ class Evidence:
 
     context: the curve up to the context end; references: the same task and metric of finished runs, whole;
     run_curves: the run's other curves, shown only up to the context end (see `other_tasks`, `other_metrics`);
+    planned_end: clock where the run will end, where that is known (the token budget is planned beforehand);
     losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only for
     forecasters that are labelled "sees the future".
     """
@@ -49,6 +50,7 @@ class Evidence:
     context: Curve
     references: tuple[Curve, ...] = ()
     run_curves: tuple[Curve, ...] = ()
+    planned_end: float | None = None
     losses: LossView | None = None
     future_losses: LossView | None = None
 
@@ -105,6 +107,7 @@ class EvidenceBuilder:
             context=context,
             references=self._references(curve),
             run_curves=tuple(self._of_run[curve.key.run]),
+            planned_end=_final(curve) if _final(curve) > end else None,
             losses=self._view(curve, int(context.steps[-1])),
             future_losses=self._view(curve, None) if sees_future else None,
         )
@@ -141,6 +144,7 @@ def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
 
 
 def _final(curve: Curve) -> float:
+    """Planned tokens if known, else the last clock: what was trained had been planned."""
     planned = curve.facts.planned_tokens
     if planned is not None and curve.clock_unit == "tokens":
         return float(planned)
