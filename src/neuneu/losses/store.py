@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -69,3 +70,19 @@ class MemoryLossStore(LossStore):
         if not len(index):
             raise InputError("no losses of this checkpoint", field="checkpoint", value=f"{run} step {step}")
         return np.asarray(self._arrays[run][1][index[0]], dtype=np.float64)
+
+
+def open_losses(path: str | Path) -> LossStore:
+    """Open losses on disk, whichever layout they are in.
+
+    A Zarr store of this package, the published NeuNeu layout (folders of runs with step folders of .npy
+    files), or a folder of item losses (one .npz a run). Raises InputError where it is none of them.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("no such folder", where=path)
+    if (path / "zarr.json").is_file():
+        from neuneu.losses.zarr_store import ZarrLossStore
+
+        return ZarrLossStore(path)
+    raise InputError("must be a Zarr store of losses", where=path)
