@@ -85,4 +85,6 @@ def open_losses(path: str | Path) -> LossStore:
         from neuneu.losses.zarr_store import ZarrLossStore
 
         return ZarrLossStore(path)
-    raise InputError("must be a Zarr store of losses", where=path)
+    from neuneu.losses.published import PublishedLosses, read_item_losses
+
+    return read_item_losses(path) if any(path.glob("*.npz")) else PublishedLosses(path)

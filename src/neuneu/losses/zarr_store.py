@@ -112,7 +112,7 @@ class ZarrLossStore(LossStore):
         if not (self.path / GROUPS / "zarr.json").is_file():
             return None
         codes = zarr.open_array(self.path / GROUPS, mode="r")
-        names = list(map(str, codes.attrs["names"]))  # type: ignore[arg-type]
+        names = list(map(str, codes.attrs["names"]))
         return [names[code] for code in np.asarray(codes[:])]
 
     @property
