@@ -51,6 +51,8 @@ class Forecast:
         """Values at this level, (n_horizons,); between two levels, interpolated linearly."""
         if not self.levels[0] <= level <= self.levels[-1]:
             raise InputError(f"must be in [{self.levels[0]}, {self.levels[-1]}]", field="level", value=level)
+        if level in self.levels:
+            return self.values[:, self.levels.index(level)]
         return np.array([np.interp(level, self.levels, row) for row in self.values])
 
     @cached_property

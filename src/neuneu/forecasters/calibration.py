@@ -1,0 +1,236 @@
+"""Calibrated quantiles around a point forecast: a scale growing with the horizon, and residual quantiles.
+
+Split conformal prediction with normalised residuals (Lei et al. 2018): on finished runs, r = (truth − point)
+/ s with s a model of the residual's size; a forecast at level q is point + s · (quantile q of r). As s never
+falls with the horizon, intervals never narrow with it, except where the metric's range cuts them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from neuneu.curves.curve import Floats
+from neuneu.errors import InputError
+from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal
+from neuneu.forecasters.batch import Batch, make_batch
+from neuneu.forecasters.evidence import Evidence, References
+from neuneu.forecasters.features import ContextFeatures, context_features
+from neuneu.forecasters.questions import Questions, ask_questions
+from neuneu.losses.store import LossStore
+
+if TYPE_CHECKING:
+    from neuneu.curves.table import CurveTable
+
+RIDGE = 1e-3
+MAX_SIZE = 1e300
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Parameters of the scale model and quantiles of the normalised residual.
+
+    s = exp(noise · F) + exp(trend · F) · (log horizon ratio) ** power, F the context's features
+    (`scale_features`); quantiles: one a level of LEVELS, negative or 0 below the median, 0 at it.
+    """
+
+    noise: tuple[float, ...]
+    trend: tuple[float, ...]
+    power: float
+    quantiles: tuple[float, ...]
+
+    def scale(self, features: Floats, batch: Batch) -> Floats:
+        """Size of the residual at each horizon, (n_cells,), in units; never falls with the horizon."""
+        noise, trend = (
+            np.exp(np.clip(_dot(features, np.array(weights)), -20.0, 5.0))
+            for weights in (self.noise, self.trend)
+        )
+        growth = np.maximum(batch.log_horizon, 0.0) ** self.power
+        return np.asarray(noise[batch.cell] + trend[batch.cell] * growth, dtype=np.float64)
+
+    def quantile_values(self, point: Floats, batch: Batch) -> Floats:
+        """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers."""
+        scale = self.scale(scale_features(context_features(batch)), batch)
+        values = point[:, None] + scale[:, None] * np.array(self.quantiles)
+        values = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
+        with np.errstate(over="ignore"):
+            values = values * batch.unit[batch.cell, None]
+        return np.maximum.accumulate(np.clip(values, -MAX_SIZE, MAX_SIZE), axis=1)
+
+    @classmethod
+    def fit(cls, point: Floats, truth: Floats, weight: Floats, batch: Batch) -> "Calibration":
+        """Learn from point forecasts and truths in units, (n_cells,), and the weight of each cell."""
+        features = scale_features(context_features(batch))
+        error = truth - point
+        noise, trend, power = _fit_scale(features[batch.cell], batch.log_horizon, np.abs(error), weight)
+        draft = cls(noise, trend, power, (0.0,) * len(LEVELS))
+        normalised = error / draft.scale(features, batch)
+        below = np.array([min(_weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q < 0.5])
+        above = np.array([max(_weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q > 0.5])
+        quantiles = tuple(float(q) for q in [*below, 0.0, *above])
+        return cls(noise, trend, power, quantiles)
+
+    def to_document(self) -> dict[str, Any]:
+        """What is written as JSON."""
+        return {
+            "noise": [round(v, 6) for v in self.noise],
+            "trend": [round(v, 6) for v in self.trend],
+            "power": round(self.power, 6),
+            "quantiles": [round(v, 6) for v in self.quantiles],
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "Calibration":
+        """Read what `to_document` made."""
+        return cls(
+            tuple(document["noise"]),
+            tuple(document["trend"]),
+            float(document["power"]),
+            tuple(document["quantiles"]),
+        )
+
+
+def scale_features(features: ContextFeatures) -> Floats:
+    """Features that the size of residuals depends on, (n, n_features), all near 1."""
+    noise = np.log(np.clip(features.noise, 1e-5, 1.0) / 0.01)
+    slope = np.log(np.clip(np.abs(features.slope), 1e-4, 1.0) / 0.01)
+    count = np.log(np.clip(features.n_points, 1.0, 500.0) / 10.0)
+    room = np.log(np.clip(1.0 - features.level, 0.05, 1.0) / 0.5)
+    return np.stack([np.ones_like(noise), noise, slope, count, room], axis=1)
+
+
+class CalibratedForecaster(Forecaster):
+    """A point forecast with calibrated quantiles around it; subclasses give the points.
+
+    needs_run: whether it looks at more than the context (other curves of the run, references, losses).
+    """
+
+    needs_run: ClassVar[bool] = False
+    calibration: Calibration | None = None
+
+    @abstractmethod
+    def point(self, batch: Batch) -> Floats:
+        """Point forecast at each horizon, (n_cells,), in units."""
+
+    def refuse(self, evidence: Evidence) -> str | None:
+        """Why this question is declined; None where it is not."""
+        return None
+
+    def learn(
+        self, curves: "CurveTable", losses: LossStore | None, references: References | None, seed: int
+    ) -> None:
+        """Learn what the points need, before calibration; nothing by default."""
+
+    def fit(
+        self,
+        curves: "CurveTable",
+        losses: LossStore | None = None,
+        *,
+        references: References | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Learn the parameters of the method, if it has any, and calibrate its quantiles."""
+        self.learn(curves, losses, references, seed)
+        questions = ask_questions(
+            curves, losses, references, whole_evidence=self.needs_run, sees_future=self.sees_future
+        )
+        self.calibration = self.calibrate(questions)
+        return self
+
+    def calibrate(self, questions: Questions) -> Calibration:
+        """Residual quantiles on questions with known answers. Raises InputError where it can answer none."""
+        kept = [i for i, evidence in enumerate(questions.evidences) if self.refuse(evidence) is None]
+        if not kept:
+            raise InputError(
+                "needs runs with at least 8 checkpoints and the evidence that it asks for to be calibrated on",
+                field="forecaster",
+                value=self.name,
+            )
+        batch = make_batch([questions.evidences[i] for i in kept], [questions.horizons[i] for i in kept])
+        truth = np.concatenate([questions.truths[i] for i in kept]) / batch.unit[batch.cell]
+        sizes = np.bincount(batch.cell, minlength=batch.n)
+        weight = questions.weights[kept][batch.cell] / sizes[batch.cell]
+        return Calibration.fit(batch.clip(self.point(batch)), truth, weight, batch)
+
+    def load_shipped(self) -> Self:
+        """Use the calibration that ships with the package (openly licensed runs; see `shipped`)."""
+        self.calibration = shipped_calibration(self.name)
+        return self
+
+    def forecast_many(
+        self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
+    ) -> list[Forecast | Refusal]:
+        """Point forecasts for all at once, then quantiles around them."""
+        if self.calibration is None:
+            self.load_shipped()
+        assert self.calibration is not None
+        answers: list[Forecast | Refusal] = []
+        refusals = [self.refuse(evidence) for evidence in evidences]
+        kept = [i for i, reason in enumerate(refusals) if reason is None]
+        horizons = [np.asarray(h, dtype=np.float64) for h in horizons]
+        batch = make_batch([evidences[i] for i in kept], [horizons[i] for i in kept])
+        values = self.calibration.quantile_values(batch.clip(self.point(batch)), batch)
+        parts = iter(np.split(values, np.cumsum([len(horizons[i]) for i in kept])[:-1]))
+        for reason, asked in zip(refusals, horizons, strict=True):
+            answers.append(Forecast(asked, next(parts)) if reason is None else Refusal(reason))
+        return answers
+
+
+def shipped_calibration(name: str) -> Calibration:
+    """The calibration of this method that ships with the package. Raises InputError where there is none."""
+    from json import loads
+
+    document = loads(files("neuneu.forecasters").joinpath("calibration.json").read_text(encoding="utf-8"))
+    if name not in document["methods"]:
+        raise InputError("has no calibration that ships; call fit first", field="forecaster", value=name)
+    return Calibration.from_document(document["methods"][name])
+
+
+def _fit_scale(
+    features: Floats, log_horizon: Floats, size: Floats, weight: Floats
+) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Maximum likelihood of the scale under a Laplace distribution of residuals, with a small ridge."""
+    from scipy.optimize import minimize
+
+    weight = weight / weight.sum()
+    log_growth = np.log(np.maximum(log_horizon, 1e-6))
+    k = features.shape[1]
+    start = np.zeros(2 * k + 1)
+    start[[0, k]] = np.log(0.01)
+    prior = start.copy()
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        power = np.exp(parameters[-1])
+        noise = np.exp(np.clip(_dot(features, parameters[:k]), -20, 5))
+        trend = np.exp(np.clip(_dot(features, parameters[k:-1]) + power * log_growth, -20, 5))
+        scale = noise + trend
+        slope = weight * (1 / scale - size / scale**2)
+        away = parameters - prior
+        away[[0, k]] = 0.0
+        value = np.sum(weight * (np.log(scale) + size / scale)) + RIDGE * np.sum(away**2)
+        gradient = np.concatenate(
+            [
+                _dot(features.T, slope * noise),
+                _dot(features.T, slope * trend),
+                [np.sum(slope * trend * log_growth) * power],
+            ]
+        )
+        return float(value), gradient + 2 * RIDGE * away
+
+    bounds = [(None, None)] * (2 * k) + [(np.log(0.2), np.log(2.0))]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
+    return tuple(found[:k].tolist()), tuple(found[k:-1].tolist()), float(np.exp(found[-1]))
+
+
+def _dot(matrix: Floats, vector: Floats) -> Floats:
+    """Matrix times vector without BLAS, whose sums depend on the number of threads."""
+    return np.asarray(np.einsum("ij,j->i", matrix, vector), dtype=np.float64)
+
+
+def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order]) - 0.5 * weights[order]
+    return float(np.interp(level * weights.sum(), below, values[order]))

@@ -1,0 +1,36 @@
+"""Makes what ships with the classical forecasters: `python -m neuneu.forecasters.ship CURVES.parquet…`.
+
+Fits every listed method on finished runs and writes calibration.json (and trees.txt) beside this file. What
+ships was made from openly licensed curves only: the OLMo ladder (Apache-2.0), open-sci-ref (Apache-2.0),
+Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from neuneu.curves.table import CurveTable
+from neuneu.files import write_json
+from neuneu.forecasters.base import make_forecaster
+from neuneu.forecasters.calibration import CalibratedForecaster
+from neuneu.forecasters.evidence import smaller_finished_runs
+
+METHODS = ("last-value", "mean-k", "log-linear", "power-law")
+FOLDER = Path(__file__).parent
+
+
+def main(paths: list[str]) -> None:
+    """Fit on these curve tables and write the files."""
+    curves = CurveTable.read(*paths)
+    methods: dict[str, Any] = {}
+    for name in METHODS:
+        forecaster = make_forecaster(name).fit(curves, references=smaller_finished_runs)
+        assert isinstance(forecaster, CalibratedForecaster)
+        assert forecaster.calibration
+        methods[name] = forecaster.calibration.to_document()
+    sources = sorted(Path(path).stem for path in paths)
+    write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
