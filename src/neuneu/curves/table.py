@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey, Facts
+from neuneu.curves.loading import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError
-from neuneu.files import atomic_path
+from neuneu.files import write_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,16 @@ REQUIRED = ("run", "task", "metric", "step", "value")
 KEY = ("run", "task", "metric", "n_shot", "variant")
 RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
 MAX_PERCENT_HINT = 100.0
+MAX_WHOLE = 2.0**63 - 1024
+NAMES = ("run", "task", "metric", "variant", "source")
+NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "must not be empty": lambda name: name == "",
+    "must not be longer than 500 characters": lambda name: name.str.len_chars() > 500,
+    "must not hold control characters": lambda name: name.str.contains(r"\p{Cc}"),
+    "must not begin with =, +, - or @, which spreadsheets run": lambda name: name.str.contains("^[=+@-]"),
+    "must not climb out of a folder with ..": lambda name: name.str.contains(r"(^|[/\\])\.\.([/\\]|$)"),
+}
+_FLOAT = pl.Float64()
 
 
 class CurveTable:
@@ -51,24 +62,21 @@ class CurveTable:
         Raises InputError on a missing column, a wrong type, a value that is not finite, an accuracy
         outside [0, 1], a negative step or clock, and a step that is given twice in a curve.
         """
-        return cls(_validate(_as_polars(data, where), where))
+        frame = data.frame if isinstance(data, CurveTable) else to_polars(data, where)
+        return cls(_validate(frame, where))
 
     @classmethod
     def read(cls, *paths: str | Path) -> Self:
         """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once."""
         if not paths:
             raise InputError("at least one file is needed", field="curves")
-        tables = [cls.from_frame(_read_file(Path(path)), path) for path in paths]
-        if len(tables) == 1:
-            return tables[0]
-        joined = pl.concat([table.frame for table in tables]).unique(maintain_order=True)
-        return cls.from_frame(joined, " + ".join(str(path) for path in paths))
+        tables = [cls.from_frame(read_frame(path), path) for path in paths]
+        return tables[0] if len(tables) == 1 else cls(_join(tables, " + ".join(map(str, paths))))
 
     def write(self, path: str | Path) -> None:
-        """Write as Parquet, whole or not at all; columns without any value are left out."""
+        """Write as .parquet, .csv or .json, whole or not at all; columns without any value are left out."""
         present = [name for name in SCHEMA if name in REQUIRED or self.frame[name].null_count() < len(self)]
-        with atomic_path(path) as temporary:
-            self.frame.select(present).write_parquet(temporary, compression="zstd", statistics=False)
+        write_table(path, self.frame.select(present))
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -94,9 +102,9 @@ class CurveTable:
     def filter(self, *predicates: pl.Expr, **equal: Any) -> "CurveTable":
         """Rows that satisfy Polars expressions and `column=value` or `column=[values]` conditions."""
         conditions = [
-            pl.col(name).is_in(list(value))
+            pl.col(name).is_in(list(value), nulls_equal=True)
             if isinstance(value, list | tuple | set)
-            else pl.col(name) == value
+            else pl.col(name).eq_missing(pl.lit(value))
             for name, value in equal.items()
         ]
         return CurveTable(self.frame.filter(*predicates, *conditions))
@@ -127,8 +135,18 @@ class CurveTable:
     @classmethod
     def concat(cls, tables: Iterable["CurveTable"]) -> "CurveTable":
         """Join tables; the same row twice is kept once. Raises InputError where two tables disagree."""
-        joined = pl.concat([table.frame for table in tables]).unique(maintain_order=True)
-        return cls.from_frame(joined, "joined tables")
+        return cls(_join(list(tables), "joined tables"))
+
+
+def _join(tables: Sequence[CurveTable], where: str) -> pl.DataFrame:
+    if not tables:
+        raise InputError("at least one table is needed", where=where)
+    frame = pl.concat([table.frame for table in tables]).sort([*KEY, "step"], nulls_last=False)
+    repeated = _same_as_before(frame, [*KEY, "step"])
+    if repeated.any():
+        same = repeated & _same_as_before(frame, list(SCHEMA))
+        frame = frame.filter(~same)
+    return _sort_unique(frame, where)
 
 
 def read_curves(*paths: str | Path) -> CurveTable:
@@ -136,43 +154,19 @@ def read_curves(*paths: str | Path) -> CurveTable:
     return CurveTable.read(*paths)
 
 
-def _as_polars(data: Any, where: str | Path) -> pl.DataFrame:
-    if isinstance(data, CurveTable):
-        return data.frame
-    if isinstance(data, pl.DataFrame):
-        return data
-    if isinstance(data, pl.LazyFrame):
-        return data.collect()
-    module = type(data).__module__.split(".")[0]
-    if module == "pandas":
-        columns = {str(name): data[name].to_numpy() for name in data.columns}
-        return pl.DataFrame(columns, strict=False, nan_to_null=False)
-    if hasattr(data, "__arrow_c_stream__") or module == "pyarrow":
-        return pl.DataFrame(data)
-    raise InputError("must be a Polars, pandas or Arrow table", where=where, value=type(data).__name__)
-
-
-def _read_file(path: Path) -> pl.DataFrame:
-    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
-        ".parquet": pl.read_parquet,
-        ".csv": pl.read_csv,
-        ".json": pl.read_json,
-    }
-    if path.suffix not in readers:
-        raise InputError("curve tables end in .parquet, .csv or .json", where=path)
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    if path.stat().st_size == 0:
-        raise InputError("the file is empty", where=path)
-    try:
-        frame = readers[path.suffix](path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot be read as {path.suffix[1:]}: {reason}", where=path) from error
-    return frame
-
-
 def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
+    frame = normalise(frame, where)
+    if len(frame) == 0:
+        raise InputError("the table has no rows", where=where)
+    _check_rows(frame, where)
+    return _sort_unique(_fill_facts(frame), where)
+
+
+def normalise(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
+    """The columns of SCHEMA, in order, with their types and canonical task names; rows are not checked.
+
+    Raises InputError where a required column is missing or a value is not of its column's type.
+    """
     frame = frame.rename(
         {old: new for old, new in RENAMED.items() if old in frame.columns and new not in frame.columns}
     )
@@ -181,24 +175,28 @@ def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
             raise InputError(
                 f"the column is missing; columns here: {', '.join(frame.columns)}", where=where, field=name
             )
-    if len(frame) == 0:
-        raise InputError("the table has no rows", where=where)
     frame = frame.select(
         _cast(frame, name, kind, where) if name in frame.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in SCHEMA.items()
     )
-    _check_rows(frame, where)
-    return _fill_facts(frame).sort([*KEY, "step"], nulls_last=False)
+    aliases = {name: find_task(name).name for name in frame["task"].drop_nulls().unique()}
+    renamed = {old: new for old, new in aliases.items() if old != new}
+    return frame.with_columns(pl.col("task").replace(renamed)) if renamed else frame
 
 
 def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, where: str | Path) -> pl.Series:
     column = frame[name]
+    if column.dtype == pl.String and kind == pl.Int64():
+        whole = column.cast(pl.Int64, strict=False)
+        column = whole if whole.null_count() == column.null_count() else _cast(frame, name, _FLOAT, where)
     if kind == pl.Int64() and column.dtype.is_float():
         column = column.fill_nan(None)
-        whole = column.drop_nulls()
-        bad = whole.filter(whole != whole.round(0))
+        present = column.drop_nulls()
+        bad = present.filter((present != present.round(0)) | (present.abs() > MAX_WHOLE))
         if len(bad):
             raise InputError("must be a whole number", where=where, field=name, value=bad[0])
+    if column.dtype == pl.Boolean and kind != pl.String():
+        raise InputError(f"must be {kind}, not {column.dtype}", where=where, field=name)
     if name == "variant":
         column = column.cast(pl.String).replace("", None)
     try:
@@ -210,36 +208,40 @@ def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, where: str | Path) 
 
 
 def _first_bad(column: pl.Series, kind: pl.DataType) -> object:
-    bad = column.filter(column.is_not_null() & column.cast(kind, strict=False).is_null())
+    try:
+        bad = column.filter(column.is_not_null() & column.cast(kind, strict=False).is_null())
+    except pl.exceptions.PolarsError:
+        return None
     return bad[0] if len(bad) else None
 
 
 def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
     for name in REQUIRED:
         _refuse(frame, pl.col(name).is_null(), name, "must not be missing", where)
-    for name in ("run", "task", "metric"):
-        _refuse(frame, pl.col(name) == "", name, "must not be empty", where)
+    for name in NAMES:
+        names = frame[name].unique().to_frame()
+        for rule, bad in NAME_RULES.items():
+            unfit = names.filter(bad(pl.col(name)))[name].to_list()
+            if unfit:
+                _refuse(frame, pl.col(name).is_in(unfit), name, rule, where)
     _refuse(frame, ~pl.col("value").is_finite(), "value", "must be finite", where)
-    for name in ("step", "tokens", "flops", "stderr", "n_items", "params", "planned_tokens"):
+    for name in ("step", "tokens", "flops", "stderr", "n_items", "params", "planned_tokens", "n_shot"):
         _refuse(frame, pl.col(name) < 0, name, "must not be negative", where)
-    for name in ("flops", "stderr", "chance"):
+    for name in ("flops", "stderr"):
         _refuse(frame, pl.col(name).is_infinite(), name, "must be finite", where)
-    for name in frame["metric"].unique().sort():
+    _refuse(frame, ~pl.col("chance").fill_nan(None).is_between(0, 1), "chance", "must be in [0, 1]", where)
+    bounds = frame.group_by("metric").agg(
+        pl.col("value").min().alias("smallest"), pl.col("value").max().alias("largest")
+    )
+    for name, smallest, largest in bounds.sort("metric").iter_rows():
         metric = find_metric(name)
-        outside = (pl.col("metric") == name) & (
-            (pl.col("value") < metric.low) | (pl.col("value") > metric.high)
-        )
+        if metric.low <= smallest and largest <= metric.high:
+            continue
         rule = f"{name} must be in [{metric.low:g}, {metric.high:g}]"
-        values = frame.filter(pl.col("metric") == name)["value"]
-        largest, smallest = float(values.max() or 0), float(values.min() or 0)  # type: ignore[arg-type]
         if metric.high == 1 < largest <= MAX_PERCENT_HINT and smallest >= 0:
             rule += "; if these are percentages, divide by 100"
-        _refuse(frame, outside, "value", rule, where)
-    duplicated = frame.select([*KEY, "step"]).is_duplicated()
-    if duplicated.any():
-        first = frame.filter(duplicated).row(0, named=True)
-        rule = f"given twice in run {first['run']!r}, task {first['task']!r}, metric {first['metric']!r}"
-        raise InputError(rule, where=where, field="step", value=first["step"])
+        outside = ~pl.col("value").is_between(metric.low, metric.high)
+        _refuse(frame, (pl.col("metric") == name) & outside, "value", rule, where)
 
 
 def _refuse(frame: pl.DataFrame, bad: pl.Expr, field: str, rule: str, where: str | Path) -> None:
@@ -251,23 +253,46 @@ def _refuse(frame: pl.DataFrame, bad: pl.Expr, field: str, rule: str, where: str
         raise InputError(rule, where=where, field=field, value=row[field])
 
 
+def _sort_unique(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
+    """Sort by key and step; a step given twice in a curve is refused."""
+    key = [*KEY, "step"]
+    frame = frame.sort(key, nulls_last=False)
+    repeated = _same_as_before(frame, key)
+    if repeated.any():
+        first = frame.row(repeated.arg_max() or 0, named=True)
+        rule = f"given twice in run {first['run']!r}, task {first['task']!r}, metric {first['metric']!r}"
+        raise InputError(rule, where=where, field="step", value=first["step"])
+    return frame
+
+
+def _same_as_before(frame: pl.DataFrame, columns: list[str]) -> pl.Series:
+    """Whether each row has the values of the row above it in these columns."""
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in columns)
+    return frame.select(same & (pl.int_range(pl.len()) > 0)).to_series()
+
+
 def _fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
-    tasks = {name: find_task(name) for name in frame["task"].unique()}
+    """Fill chance and n_items from the registry, n_items from the standard error where that says fewer.
+
+    The standard error of an accuracy p over n items is sqrt(p (1 - p) / (n - 1)), which gives n back.
+    """
+    tasks = [find_task(name) for name in frame["task"].unique()]
     accurate = [name for name in frame["metric"].unique() if find_metric(name).accuracy]
     known = pl.DataFrame(
-        {
-            "task": list(tasks),
-            "_name": [task.name for task in tasks.values()],
-            "_chance": [task.chance for task in tasks.values()],
-            "_items": [task.n_items for task in tasks.values()],
-        },
-        schema={"task": pl.String, "_name": pl.String, "_chance": pl.Float64, "_items": pl.Int64},
+        [(task.name, task.chance, task.n_items, task.n_validation) for task in tasks],
+        schema={"task": pl.String, "_chance": pl.Float64, "_items": pl.Int64, "_validation": pl.Int64},
+        orient="row",
     )
-    chance = pl.when(pl.col("metric").is_in(accurate)).then(pl.col("_chance"))
+    accuracy = pl.col("metric").is_in(accurate)
+    validation = pl.col("variant").str.contains("val").fill_null(False)
+    registered = (
+        pl.when(validation & pl.col("_validation").is_not_null()).then("_validation").otherwise("_items")
+    )
+    counted = pl.col("value") * (1 - pl.col("value")) / pl.col("stderr") ** 2 + 1
+    counted = pl.when(accuracy & counted.is_between(2, MAX_WHOLE)).then(counted.round(0).cast(pl.Int64))
     filled = frame.join(known, on="task", how="left", maintain_order="left").with_columns(
-        pl.col("_name").alias("task"),
-        pl.col("chance").fill_nan(None).fill_null(chance),
-        pl.col("n_items").fill_null(pl.col("_items")),
+        pl.col("chance").fill_nan(None).fill_null(pl.when(accuracy).then(pl.col("_chance"))),
+        pl.col("n_items").fill_null(pl.min_horizontal(registered, counted)),
         pl.col("stderr").fill_nan(None),
         pl.col("flops").fill_nan(None),
     )
