@@ -1,0 +1,245 @@
+"""NeuNeu's network: accuracies seen so far and an encoded checkpoint → quantiles of a later accuracy.
+
+[BOS; encoded losses; one token a context point] through a bidirectional pre-norm transformer with rotary
+positions; quantiles are read at BOS (NeuNeu, section 4).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neuneu.forecasters.neural.config import ModelConfig
+from neuneu.forecasters.neural.encoders import AverageEncoder, ConvEncoder, HistogramEncoder
+
+ROTARY_BASE = 10_000.0
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A batch of questions for the network.
+
+    values: (batch, n) accuracies of the context, padded on the right; gaps: (batch, n) distance of each
+    point to the next kept one, the last one's to the target; mask: (batch, n) False on padding;
+    inputs: (n_views, length) what the encoder reads, each distinct one once; view: (batch,) which of them
+    belongs to a question. Without losses, inputs and view are None.
+    """
+
+    values: Tensor
+    gaps: Tensor
+    mask: Tensor
+    inputs: Tensor | None = None
+    view: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Questions":
+        """The same questions on another device."""
+        moved = {
+            name: None if value is None else value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+        }
+        return Questions(**moved)
+
+
+class NeuNeu(nn.Module):
+    """The network; `length` is what the encoder reads: losses, or histogram bins.
+
+    Parameters: 19,223,917 at the published size (CNN over 256,000 losses).
+    """
+
+    def __init__(self, config: ModelConfig, length: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = make_encoder(config, length)
+        self.transformer = Transformer(config)
+        self.head = nn.Linear(config.width, config.n_outputs)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """inputs: (n_views, length) → (n_views, width), each checkpoint once."""
+        if self.encoder is None:
+            raise ValueError("a model without an encoder has nothing to encode")
+        encoded: Tensor = self.encoder(inputs)
+        return encoded
+
+    def forward(self, questions: Questions) -> Tensor:
+        """Quantiles (batch, n_levels), or the mean (batch, 1); raw: they may cross and leave [0, 1].
+
+        Each distinct encoder input is encoded once and shared by its questions: the gradient is the same
+        as if each question had carried its own copy.
+        """
+        prompt = None
+        if questions.inputs is not None and questions.view is not None:
+            # index_select, not indexing: its backward adds in a fixed order.
+            prompt = self.encode(questions.inputs).index_select(0, questions.view)
+        return self.answer(questions, prompt)
+
+    def answer(self, questions: Questions, prompt: Tensor | None) -> Tensor:
+        """As `forward`, with checkpoints already encoded: prompt (batch, width), or None."""
+        summary = self.transformer(questions.values, questions.gaps, questions.mask, prompt)
+        output: Tensor = self.head(summary)
+        if self.config.residual:
+            last = questions.mask.sum(dim=1, keepdim=True) - 1
+            output = output + questions.values.gather(1, last)
+        return output
+
+
+def make_encoder(config: ModelConfig, length: int) -> nn.Module | None:
+    """The encoder that a configuration asks for."""
+    if config.encoder == "cnn":
+        return ConvEncoder(
+            length,
+            config.width,
+            config.channels,
+            config.kernel,
+            config.stride,
+            pool=config.pool == "max",
+            loss_level=config.loss_level,
+        )
+    if config.encoder == "average":
+        return AverageEncoder(config.width)
+    if config.encoder == "diffhist":
+        return HistogramEncoder(length, config.width)
+    return None
+
+
+class Transformer(nn.Module):
+    """Context points and a prompt → one vector, read at BOS."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        half = config.width // 2
+        self.bos = nn.Parameter(torch.empty(1, 1, config.width))
+        self.value_projection = nn.Linear(1, half)
+        self.gap_projection = nn.Linear(1, config.width - half)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
+        self.final_norm = nn.LayerNorm(config.width)
+        self.head_width = config.width // config.n_heads
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.normal_(self.bos, std=0.02)
+
+    def forward(self, values: Tensor, gaps: Tensor, mask: Tensor, prompt: Tensor | None) -> Tensor:
+        """values, gaps, mask: (batch, n); prompt: (batch, width) or None → (batch, width)."""
+        context = torch.cat(
+            [self.value_projection(values.unsqueeze(-1)), self.gap_projection(gaps.unsqueeze(-1))], dim=-1
+        )
+        head = [self.bos.expand(len(values), -1, -1)]
+        if prompt is not None:
+            head.append(prompt.unsqueeze(1))
+        x = torch.cat([*head, context.to(head[0].dtype)], dim=1)
+        always = mask.new_ones(len(mask), len(head))
+        keys = torch.cat([always, mask], dim=1)[:, None, None, :]
+        rotary = rotary_angles(x.shape[1], self.head_width, x.device, x.dtype)
+        for layer in self.layers[:-1]:
+            x = layer(x, keys, rotary)
+        # Only BOS is read, so the last layer works on its query alone.
+        x = self.layers[-1](x, keys, rotary, n_queries=1)
+        summary: Tensor = self.final_norm(x[:, 0])
+        return summary
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width)
+        self.attention = Attention(config.width, config.n_heads, config.dropout)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.up = nn.Linear(config.width, config.feed_forward)
+        self.down = nn.Linear(config.feed_forward, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, keys: Tensor, rotary: tuple[Tensor, Tensor], n_queries: int | None = None
+    ) -> Tensor:
+        """x: (batch, n, width); keys: (batch, 1, 1, n) visible ones → (batch, n_queries or n, width)."""
+        attended = self.attention(self.norm1(x), keys, rotary, n_queries)
+        x = x[:, :n_queries] + self.dropout(attended)
+        hidden = self.dropout(functional.gelu(self.up(self.norm2(x))))
+        out: Tensor = x + self.dropout(self.down(hidden))
+        return out
+
+
+class Attention(nn.Module):
+    """Bidirectional multi-head attention with rotary positions."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, keys: Tensor, rotary: tuple[Tensor, Tensor], n_queries: int | None
+    ) -> Tensor:
+        """x: (batch, n, width) → (batch, n_queries or n, width)."""
+        q, k, v = self._heads(self.q(x[:, :n_queries])), self._heads(self.k(x)), self._heads(self.v(x))
+        attended = functional.scaled_dot_product_attention(
+            rotate(q, rotary), rotate(k, rotary), v, keys, self.dropout if self.training else 0.0
+        )
+        merged: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return merged
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+def rotary_angles(n: int, head_width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines for positions 0 … n-1, each (n, head_width); the halves share frequencies."""
+    frequency = rotary_frequencies(head_width).to(device)
+    angle = torch.arange(n, device=device, dtype=torch.float32)[:, None] * frequency
+    angle = torch.cat([angle, angle], dim=-1)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotary_frequencies(head_width: int) -> Tensor:
+    """base^(-2k / head_width), (head_width / 2,)."""
+    return ROTARY_BASE ** -(torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate (batch, heads, n, head_width) by its positions' angles; the halves form the pairs."""
+    cos, sin = (part[: x.shape[-2]].to(x.dtype) for part in rotary)
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
+    """Mean pinball (quantile) loss.
+
+    quantiles: (batch, n_levels); target: (batch,); levels: (n_levels,) in (0, 1).
+    Koenker & Bassett 1978; NeuNeu, section 3.
+    """
+    error = target.unsqueeze(-1) - quantiles
+    return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+
+def objective(config: ModelConfig, output: Tensor, target: Tensor) -> Tensor:
+    """The training loss: pinball over the levels, or squared error of the mean."""
+    if config.objective == "mse":
+        return functional.mse_loss(output.squeeze(-1), target)
+    return pinball_loss(output, target, output.new_tensor(config.levels))
+
+
+def median_index(levels: tuple[float, ...]) -> int:
+    """Column of the level closest to 0.5: the point prediction."""
+    return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers in a model."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def metrics(config: ModelConfig, output: Tensor, target: Tensor) -> dict[str, Any]:
+    """Pinball (or squared error) and mean absolute error of the point prediction, as floats."""
+    column = 0 if config.objective == "mse" else median_index(config.levels)
+    return {
+        "loss": float(objective(config, output, target).detach()),
+        "mae": float((output[:, column] - target).abs().mean().detach()),
+    }

@@ -1,0 +1,77 @@
+"""Weights on disk: config.json + model.safetensors in a folder; no pickle."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from neuneu.errors import InputError
+from neuneu.files import atomic_path, read_json, write_json
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+def save_tensors(
+    path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    from safetensors.torch import save_file
+
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(flat, temporary, metadata=metadata)
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises InputError where it is missing or corrupted."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise InputError("no such file", where=path)
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"not a whole safetensors file: {error}", where=path) from error
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | Path) -> None:
+    """Put tensors into a model. Raises InputError where names or shapes differ."""
+    own = model.state_dict()
+    for name in sorted(own.keys() ^ tensors.keys()):
+        rule = "the weight is missing" if name in own else "the model has no such weight"
+        raise InputError(rule, where=where, field=name)
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            rule = f"must have shape {tuple(own[name].shape)}"
+            raise InputError(rule, where=where, field=name, value=tuple(tensor.shape))
+        if not tensor.isfinite().all():
+            raise InputError("must be finite", where=where, field=name)
+    model.load_state_dict(tensors)
+
+
+def save_folder(folder: str | Path, model: nn.Module, config: dict[str, Any]) -> None:
+    """Write a model folder; config["forecaster"] names the registered forecaster that reads it."""
+    save_tensors(Path(folder) / WEIGHTS, model.state_dict())
+    write_json(Path(folder) / CONFIG, config)
+
+
+def read_folder_config(folder: str | Path) -> dict[str, Any]:
+    """config.json of a model folder. Raises InputError where it is not an object."""
+    path = Path(folder) / CONFIG
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError("must be a JSON object", where=path)
+    return config
+
+
+def fingerprint_of(module: nn.Module) -> str:
+    """Hash of a module's weights: two modules with the same hash give the same output."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
