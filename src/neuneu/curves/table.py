@@ -31,6 +31,7 @@ KEY = ("run", "task", "metric", "n_shot", "variant")
 RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
 MAX_PERCENT_HINT = 100.0
 MAX_WHOLE = 2.0**63 - 1024
+MAX_COUNTED = 1e6
 NAMES = ("run", "task", "metric", "variant", "source")
 NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "must not be empty": lambda name: name == "",
@@ -274,7 +275,8 @@ def _same_as_before(frame: pl.DataFrame, columns: list[str]) -> pl.Series:
 def _fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
     """Fill chance and n_items from the registry, n_items from the standard error where that says fewer.
 
-    The standard error of an accuracy p over n items is sqrt(p (1 - p) / (n - 1)), which gives n back.
+    The standard error of an accuracy p over n items is sqrt(p (1 - p) / (n - 1)), which gives n back; where
+    that is no whole number, the standard error is of another kind (a mean over tasks, a bootstrap).
     """
     tasks = [find_task(name) for name in frame["task"].unique()]
     accurate = [name for name in frame["metric"].unique() if find_metric(name).accuracy]
@@ -284,12 +286,13 @@ def _fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     accuracy = pl.col("metric").is_in(accurate)
-    validation = pl.col("variant").str.contains("val").fill_null(False)
+    validation = pl.col("variant").str.contains("(^|_)val").fill_null(False)
     registered = (
         pl.when(validation & pl.col("_validation").is_not_null()).then("_validation").otherwise("_items")
     )
     counted = pl.col("value") * (1 - pl.col("value")) / pl.col("stderr") ** 2 + 1
-    counted = pl.when(accuracy & counted.is_between(2, MAX_WHOLE)).then(counted.round(0).cast(pl.Int64))
+    whole = ((counted - counted.round(0)).abs() < 1e-6 * counted) & counted.is_between(2, MAX_COUNTED)
+    counted = pl.when(accuracy & whole).then(counted.round(0).cast(pl.Int64, strict=False))
     filled = frame.join(known, on="task", how="left", maintain_order="left").with_columns(
         pl.col("chance").fill_nan(None).fill_null(pl.when(accuracy).then(pl.col("_chance"))),
         pl.col("n_items").fill_null(pl.min_horizontal(registered, counted)),
