@@ -1,0 +1,317 @@
+"""Forecasters × cells → results: every method answers the same questions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+
+from neuneu.curves.curve import Curve, CurveKey, Floats
+from neuneu.errors import InputError
+from neuneu.evaluation.metrics import Bools, Grouping, Index
+from neuneu.evaluation.protocol import Protocol, Question, questions
+from neuneu.evaluation.splits import Fold, Source, Split
+from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
+from neuneu.forecasters.base import REGISTRY as KNOWN
+from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, References
+from neuneu.losses.store import LossStore
+
+YARDSTICKS = ("last-value", "power-law")
+"""What every method is compared with; the first's forecast is scored where a method declines."""
+
+CHUNK = 1024
+"""Questions answered in one call: bounds memory."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Every (run, task, context end, horizon) that is asked, ordered by source, curve, context end, step.
+
+    questions: with `source` the index of each one's source in `sources`; owner: (n_cells,) question of each
+    cell; curve: (n_cells,) curve of each cell; keys: (source, CurveKey) of each curve.
+    """
+
+    sources: tuple[str, ...]
+    questions: tuple[Question, ...]
+    source: Index
+    left_out: int
+
+    @cached_property
+    def owner(self) -> Index:
+        """Question of each cell, (n_cells,)."""
+        return np.repeat(np.arange(len(self.questions)), [len(q.curve) - q.cut for q in self.questions])
+
+    @cached_property
+    def values(self) -> Floats:
+        """What came true, (n_cells,)."""
+        return np.concatenate([q.curve.values[q.cut :] for q in self.questions])
+
+    @cached_property
+    def clock(self) -> Floats:
+        """Clock of each horizon, (n_cells,)."""
+        return np.concatenate([q.curve.clock[q.cut :] for q in self.questions])
+
+    @cached_property
+    def steps(self) -> Index:
+        """Step of each horizon, (n_cells,)."""
+        return np.concatenate([q.curve.steps[q.cut :] for q in self.questions])
+
+    @cached_property
+    def curves(self) -> list[tuple[int, CurveKey]]:
+        """(source, key) of each curve, in order."""
+        return list(dict.fromkeys(self._of_question))
+
+    @property
+    def _of_question(self) -> list[tuple[int, CurveKey]]:
+        return [(int(s), q.curve.key) for s, q in zip(self.source, self.questions, strict=True)]
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Cells → curves → runs → sources."""
+        place = {curve: code for code, curve in enumerate(self.curves)}
+        runs = list(dict.fromkeys((source, key.run) for source, key in self.curves))
+        run_place = {run: code for code, run in enumerate(runs)}
+        return Grouping(
+            curve=np.array([place[curve] for curve in self._of_question], dtype=np.intp)[self.owner],
+            run=np.array([run_place[source, key.run] for source, key in self.curves], dtype=np.intp),
+            source=np.array([source for source, _ in runs], dtype=np.intp),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One method's forecasts of all cells.
+
+    quantiles: (n_cells, len(LEVELS)), NaN at levels that it does not give; refused: (n_cells,) where it
+    declined and last-value's forecast stands in; reasons: how many cells it declined, by reason.
+    """
+
+    name: str
+    quantiles: Floats
+    refused: Bools
+    fitted: str
+    sees_future: bool
+    reasons: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a comparison is made under, the same for every method.
+
+    references: which finished runs of the same source a method may look at, none by default; metric: the one
+    metric a curve is taken in (by rule where None); fit: whether registered methods are fitted afresh on what
+    the split allows (else they are used as they ship).
+    """
+
+    protocol: Protocol
+    split: Split
+    losses: LossStore | None = None
+    references: References | None = None
+    metric: str | None = None
+    fit: bool = True
+    seed: int = 0
+
+
+def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
+    """The cells that this setting asks. Raises InputError where there is none."""
+    tested = frozenset().union(*(fold.test for fold in setting.split.folds))
+    asked: list[Question] = []
+    code: list[int] = []
+    left_out = 0
+    for index, source in enumerate(sources):
+        curves = [
+            curve
+            for curve in source.table.one_metric(setting.metric)
+            if (source.name, curve.key.run) in tested
+            and (setting.split.tasks is None or curve.key.task in setting.split.tasks)
+        ]
+        found = questions(curves, setting.protocol)
+        left_out += len(curves) - len({q.curve.key for q in found})
+        asked += found
+        code += [index] * len(found)
+    if not asked:
+        rule = f"no curve has {setting.protocol.min_checkpoints} checkpoints and a context point"
+        raise InputError(
+            rule + (f" in metric {setting.metric}" if setting.metric else ""), field="curves", value=left_out
+        )
+    return Cells(tuple(s.name for s in sources), tuple(asked), np.array(code, dtype=np.intp), left_out)
+
+
+def run_forecaster(
+    name: str,
+    cells: Cells,
+    sources: Sequence[Source],
+    setting: Setting,
+    fallback: Floats | None = None,
+    progress: Progress | None = None,
+) -> Answers:
+    """Fit a method fold by fold and let it answer every cell.
+
+    name: a registered forecaster or a folder; fallback: (n_cells, len(LEVELS)) scored where it declines.
+    """
+    quantiles = np.full((len(cells.values), len(LEVELS)), np.nan)
+    refused = np.zeros(len(cells.values), dtype=bool)
+    reasons: dict[str, int] = {}
+    seconds = {"fit": 0.0, "forecast": 0.0}
+    first = np.searchsorted(cells.owner, np.arange(len(cells.questions)))
+    builders = [EvidenceBuilder(s.table, setting.losses, setting.references) for s in sources]
+    example = load_forecaster(name) if not _fits(name, setting) else make_forecaster(name)
+    for fold in setting.split.folds:
+        began = perf_counter()
+        forecaster = _fit(name, fold, setting)
+        seconds["fit"] += perf_counter() - began
+        for chunk in _chunks(cells, fold):
+            if progress is not None:
+                progress(f"{example.name}: {chunk[-1] + 1} of {len(cells.questions)} questions")
+            began = perf_counter()
+            asked = [(cells.questions[i], builders[cells.source[i]]) for i in chunk]
+            answers = (
+                [Refusal("no run outside the tested ones to learn from")] * len(chunk)
+                if forecaster is None
+                else _answer(forecaster, asked, setting.protocol)
+            )
+            seconds["forecast"] += perf_counter() - began
+            for i, answer in zip(chunk, answers, strict=True):
+                part = slice(first[i], first[i] + len(cells.questions[i].future))
+                if isinstance(answer, Refusal):
+                    if fallback is None:
+                        raise InputError(answer.reason, field="forecaster", value=name)
+                    quantiles[part], refused[part] = fallback[part], True
+                    reasons[answer.reason] = reasons.get(answer.reason, 0) + part.stop - part.start
+                else:
+                    quantiles[part] = on_levels(answer)
+    how = "as it ships" if not _fits(name, setting) else setting.split.rule
+    return Answers(
+        example.name,
+        quantiles,
+        refused,
+        fitted=how,
+        sees_future=example.sees_future or setting.protocol.sees_future,
+        reasons=dict(sorted(reasons.items())),
+        seconds=seconds,
+    )
+
+
+def on_levels(forecast: Forecast) -> Floats:
+    """A forecast's quantiles at LEVELS, (n_horizons, len(LEVELS)); NaN outside the levels that it gives."""
+    if forecast.levels == LEVELS:
+        return forecast.values
+    given = np.asarray(forecast.levels)
+    return np.array([np.interp(LEVELS, given, row, left=np.nan, right=np.nan) for row in forecast.values])
+
+
+def _fits(name: str, setting: Setting) -> bool:
+    return setting.fit and name in KNOWN
+
+
+def _fit(name: str, fold: Fold, setting: Setting) -> Forecaster | None:
+    """The method fitted on what the fold allows; None where it has to learn and there is nothing."""
+    if not _fits(name, setting):
+        return load_forecaster(name)
+    forecaster = make_forecaster(name)
+    if fold.train is None:
+        return None if forecaster.learns else forecaster
+    return forecaster.fit(fold.train, setting.losses, references=setting.references, seed=setting.seed)
+
+
+def _chunks(cells: Cells, fold: Fold) -> Iterator[list[int]]:
+    mine = [
+        i
+        for i, (source, question) in enumerate(zip(cells.source, cells.questions, strict=True))
+        if (cells.sources[source], question.curve.key.run) in fold.test
+    ]
+    for start in range(0, len(mine), CHUNK):
+        yield mine[start : start + CHUNK]
+
+
+def _answer(
+    forecaster: Forecaster, asked: Sequence[tuple[Question, EvidenceBuilder]], protocol: Protocol
+) -> list[Forecast | Refusal]:
+    if protocol.kind == "sequential":
+        return _one_by_one(forecaster, asked, protocol)
+    evidences = [b.at(q.curve, q.end, sees_future=forecaster.sees_future) for q, b in asked]
+    return forecaster.forecast_many(evidences, [q.future.clock for q, _ in asked])
+
+
+def _one_by_one(
+    forecaster: Forecaster, asked: Sequence[tuple[Question, EvidenceBuilder]], protocol: Protocol
+) -> list[Forecast | Refusal]:
+    """Forecast each question's next checkpoint, append the answer, repeat; all questions side by side.
+
+    Fed with medians, everything but the context (losses, other tasks) stays as it was at the context end;
+    fed with the truth, the context end itself moves.
+    """
+    said: list[list[Forecast]] = [[] for _ in asked]
+    declined: dict[int, Refusal] = {}
+    longest = max(len(question.future) for question, _ in asked)
+    for done in range(longest):
+        open_ones = [i for i, (q, _) in enumerate(asked) if done < len(q.future) and i not in declined]
+        if not open_ones:
+            break
+        evidences = [_next_evidence(forecaster, *asked[i], said[i], protocol) for i in open_ones]
+        horizons = [asked[i][0].future.clock[done : done + 1] for i in open_ones]
+        for i, answer in zip(open_ones, forecaster.forecast_many(evidences, horizons), strict=True):
+            if isinstance(answer, Refusal):
+                declined[i] = answer
+            else:
+                said[i].append(answer)
+    return [declined[i] if i in declined else _joined(said[i]) for i in range(len(asked))]
+
+
+def _next_evidence(
+    forecaster: Forecaster,
+    question: Question,
+    builder: EvidenceBuilder,
+    said: Sequence[Forecast],
+    protocol: Protocol,
+) -> Evidence:
+    curve, cut = question.curve, question.cut + len(said)
+    if protocol.feed == "truth":
+        return builder.at(curve, float(curve.clock[cut - 1]), sees_future=forecaster.sees_future)
+    known = builder.at(curve, question.end, sees_future=forecaster.sees_future)
+    if not said:
+        return known
+    return replace(
+        known,
+        context=_extended(known.context, curve, [float(f.median[0]) for f in said]),
+        run_curves=(*known.other_tasks, *known.other_metrics),
+    )
+
+
+def _extended(context: Curve, curve: Curve, medians: Sequence[float]) -> Curve:
+    stop = len(context) + len(medians)
+    return replace(
+        context,
+        steps=curve.steps[:stop],
+        clock=curve.clock[:stop],
+        values=np.concatenate([context.values, medians]),
+        stderr=np.concatenate([context.stderr, np.full(len(medians), np.nan)]),
+    )
+
+
+def _joined(forecasts: Sequence[Forecast]) -> Forecast:
+    return Forecast(
+        np.concatenate([f.horizons for f in forecasts]),
+        np.concatenate([f.values for f in forecasts]),
+        forecasts[0].levels,
+    )
+
+
+def run_benchmark(
+    names: Sequence[str], sources: Sequence[Source], setting: Setting, progress: Progress | None = None
+) -> tuple[Cells, list[Answers]]:
+    """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not."""
+    if len(set(names)) != len(names):
+        raise InputError("must not name one twice", field="forecasters", value=",".join(names))
+    for name in names:
+        make_forecaster(name) if name in KNOWN else load_forecaster(name)
+    cells = make_cells(sources, setting)
+    answers: list[Answers] = []
+    for name in [*YARDSTICKS, *(n for n in names if n not in YARDSTICKS)]:
+        fallback = answers[0].quantiles if answers else None
+        answers.append(run_forecaster(name, cells, sources, setting, fallback, progress))
+    return cells, answers

@@ -1,0 +1,120 @@
+"""Which cells are asked: where the context of a curve ends and which checkpoints after it are forecast."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from neuneu.curves.curve import Curve
+from neuneu.errors import InputError
+
+Kind = Literal["fraction", "anchored", "sequential", "rolling"]
+By = Literal["clock", "checkpoints"]
+Feed = Literal["median", "truth"]
+
+ROLLING_ORIGINS = (0.1, 0.2, 0.3, 0.5, 0.7)
+MIN_CHECKPOINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a curve becomes cells.
+
+    kind: `fraction`: context = the checkpoints at or before context × final clock (`by` clock), or the first
+    int(N × context) checkpoints and at least one (`by` checkpoints); all later checkpoints are asked at once.
+    `anchored`: as the NeuNeu code does it: step 0 is dropped, context = checkpoints 0 … int(N × context)
+    inclusive, all later ones are asked at once. `sequential`: the same cells, one at a time, each answer's
+    median appended to the context before the next is asked (`feed` median), or the truth (`feed` truth,
+    which sees the future of the context end and is labelled so). `rolling`: `fraction` at 10, 20, 30, 50 and
+    70 %. context: in (0, 1). min_checkpoints: shorter curves are left out, and counted.
+    """
+
+    kind: Kind = "fraction"
+    context: float = 0.2
+    by: By = "clock"
+    feed: Feed = "median"
+    min_checkpoints: int = MIN_CHECKPOINTS
+
+    def __post_init__(self) -> None:
+        """Refuse what no protocol can mean."""
+        for name, value, known in (
+            ("protocol", self.kind, Kind),
+            ("by", self.by, By),
+            ("feed", self.feed, Feed),
+        ):
+            if value not in get_args(known):
+                raise InputError(f"must be one of {', '.join(get_args(known))}", field=name, value=value)
+        if not 0 < self.context < 1:
+            raise InputError("must lie between 0 and 1, both excluded", field="context", value=self.context)
+        if self.min_checkpoints < 2:
+            raise InputError("must be at least 2", field="min_checkpoints", value=self.min_checkpoints)
+
+    @property
+    def origins(self) -> tuple[float, ...]:
+        """Context fractions: one, or the rolling ones."""
+        return ROLLING_ORIGINS if self.kind == "rolling" else (self.context,)
+
+    @property
+    def sees_future(self) -> bool:
+        """Whether forecasts are given true values from after the context end."""
+        return self.kind == "sequential" and self.feed == "truth"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A curve with its context end: curve[:cut] is context, every later checkpoint is a cell.
+
+    curve: whole, as forecast (without step 0 where the protocol drops it); origin: the context fraction.
+    """
+
+    curve: Curve
+    cut: int
+    origin: float
+
+    @property
+    def end(self) -> float:
+        """Clock of the context end."""
+        return float(self.curve.clock[self.cut - 1])
+
+    @property
+    def context(self) -> Curve:
+        """The part of the curve that may be seen."""
+        return self.curve.until(self.end)
+
+    @property
+    def future(self) -> Curve:
+        """The part of the curve that is asked."""
+        return self.curve.after(self.end)
+
+
+def questions(curves: Iterable[Curve], protocol: Protocol) -> list[Question]:
+    """The questions of a protocol, curve by curve, then by origin.
+
+    A curve that is too short, has no context point with a clock above 0, or nothing after its context
+    yields none. Origins of one curve that cut it at the same checkpoint are asked once.
+    """
+    asked = []
+    for curve in curves:
+        if len(curve) < protocol.min_checkpoints:
+            continue
+        seen = set()
+        for origin in protocol.origins:
+            question = _ask(curve, protocol, origin)
+            if question is not None and question.cut not in seen:
+                seen.add(question.cut)
+                asked.append(question)
+    return asked
+
+
+def _ask(curve: Curve, protocol: Protocol, origin: float) -> Question | None:
+    if protocol.kind in ("anchored", "sequential"):
+        curve = curve.after(float(curve.clock[0])) if curve.steps[0] == 0 else curve
+        cut = int(len(curve) * origin) + 1
+    elif protocol.by == "checkpoints":
+        cut = max(1, int(len(curve) * origin))
+    else:
+        cut = int(np.searchsorted(curve.clock, origin * curve.clock[-1], side="right"))
+    if not 0 < cut < len(curve) or curve.clock[cut - 1] <= 0:
+        return None
+    return Question(curve, cut, origin)

@@ -1,0 +1,201 @@
+"""Which curves a forecaster may be fitted on when others are forecast: manifests and held-out groups."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.files import read_json
+
+FIELDS = {
+    "run": "run",
+    "family": "family",
+    "recipe": "recipe",
+    "size": "params",
+    "task": "task",
+    "source": "source",
+}
+"""What a manifest may split by → the column of the curve table."""
+
+MAX_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named set of curves: what one leaderboard section is about."""
+
+    name: str
+    table: CurveTable
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Runs forecast together, and what may be fitted on for them.
+
+    test: (source, run) pairs; train: curves that no tested run is in, None where there is none.
+    """
+
+    test: frozenset[tuple[str, str]]
+    train: CurveTable | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the harness fits: `rule` says it in words; tasks: the only tasks asked, all where None."""
+
+    rule: str
+    folds: tuple[Fold, ...]
+    tasks: frozenset[str] | None = None
+
+
+def read_sources(paths: Sequence[str | Path]) -> list[Source]:
+    """Read curve tables and part them by their `source` column (the file's stem where it is empty).
+
+    Files that hold the same source are joined. The sources come sorted by name.
+    """
+    if not paths:
+        raise InputError("at least one file is needed", field="curves")
+    parts: dict[str, list[CurveTable]] = defaultdict(list)
+    for path in map(Path, paths):
+        frame = CurveTable.read(path).frame.with_columns(pl.col("source").fill_null(path.stem))
+        for (name,), part in frame.partition_by("source", as_dict=True, maintain_order=True).items():
+            parts[str(name)].append(CurveTable(part))
+    return [Source(name, parts[name][0] if len(parts[name]) == 1 else CurveTable.concat(parts[name]))
+            for name in sorted(parts)]  # fmt: skip
+
+
+def leave_source_out(sources: Sequence[Source], seed: int = 0) -> Split:
+    """Each group of sources is forecast by methods fitted on all other groups.
+
+    Sources that share a family, or a source without families its name, are one group. With one group
+    only, its runs are dealt into up to five folds instead.
+    """
+    groups = _groups(sources)
+    if len(groups) == 1:
+        return _folds_by_run(sources, seed)
+    folds = []
+    for group in groups:
+        outside = [source for source in sources if source.name not in group]
+        test = frozenset((s.name, run) for s in sources if s.name in group for run in s.table.runs)
+        folds.append(Fold(test, join_sources(outside)))
+    names = "; ".join(" + ".join(sorted(group)) for group in groups)
+    return Split(f"leave one group of sources out ({names})", tuple(folds))
+
+
+def _groups(sources: Sequence[Source]) -> list[set[str]]:
+    """Names of sources that share a family, directly or through another source; sorted."""
+    groups: list[tuple[set[str], set[str]]] = []
+    for source in sources:
+        names, families = {source.name}, {str(f) for f in source.table.frame["family"].unique().drop_nulls()}
+        families = families or {source.name}
+        apart = []
+        for other_names, other_families in groups:
+            if other_families & families:
+                names, families = names | other_names, families | other_families
+            else:
+                apart.append((other_names, other_families))
+        groups = [*apart, (names, families)]
+    return sorted((names for names, _ in groups), key=min)
+
+
+def _folds_by_run(sources: Sequence[Source], seed: int) -> Split:
+    runs = sorted({run for source in sources for run in source.table.runs})
+    count = min(MAX_FOLDS, len(runs))
+    dealt = np.random.default_rng(seed).permutation(len(runs)) % count
+    folds = []
+    for fold in range(count):
+        tested = {run for run, at in zip(runs, dealt, strict=True) if at == fold}
+        train = [
+            Source(s.name, CurveTable(s.table.frame.filter(~pl.col("run").is_in(sorted(tested)))))
+            for s in sources
+        ]
+        test = frozenset((s.name, run) for s in sources for run in s.table.runs if run in tested)
+        folds.append(Fold(test, join_sources(train)))
+    return Split(f"{count} folds by run (one group of sources only)", tuple(folds))
+
+
+def join_sources(sources: Sequence[Source]) -> CurveTable | None:
+    """One table of several sources; a run name that two of them use becomes `source:run` in both."""
+    frames = [source.table.frame for source in sources if len(source.table)]
+    if not frames:
+        return None
+    count: dict[str, int] = defaultdict(int)
+    for frame in frames:
+        for run in frame["run"].unique():
+            count[run] += 1
+    twice = sorted(run for run, times in count.items() if times > 1)
+    apart = pl.when(pl.col("run").is_in(twice)).then(pl.col("source") + ":" + pl.col("run"))
+    joined = [frame.with_columns(apart.otherwise(pl.col("run")).alias("run")) for frame in frames]
+    keys = ["run", "task", "metric", "n_shot", "variant", "step"]
+    return CurveTable(pl.concat(joined).sort(keys, nulls_last=False))
+
+
+def read_manifest(path: str | Path) -> dict[str, dict[str, list[Any]]]:
+    """Read a split from JSON or YAML.
+
+    `{"train": {FIELD: [value, …], …}, "test": {FIELD: [value, …], …}}` with FIELD among run, family, recipe,
+    size (parameters), task and source; a row is on a side where every field named there has one of the
+    values. Raises InputError where it is not of this form.
+    """
+    path = Path(path)
+    document = _read_yaml(path) if path.suffix in (".yaml", ".yml") else read_json(path)
+    if not isinstance(document, dict) or set(document) != {"train", "test"}:
+        raise InputError("must hold `train` and `test` and nothing else", where=path, field="manifest")
+    for side, conditions in document.items():
+        if not isinstance(conditions, dict) or not conditions:
+            raise InputError("must map fields to lists", where=path, field=side, value=conditions)
+        for name, values in conditions.items():
+            if name not in FIELDS:
+                raise InputError(f"must be one of {', '.join(FIELDS)}", where=path, field=side, value=name)
+            if not isinstance(values, list) or not values:
+                raise InputError(
+                    "must be a list with a value", where=path, field=f"{side}.{name}", value=values
+                )
+    return document
+
+
+def split_by_manifest(sources: Sequence[Source], manifest: dict[str, dict[str, list[Any]]]) -> Split:
+    """One fold: fitted on the train side, asked on the test side.
+
+    Raises InputError where a value is not in the data, a side is empty or a run is on both sides.
+    """
+    sides: dict[str, list[Source]] = {}
+    for side, conditions in manifest.items():
+        for name, values in conditions.items():
+            known = {v for s in sources for v in s.table.frame[FIELDS[name]].unique().to_list()}
+            for value in values:
+                if value not in known:
+                    raise InputError("is not in these curves", field=f"{side}.{name}", value=value)
+        rule = [pl.col(FIELDS[name]).is_in(values) for name, values in conditions.items()]
+        sides[side] = [Source(s.name, s.table.filter(*rule)) for s in sources]
+    runs = {
+        side: {(s.name, run) for s in chosen if len(s.table) for run in s.table.runs}
+        for side, chosen in sides.items()
+    }
+    for side, found in runs.items():
+        if not found:
+            raise InputError("no curve satisfies all of its conditions", field=side, value=manifest[side])
+    both = sorted({run for _, run in runs["train"]} & {run for _, run in runs["test"]})
+    if both:
+        raise InputError("is on both sides; a run belongs to one", field="run", value=both[0])
+    tasks = manifest["test"].get("task")
+    fold = Fold(frozenset(runs["test"]), join_sources(sides["train"]))
+    rule_text = "manifest: fitted on the train side, asked on the test side"
+    return Split(rule_text, (fold,), None if tasks is None else frozenset(tasks))
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path) from error
