@@ -7,10 +7,11 @@ import json
 import os
 from pathlib import Path
 
-from neuneu.files import write_json
 from tests.conftest import SHARED
-from tests.forecasters.neural.test_goldens import INPUTS, REFERENCE, as_double, build
 from tests.forecasters.neural.fills import questions
+from tests.forecasters.neural.test_goldens import INPUTS, REFERENCE, as_double, build
+
+from neuneu.files import write_json
 
 
 def main() -> None:

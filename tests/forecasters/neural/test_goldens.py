@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.forecasters.neural.fills import TARGETS, context, fill, inp, questions, tiny
 from torch import Tensor, nn
 
 from neuneu.forecasters.neural.config import ModelConfig
@@ -19,7 +20,6 @@ from neuneu.forecasters.neural.probes import (
     HistogramProbe,
     KLDeltaProbe,
 )
-from tests.forecasters.neural.fills import TARGETS, context, fill, inp, questions, tiny
 
 REFERENCE = Path(__file__).with_name("reference.json")
 """Our own float64 outputs; `python -m tests.forecasters.neural.make_reference` writes them anew."""

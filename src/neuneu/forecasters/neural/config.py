@@ -18,28 +18,34 @@ class _Strict(BaseModel):
 class ModelConfig(_Strict):
     """The network. Defaults are those of the published model (NeuNeu, section 4)."""
 
-    encoder: Encoder = Field("cnn", description="what reads the losses")
+    encoder: Encoder = Field(default="cnn", description="what reads the losses")
     input_length: int | None = Field(
-        None, ge=1, description="losses read by the CNN, the first ones; null: all of the validation set"
+        default=None,
+        ge=1,
+        description="losses read by the CNN, the first ones; null: all of the validation set",
     )
-    channels: tuple[int, ...] = Field((8, 16, 32, 64), min_length=1)
-    kernel: int = Field(64, ge=2)
-    stride: int = Field(16, ge=1)
+    channels: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1)
+    kernel: int = Field(default=64, ge=2)
+    stride: int = Field(default=16, ge=1)
     pool: Literal["flatten", "max"] = Field(
-        "flatten", description="flatten, as published; max: AdaptiveMaxPool, for any validation-set length"
+        default="flatten",
+        description="flatten, as published; max: AdaptiveMaxPool, for any validation-set length",
     )
     loss_level: bool = Field(
-        False, description="show the CNN encoder mean and quantiles of its input, which its first norm erases"
+        default=False,
+        description="show the CNN encoder mean and quantiles of its input, which its first norm erases",
     )
-    n_bins: int = Field(64, ge=2, description="bins of the loss histogram")
-    width: int = Field(512, ge=4)
-    n_layers: int = Field(6, ge=1)
-    n_heads: int = Field(8, ge=1)
-    feed_forward: int = Field(2048, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    levels: tuple[float, ...] = Field((0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
+    n_bins: int = Field(default=64, ge=2, description="bins of the loss histogram")
+    width: int = Field(default=512, ge=4)
+    n_layers: int = Field(default=6, ge=1)
+    n_heads: int = Field(default=8, ge=1)
+    feed_forward: int = Field(default=2048, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    levels: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
     objective: Literal["pinball", "mse"] = "pinball"
-    residual: bool = Field(False, description="predict the change from the last accuracy in the context")
+    residual: bool = Field(
+        default=False, description="predict the change from the last accuracy in the context"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -59,54 +65,61 @@ class LossConfig(_Strict):
     """How losses become encoder input (NeuNeu, section 2.5)."""
 
     transform: Literal["probability", "loss"] = Field(
-        "probability", description="probability: exp(-loss); loss: as it is"
+        default="probability", description="probability: exp(-loss); loss: as it is"
     )
-    clip: float = Field(20.0, gt=0, description="losses above are set to this")
+    clip: float = Field(default=20.0, gt=0, description="losses above are set to this")
     exclude_own_items: bool = Field(
-        True, description="mask the items of the task that is forecast, where positions are labelled"
+        default=True, description="mask the items of the task that is forecast, where positions are labelled"
     )
     missing_runs: Literal["refuse", "skip"] = Field(
-        "refuse", description="what to do about runs of the curve table without losses"
+        default="refuse", description="what to do about runs of the curve table without losses"
     )
 
 
 class SampleConfig(_Strict):
     """Which questions the network is trained on (NeuNeu, section 3)."""
 
-    min_context: int = Field(1, ge=1)
-    max_gap: int | None = Field(10, ge=1, description="farthest target in checkpoints; null: whole curve")
-    drop: float = Field(0.4, ge=0, lt=1, description="share of context points dropped at random")
-    round_values: bool = Field(True, description="round accuracies to 3 decimals, as published")
+    min_context: int = Field(default=1, ge=1)
+    max_gap: int | None = Field(
+        default=10, ge=1, description="farthest target in checkpoints; null: whole curve"
+    )
+    drop: float = Field(default=0.4, ge=0, lt=1, description="share of context points dropped at random")
+    round_values: bool = Field(default=True, description="round accuracies to 3 decimals, as published")
     gaps: Literal["index", "log"] = Field(
-        "index", description="gaps in checkpoints, as published, or in log-clock (one unit = a factor e)"
+        default="index",
+        description="gaps in checkpoints, as published, or in log-clock (one unit = a factor e)",
     )
     common_steps: bool = Field(
-        False, description="keep only the steps that all tasks of a run have, as published"
+        default=False, description="keep only the steps that all tasks of a run have, as published"
     )
-    validation_share: float = Field(0.1, ge=0, lt=1, description="share of the runs kept for validation")
+    validation_share: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the runs kept for validation"
+    )
     split: Literal["run", "sample"] = Field(
-        "run", description="run; sample: as published, which validates on the curves it trains on"
+        default="run", description="run; sample: as published, which validates on the curves it trains on"
     )
 
 
 class TrainingConfig(_Strict):
     """The training loop (NeuNeu, section 5.2)."""
 
-    seed: int = Field(0, ge=0)
-    batch_size: int = Field(256, ge=1)
-    checkpoints_per_group: int = Field(16, ge=1, description="distinct checkpoints that batches draw from")
-    epochs: int = Field(3, ge=1)
-    max_steps: int | None = Field(None, ge=1, description="stop the schedule here, if that is sooner")
-    learning_rate: float = Field(6e-4, gt=0)
-    weight_decay: float = Field(0.033, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    clip_norm: float = Field(1.0, gt=0)
+    seed: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+    checkpoints_per_group: int = Field(
+        default=16, ge=1, description="distinct checkpoints that batches draw from"
+    )
+    epochs: int = Field(default=3, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, description="stop the schedule here, if that is sooner")
+    learning_rate: float = Field(default=6e-4, gt=0)
+    weight_decay: float = Field(default=0.033, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     device: str = "auto"
-    log_every: int = Field(10, ge=1)
-    evaluate_every: int = Field(500, ge=1)
-    save_every: int = Field(500, ge=1)
-    max_validation: int = Field(4096, ge=1, description="validation samples scored, evenly spread")
+    log_every: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(default=500, ge=1)
+    save_every: int = Field(default=500, ge=1)
+    max_validation: int = Field(default=4096, ge=1, description="validation samples scored, evenly spread")
     tracker: Literal["none", "wandb", "trackio", "tensorboard"] = "none"
 
 
@@ -114,10 +127,10 @@ class DataConfig(_Strict):
     """Where the data is."""
 
     curves: tuple[Path, ...] = Field(min_length=1, description="curve tables")
-    losses: Path | None = Field(None, description="loss store; not needed by encoder: none")
-    metric: str | None = Field(None, description="metric; null: the preferred accuracy of each curve")
-    exclude_tasks: tuple[str, ...] = Field((), description="tasks held out")
-    exclude_runs: tuple[str, ...] = Field((), description="runs held out")
+    losses: Path | None = Field(default=None, description="loss store; not needed by encoder: none")
+    metric: str | None = Field(default=None, description="metric; null: the preferred accuracy of each curve")
+    exclude_tasks: tuple[str, ...] = Field(default=(), description="tasks held out")
+    exclude_runs: tuple[str, ...] = Field(default=(), description="runs held out")
 
 
 class NeuNeuConfig(_Strict):

@@ -76,8 +76,9 @@ class HistogramEncoder(nn.Module):
 
     def __init__(self, n_bins: int, width: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(n_bins, width), nn.GELU(), nn.Linear(width, width))
-        for layer in (self.mlp[0], self.mlp[2]):
+        first, second = nn.Linear(n_bins, width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(first, nn.GELU(), second)
+        for layer in (first, second):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 

@@ -35,11 +35,13 @@ class Questions:
 
     def to(self, device: torch.device | str) -> "Questions":
         """The same questions on another device."""
-        moved = {
-            name: None if value is None else value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-        }
-        return Questions(**moved)
+        return Questions(
+            self.values.to(device, non_blocking=True),
+            self.gaps.to(device, non_blocking=True),
+            self.mask.to(device, non_blocking=True),
+            None if self.inputs is None else self.inputs.to(device, non_blocking=True),
+            None if self.view is None else self.view.to(device, non_blocking=True),
+        )
 
 
 class NeuNeu(nn.Module):
@@ -186,7 +188,7 @@ class Attention(nn.Module):
         return merged
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
 
 
 def rotary_angles(n: int, head_width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

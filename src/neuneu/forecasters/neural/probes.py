@@ -4,6 +4,7 @@ Each gives (batch, n_tasks, n_levels) quantiles, or (batch, n_tasks) means where
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class Head(nn.Module):
         self.n_tasks, self.n_levels = n_tasks, n_levels
         widths = [n_features, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.mlp = nn.Sequential(*layers, nn.Linear(widths[-1], n_tasks * (n_levels or 1)))
 
@@ -60,7 +61,7 @@ class DeltaProbe(Head):
 
     def pair(self, current: Tensor, previous: Tensor) -> Tensor:
         """Histograms (batch, n_bins) of the later and the earlier checkpoint."""
-        return self(current - previous)
+        return self.forward(current - previous)
 
 
 class KLDeltaProbe(Head):
@@ -74,7 +75,7 @@ class KLDeltaProbe(Head):
     def pair(self, current: Tensor, previous: Tensor) -> Tensor:
         """Histograms (batch, n_bins) of the later and the earlier checkpoint."""
         terms = current * torch.log(current / (previous + EPSILON) + EPSILON)
-        return self(_rms_features(torch.asinh(terms)))
+        return self.forward(_rms_features(torch.asinh(terms)))
 
 
 class AverageProbe(Head):
@@ -118,7 +119,7 @@ class ConvProbe(nn.Module):
 
 
 def _by_task(output: Tensor, n_tasks: int, n_levels: int | None) -> Tensor:
-    return output if n_levels is None else output.unflatten(-1, (n_tasks, n_levels))
+    return output if n_levels is None else output.reshape(-1, n_tasks, n_levels)
 
 
 def _rms_features(values: Tensor) -> Tensor:
