@@ -1,0 +1,259 @@
+"""`neuneu designs`: the database of models, taggers, and scores from design decisions."""
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuneu.cli.common import AsJson, Output, make_app, note, show
+
+if TYPE_CHECKING:
+    from neuneu.designs.records import Batch
+
+app = make_app()
+designs = make_app()
+app.add_typer(designs, name="designs", help="The database of models; scores from design decisions.")
+
+Store = Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
+Policy = Annotated[
+    str, typer.Option(help="Where a stored and a new value differ: error, keep, replace, larger, smaller.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
+Skip = Annotated[
+    bool, typer.Option("--skip-refused", help="Leave refused files of a folder out, naming them on stderr.")
+]
+
+
+class Format(StrEnum):
+    """What `designs import` reads."""
+
+    export = "export"
+    lm_eval = "lm-eval"
+    scores = "scores"
+    scores_json = "scores-json"
+    features = "features"
+    metadata = "metadata"
+    model = "model"
+    dataset = "dataset"
+
+
+@designs.command("import")
+def import_(
+    kind: Annotated[Format, typer.Argument(help="What the path holds.", metavar="FORMAT")],
+    path: Annotated[Path, typer.Argument(help="File or folder.")],
+    store: Store,
+    policy: Policy = "error",
+    dry_run: DryRun = False,
+    skip_refused: Skip = False,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put files into a design database (made if it is not there) and show what changed.
+
+    FORMAT: export (folder of a DuckDB EXPORT DATABASE; its SQL is never run), lm-eval (results JSON), scores
+    (CSV), scores-json, features (CSV), metadata (folder), model, dataset (CSV of that table).
+
+    Example: neuneu designs import export 2025_03_03.duckdb --store designs.duckdb
+    """
+    refused: list[str] | None = [] if skip_refused else None
+    batch = _read(kind, path, refused)
+    for problem in refused or ():
+        note(f"left out: {problem}")
+    _apply(batch, store, policy, dry_run, output, as_json)
+
+
+def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
+    from neuneu.designs import metadata, readers
+    from neuneu.designs.schema import find_table
+
+    makers: dict[Format, Callable[[], Batch]] = {
+        Format.export: lambda: readers.read_export(path),
+        Format.lm_eval: lambda: readers.read_lm_eval(path),
+        Format.scores: lambda: readers.read_scores_csv(path),
+        Format.scores_json: lambda: readers.read_scores_json(path, refused=refused),
+        Format.features: lambda: readers.read_features_csv(path),
+        Format.metadata: lambda: metadata.read_metadata(path, refused=refused),
+        Format.model: lambda: readers.read_table_csv(path, find_table("model")),
+        Format.dataset: lambda: readers.read_table_csv(path, find_table("dataset")),
+    }
+    return makers[kind]()
+
+
+def _apply(
+    batch: "Batch", store: Path, policy: str, dry_run: bool, output: Path | None, as_json: bool
+) -> None:
+    import polars as pl
+
+    from neuneu.designs.changes import check_policy
+    from neuneu.designs.store import DesignStore
+
+    check_policy(policy)
+    if dry_run:
+        with DesignStore(store) if store.exists() else DesignStore.in_memory() as opened:
+            changes = opened.diff(batch)
+    elif store.exists():
+        with DesignStore(store, write=True) as opened:
+            changes = opened.apply(batch, policy=policy)
+    else:
+        with DesignStore.create(store) as opened:
+            changes = opened.apply(batch, policy=policy)
+    counts = changes.group_by("table", "kind").len("cells").sort("table", "kind")
+    if output is None and not as_json:
+        show(counts, f"{'would change' if dry_run else 'changed'} in {store}")
+        changed = changes.filter(pl.col("kind") == "changed")
+        if len(changed):
+            show(changed.head(20), f"first of {len(changed)} cells that differ")
+    else:
+        show(changes, "changes", output=output, as_json=as_json)
+
+
+@designs.command()
+def stats(store: Store, output: Output = None, as_json: AsJson = False) -> None:
+    """Rows, and distinct ids, benchmarks, settings and metrics.
+
+    Example: neuneu designs stats --store designs.duckdb
+    """
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store) as opened:
+        show(opened.stats(), str(store), output=output, as_json=as_json)
+
+
+@designs.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT.")],
+    store: Store,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the database in SQL, read-only.
+
+    Example: neuneu designs query "SELECT id, total_params FROM model_annotations" --store designs.duckdb
+    """
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store) as opened:
+        show(opened.query(sql), str(store), output=output, as_json=as_json)
+
+
+@designs.command()
+def profile(model: str, store: Store, as_json: AsJson = False) -> None:
+    """All that is known of one model, under any of its ids.
+
+    Example: neuneu designs profile gpt2 --store designs.duckdb
+    """
+    from neuneu.designs import views
+    from neuneu.designs.store import DesignStore
+    from neuneu.files import to_json
+
+    with DesignStore(store) as opened:
+        found = views.profile(opened, model)
+    if as_json:
+        sys.stdout.write(to_json({name: frame.to_dicts() for name, frame in found.items()}))
+        return
+    for name, frame in found.items():
+        if name in ("model", "dataset") and len(frame):
+            frame = frame.transpose(include_header=True, header_name="column", column_names=["value"])  # noqa: PLW2901
+        if len(frame):
+            show(frame, name)
+
+
+@designs.command()
+def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> None:
+    """Measurements that several rows tell differently, once aliases make their names one.
+
+    Example: neuneu designs conflicts --store designs.duckdb
+    """
+    import polars as pl
+
+    from neuneu.designs import views
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store) as opened:
+        frame = views.conflicts(opened)
+    text = [pl.col(name).cast(pl.List(pl.String)).list.join("; ") for name in ("values", "origins")]
+    show(frame.with_columns(text), f"{len(frame)} conflicts", output=output, as_json=as_json)
+
+
+@designs.command()
+def gaps(
+    store: Store,
+    least: Annotated[int, typer.Option(help="Only measurements that this many models have.")] = 30,
+    facts: Annotated[bool, typer.Option("--facts", help="Missing facts instead of evaluations.")] = False,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluations (or facts) that models lack.
+
+    Example: neuneu designs gaps --store designs.duckdb --output gaps.csv
+    """
+    from neuneu.designs import views
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store) as opened:
+        frame = views.missing_facts(opened) if facts else views.missing_evaluations(opened, least=least)
+    show(frame, "missing", output=output, as_json=as_json)
+
+
+@designs.command()
+def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free path.")]) -> None:
+    """Write the database as CSVs that DuckDB's IMPORT DATABASE reads; the same rows give the same bytes.
+
+    Example: neuneu designs export --store designs.duckdb 2026_11_22.duckdb
+    """
+    from neuneu.designs.exporting import export as write
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store) as opened:
+        write(opened, folder)
+    note(f"{store} → {folder}")
+
+
+@designs.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="A design database.")],
+    new: Annotated[Path, typer.Argument(help="Another.")],
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is added, filled, changed and removed from one database to another.
+
+    Example: neuneu designs diff old.duckdb new.duckdb
+    """
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(old) as before, DesignStore(new) as after:
+        show(after.compare(before), f"{old} → {new}", output=output, as_json=as_json)
+
+
+@designs.command()
+def migrate(store: Store) -> None:
+    """Bring a database to the newest schema; no row changes.
+
+    Example: neuneu designs migrate --store designs.duckdb
+    """
+    from neuneu.designs.schema import VERSION
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store, write=True):
+        note(f"{store} has schema {VERSION}")
+
+
+@designs.command()
+def alias(
+    store: Store,
+    name: Annotated[str, typer.Argument(help="Another id of a model.")],
+    model: Annotated[str, typer.Argument(help="The id that it stands for.")],
+) -> None:
+    """Say that an id is another name of a model.
+
+    Example: neuneu designs alias --store designs.duckdb gpt2 openai-community/gpt2
+    """
+    from neuneu.designs.store import DesignStore
+
+    with DesignStore(store, write=True) as opened:
+        opened.alias_model(name, model)
+    note(f"{name} = {model}")

@@ -1,0 +1,252 @@
+"""Files → batches of rows: the published export, harness results, score and feature CSVs, JSON metadata."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.designs.aliases import standard_id
+from neuneu.designs.metrics import STDERR_SUFFIXES, check_setting, default_setting, extract_metrics
+from neuneu.designs.records import (
+    Batch,
+    check_rows,
+    drop_placeholders,
+    merge_batches,
+    read_text_csv,
+    source_row,
+    typed_rows,
+)
+from neuneu.designs.schema import DATASETS, EVALUATIONS, FEATURES, MODELS, Table
+from neuneu.errors import InputError
+from neuneu.files import read_json
+
+AGGREGATES = frozenset(
+    {"mmlu", "mmlu_stem", "mmlu_humanities", "mmlu_social_sciences", "mmlu_other", "xnli", "reasoning-mcq"}
+)
+"""Groups that harness results list beside their own subtasks; left out."""
+
+_COLUMN = re.compile(r"(?P<benchmark>.+)_(?P<setting>[0-9]+-shot)_(?P<metric>.+)")
+
+
+def read_export(folder: str | Path, *, revision: str | None = None) -> Batch:
+    """The export of a DuckDB database in CSV form, by parsing its three CSVs with the fixed schema.
+
+    `schema.sql` and `load.sql` are never opened, let alone executed. Generation features are read if present.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("must be a folder with model_annotations.csv", where=folder)
+    batches = []
+    for table in (MODELS, DATASETS, EVALUATIONS, FEATURES):
+        path = folder / f"{table.name}.csv"
+        if table is FEATURES and not path.exists():
+            continue
+        batches.append(read_table_csv(path, table, kind="export", revision=revision))
+    return merge_batches(batches)
+
+
+def read_table_csv(
+    path: str | Path, table: Table, *, kind: str = "csv", revision: str | None = None
+) -> Batch:
+    """A CSV with the key columns and any other columns of one table; provenance columns are made anew.
+
+    `pretraining_summary:x` is read as `pretraining_summary_x`; `safetensors:total` wins over `total_params`.
+    """
+    path = Path(path)
+    text = read_text_csv(path)
+    text = text.rename({name: name.replace(":", "_") for name in text.columns})
+    if "safetensors_total" in text.columns:
+        total = pl.col("safetensors_total").replace(["0", "0.0"], None)
+        known = pl.col("total_params") if "total_params" in text.columns else pl.lit(None, pl.String)
+        text = text.with_columns(pl.coalesce(total, known).alias("total_params")).drop("safetensors_total")
+    source = source_row(path, kind, revision=revision)
+    text = text.drop([name for name in ("source", "line") if name in text.columns])
+    return Batch({table.name: typed_rows(table, text, path, source["source"][0])}, source)
+
+
+def read_features_csv(path: str | Path) -> Batch:
+    """A wide table of model-level features: id, then one number a column; the first row of an id wins."""
+    path = Path(path)
+    text = read_text_csv(path)
+    if "id" not in text.columns:
+        raise InputError("column needed by generation_features", where=path, field="column", value="id")
+    text = text.unique("id", keep="first", maintain_order=True)
+    long = text.unpivot(index="id", variable_name="feature", value_name="value").drop_nulls("value")
+    source = source_row(path, "features")
+    return Batch({FEATURES.name: typed_rows(FEATURES, long, path, source["source"][0])}, source)
+
+
+def read_scores_csv(path: str | Path) -> Batch:
+    """Scores: long (id, benchmark, setting, metric, …), or wide with columns `<benchmark>_<k>-shot_<metric>`.
+
+    Wide columns that say no shots are left out; a column that ends in _stderr goes with its metric.
+    """
+    path = Path(path)
+    text = read_text_csv(path)
+    if "benchmark" in text.columns:
+        return read_table_csv(path, EVALUATIONS, kind="scores")
+    if "id" not in text.columns:
+        raise InputError("column needed by evaluation_results", where=path, field="column", value="id")
+    parts = []
+    for name in text.columns:
+        match = _COLUMN.fullmatch(name)
+        if match is None or name.endswith(STDERR_SUFFIXES):
+            continue
+        stderr = next((name + s for s in STDERR_SUFFIXES if name + s in text.columns), None)
+        metric = {"acc": "accuracy"}.get(match["metric"], match["metric"])
+        parts.append(
+            text.select(
+                "id",
+                pl.lit(match["benchmark"]).alias("benchmark"),
+                pl.lit(match["setting"]).alias("setting"),
+                pl.lit(metric).alias("metric"),
+                pl.col(name).alias("metric_value"),
+                (pl.lit(None, pl.String) if stderr is None else pl.col(stderr)).alias("metric_stderr"),
+            ).drop_nulls("metric_value")
+        )
+    if not parts:
+        raise InputError("no column is named <benchmark>_<k>-shot_<metric>", where=path)
+    source = source_row(path, "scores")
+    return Batch(
+        {EVALUATIONS.name: typed_rows(EVALUATIONS, pl.concat(parts), path, source["source"][0])}, source
+    )
+
+
+def read_lm_eval(
+    path: str | Path, *, names: Mapping[str, str] | None = None, exclude: Collection[str] = AGGREGATES
+) -> Batch:
+    """Results of lm-evaluation-harness (0.4 and later): a results file, or a folder searched for them.
+
+    names: model as the file calls it → id; org__name is read as org/name. Group results are left out. Where a
+    folder holds the same measurement twice, the newest file (by its date field) wins.
+    """
+    path = Path(path)
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    batches = [
+        (str(date), batch)
+        for file in files
+        for date, batch in [_lm_eval_file(file, names or {}, exclude)]
+        if batch is not None
+    ]
+    if not batches:
+        raise InputError("no results of lm-evaluation-harness here", where=path)
+    return _newest_wins(batches, EVALUATIONS)
+
+
+def _newest_wins(batches: list[tuple[str, Batch]], table: Table) -> Batch:
+    ordered = [batch for _, batch in sorted(batches, key=lambda pair: pair[0])]
+    frame = pl.concat([batch.tables[table.name] for batch in ordered], how="diagonal")
+    frame = frame.unique(table.key, keep="last", maintain_order=True)
+    return Batch(
+        {table.name: check_rows(table, frame)},
+        pl.concat([batch.sources for batch in ordered]).unique("source", maintain_order=True),
+    )
+
+
+def _lm_eval_file(
+    path: Path, names: Mapping[str, str], exclude: Collection[str]
+) -> tuple[float, Batch | None]:
+    document = read_json(path)
+    if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
+        return 0.0, None
+    name = document.get("model_name") or (document.get("config") or {}).get("model")
+    if not isinstance(name, str):
+        raise InputError("must name the model", where=path, field="model_name", value=name)
+    shots = document.get("n-shot") or {}
+    configs = document.get("configs") or {}
+    rows = []
+    for task, results in document["results"].items():
+        if task in exclude or task in (document.get("groups") or {}) or not isinstance(results, dict):
+            continue
+        count = (configs.get(task) or {}).get("num_fewshot", shots.get(task, 0)) or 0
+        rows += _metric_rows(
+            names.get(name, standard_id(name)), task, check_setting(f"{count}-shot"), results
+        )
+    date = document.get("date")
+    source = source_row(
+        path,
+        "lm-eval",
+        revision=_text(document.get("git_hash") or document.get("lm_eval_version")),
+        date=_text(date),
+    )
+    frame = _evaluation_frame(rows, source["source"][0])
+    return (float(date) if isinstance(date, int | float) else 0.0), Batch(
+        {EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source
+    )
+
+
+def _metric_rows(model: str, task: str, setting: str, results: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (model, task, setting, metric, value, stderr)
+        for metric, (value, stderr) in extract_metrics(results).items()
+    ]
+
+
+def _evaluation_frame(rows: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
+    schema = {column.name: column.dtype for column in EVALUATIONS.columns}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.lit(source).alias("source"), pl.int_range(1, len(rows) + 1, dtype=pl.Int64).alias("line")
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def read_scores_json(path: str | Path, *, refused: list[str] | None = None) -> Batch:
+    """Scores as {"model_name", "results": {harness: {benchmark: …}}}: one file or a folder of them.
+
+    refused: where given, files that break a rule are left out and their errors put here.
+
+    A benchmark holds either {"5-shot": {metric: value}} or the metrics themselves, whose shots are then the
+    usual ones of the task; benchmarks without usual shots and placeholder ids are left out.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    batches = []
+    for file in files:
+        try:
+            batches.append(_scores_file(file))
+        except InputError as error:
+            if refused is None:
+                raise
+            refused.append(str(error))
+    if not batches:
+        raise InputError("no scores here", where=path)
+    return _newest_wins(batches, EVALUATIONS)
+
+
+def _scores_file(path: Path) -> tuple[str, Batch]:
+    document = read_json(path)
+    if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
+        raise InputError('must be an object with "model_name" and "results"', where=path)
+    model, rows = str(document.get("model_name")), []
+    for harness in document["results"].values():
+        for name, entry in harness.items() if isinstance(harness, dict) else ():
+            benchmark, setting = _split_key(name)
+            rows += _score_rows(model, benchmark, setting, entry)
+    date = _text(document.get("last_updated"))
+    source = source_row(path, "scores", date=date)
+    frame = drop_placeholders(_evaluation_frame(rows, source["source"][0]))
+    frame = frame.unique(EVALUATIONS.key, keep="last", maintain_order=True)
+    return date or "", Batch({EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source)
+
+
+def _split_key(name: str) -> tuple[str, str | None]:
+    """harness|arc:challenge|25, as leaderboards write, → (arc:challenge, 25-shot)."""
+    parts = name.split("|")
+    if len(parts) == 3 and parts[2].isdigit():
+        return parts[1], f"{parts[2]}-shot"
+    return name, None
+
+
+def _score_rows(model: str, benchmark: str, setting: str | None, entry: Any) -> list[tuple[Any, ...]]:
+    if not isinstance(entry, dict):
+        return []
+    shots = {key: value for key, value in entry.items() if re.fullmatch(r"[0-9]+-shot", key)}
+    if shots:
+        return [row for key, value in shots.items() for row in _metric_rows(model, benchmark, key, value)]
+    usual = setting or default_setting(benchmark)
+    return [] if usual is None else _metric_rows(model, benchmark, usual, entry)

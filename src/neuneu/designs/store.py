@@ -1,0 +1,308 @@
+"""The design database: a DuckDB file of models with their architecture, data, evaluations and provenance."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import polars as pl
+
+from neuneu.designs.aliases import MODEL_ALIASES as DEFAULT_MODELS
+from neuneu.designs.aliases import NO_ALIASES, TASK_ALIASES, Aliases, TaskAlias
+from neuneu.designs.changes import DIFF_SCHEMA, Policy, check_policy, diff, merge
+from neuneu.designs.records import Batch, empty_rows
+from neuneu.designs.schema import (
+    EVALUATIONS,
+    PROVENANCE,
+    SOURCES,
+    TABLES,
+    VERSION,
+    Table,
+    find_table,
+    migrations,
+)
+from neuneu.errors import InputError, MissingExtraError
+
+Format = Literal["polars", "arrow", "pandas"]
+
+_SETTINGS = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "memory_limit": "1GB",
+    "threads": "2",
+    "lock_configuration": "true",
+}
+
+
+class DesignStore:
+    """A design database. Read-only unless opened with `write=True`; opening one never changes its rows.
+
+    The connection reaches no other file, loads no extension and is held to 1 GB of memory. Raises
+    InputError if the file is missing, not a design database, made by a newer version, or (read-only) needs
+    a migration.
+    """
+
+    def __init__(self, path: str | Path, *, write: bool = False) -> None:
+        self.path: Path | None = Path(path)
+        self.writable = write
+        if not self.path.is_file():
+            raise InputError("no such design database (DesignStore.create makes one)", where=self.path)
+        self._connection = _connect(self.path, read_only=not write)
+        version = self._version()
+        if version > VERSION:
+            raise InputError(f"made by a newer version of neuneu (schema {version} > {VERSION})", where=path)
+        if version < VERSION and not write:
+            raise InputError(f"has schema {version}; migrate it to {VERSION} first", where=path)
+        self._migrate(version)
+
+    @classmethod
+    def create(cls, path: str | Path) -> Self:
+        """A new, empty database open for writing; InputError if the path is taken."""
+        if Path(path).exists():
+            raise InputError("already exists; a new design database needs a free path", where=path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        store = cls._blank(Path(path))
+        store._migrate(0)
+        return store
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A new, empty database that lives as long as the object."""
+        store = cls._blank(None)
+        store._migrate(0)
+        return store
+
+    @classmethod
+    def from_export(cls, folder: str | Path) -> Self:
+        """An in-memory database holding a published or own export (counterpart of `from_existing`)."""
+        from neuneu.designs.readers import read_export
+
+        store = cls.in_memory()
+        store.apply(read_export(folder))
+        return store
+
+    @classmethod
+    def _blank(cls, path: Path | None) -> Self:
+        store = cls.__new__(cls)
+        store.path, store.writable = path, True
+        store._connection = _connect(path, read_only=False)
+        return store
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Reading
+
+    def query(self, sql: str, parameters: Sequence[object] = (), *, as_: Format = "polars") -> Any:
+        """The result of one SELECT as a Polars frame, an Arrow table or a pandas frame.
+
+        Values go in as `?` parameters. Raises InputError on SQL that DuckDB refuses, and on any other
+        statement.
+        """
+        import duckdb
+
+        try:
+            statements = self._connection.extract_statements(sql)
+            if len(statements) != 1 or "SELECT" not in str(statements[0].type):
+                raise InputError("must be one SELECT", field="sql", value=sql)
+            table = _arrow(self._connection.execute(statements[0], list(parameters)))
+        except duckdb.Error as error:
+            raise InputError(str(error).splitlines()[0], field="sql", value=sql) from error
+        return _convert(pl.DataFrame(pl.from_arrow(table)), as_)
+
+    def table(self, name: str, *, metric: str | None = None) -> pl.DataFrame:
+        """All rows of a table (model, dataset, evaluation, features), sorted by key, with provenance.
+
+        metric: only this metric's evaluations.
+        """
+        table = find_table(name)
+        columns = ", ".join([column.name for column in (*table.columns, *PROVENANCE)])
+        where, parameters = "", []
+        if metric is not None:
+            table.column("metric")
+            where, parameters = " WHERE metric = ?", [metric]
+        keys = ", ".join(table.key)
+        frame = self.query(f"SELECT {columns} FROM {table.name}{where} ORDER BY {keys}", parameters)
+        return pl.DataFrame(frame).cast(table.polars_schema)  # type: ignore[arg-type]
+
+    @property
+    def aliases(self) -> Aliases:
+        """The aliases that this database holds."""
+        models = dict(self.query("SELECT alias, id FROM model_aliases ORDER BY alias").iter_rows())
+        tasks = self.query("SELECT * FROM task_aliases ORDER BY benchmark, metric").iter_rows()
+        return Aliases(models, tuple(TaskAlias(*row) for row in tasks))
+
+    @property
+    def sources(self) -> pl.DataFrame:
+        """Where rows come from: source, kind, sha256, revision, date."""
+        return pl.DataFrame(self.query("SELECT * FROM sources ORDER BY source"))
+
+    def stats(self) -> pl.DataFrame:
+        """Rows, and distinct values of the key columns, per table (counterpart of `verify_data`)."""
+        rows = []
+        for table in TABLES.values():
+            frame = self.table(table.name)
+            rows += [(table.name, "rows", len(frame))]
+            rows += [(table.name, f"distinct {name}", frame[name].n_unique()) for name in table.key]
+        return pl.DataFrame(
+            rows, schema={"table": pl.String, "what": pl.String, "count": pl.Int64}, orient="row"
+        )
+
+    # Writing
+
+    def diff(self, batch: Batch) -> pl.DataFrame:
+        """What `apply` would add, fill or change, cell by cell; changes nothing
+        (`neuneu.designs.changes.diff`)."""
+        frames = [diff(TABLES[name], self.table(name), new) for name, new in batch.tables.items()]
+        return pl.concat([pl.DataFrame(schema=DIFF_SCHEMA), *frames])
+
+    def compare(self, other: "DesignStore") -> pl.DataFrame:
+        """What is added, filled, changed and removed on the way from `other` to this database."""
+        frames = [
+            diff(table, other.table(name), self.table(name), removed=True) for name, table in TABLES.items()
+        ]
+        return pl.concat(frames)
+
+    def apply(self, batch: Batch, *, policy: str = "error") -> pl.DataFrame:
+        """Put a batch in, all of it or nothing; returns the diff.
+
+        Where a stored value and a new one differ the policy decides: error, keep, replace, larger, smaller.
+        """
+        chosen = check_policy(policy)
+        self._need_write()
+        changes = self.diff(batch)
+        merged = {
+            name: merge(TABLES[name], self.table(name), new, chosen) for name, new in batch.tables.items()
+        }
+        with self._transaction():
+            self._insert("sources", batch.sources.select(SOURCES), ("source",))
+            for name, rows in merged.items():
+                self._insert(name, rows, TABLES[name].key)
+        return changes
+
+    def alias_model(self, alias: str, name: str) -> None:
+        """Say that `alias` is another id of the model `name`."""
+        self._need_write()
+        with self._transaction():
+            self._insert("model_aliases", pl.DataFrame({"alias": [alias], "id": [name]}), ("alias",))
+
+    def alias_task(self, alias: TaskAlias) -> None:
+        """Say that two names of a task are one."""
+        self._need_write()
+        with self._transaction():
+            self._insert("task_aliases", _alias_frame([alias]), ("benchmark", "metric"))
+
+    # Inside
+
+    def _version(self) -> int:
+        try:
+            return int(self.query("SELECT version FROM schema_version")["version"][0])
+        except (InputError, IndexError) as error:
+            raise InputError("not a design database", where=self.path) from error
+
+    def _migrate(self, version: int) -> None:
+        if version == VERSION:
+            return
+        with self._transaction():
+            for number, statements in migrations().items():
+                for statement in statements if number > version else ():
+                    self._connection.execute(statement)
+            if version == 0:
+                names = {"alias": list(DEFAULT_MODELS), "id": list(DEFAULT_MODELS.values())}
+                self._insert("model_aliases", pl.DataFrame(names), ("alias",))
+                self._insert("task_aliases", _alias_frame(TASK_ALIASES), ("benchmark", "metric"))
+
+    def _insert(self, name: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
+        """Replace the rows of these keys. `name` and columns come from the schema, never from data."""
+        if rows.is_empty():
+            return
+        self._connection.register("incoming", rows.to_arrow())
+        same = " AND ".join(f"{name}.{column} = incoming.{column}" for column in key)
+        columns = ", ".join(rows.columns)
+        self._connection.execute(f"DELETE FROM {name} USING incoming WHERE {same}")
+        self._connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM incoming")
+        self._connection.unregister("incoming")
+
+    def _need_write(self) -> None:
+        if not self.writable:
+            raise InputError("opened read-only; open it with write=True to change it", where=self.path)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _connect(path: Path | None, *, read_only: bool) -> Any:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise MissingExtraError("duckdb", "designs") from error
+    try:
+        return duckdb.connect(str(path or ":memory:"), read_only=read_only, config=_SETTINGS)
+    except duckdb.Error as error:
+        raise InputError(f"cannot be opened: {str(error).splitlines()[0]}", where=path) from error
+
+
+def _arrow(result: Any) -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
+
+
+def _convert(frame: pl.DataFrame, as_: Format) -> Any:
+    if as_ == "arrow":
+        return frame.to_arrow()
+    if as_ == "pandas":
+        return frame.to_pandas()
+    return frame
+
+
+def _alias_frame(aliases: Sequence[TaskAlias]) -> pl.DataFrame:
+    names = ("benchmark", "metric", "to_benchmark", "to_metric")
+    return pl.DataFrame({name: [getattr(alias, name) for alias in aliases] for name in names})
+
+
+def canonical(store: DesignStore, frame: pl.DataFrame, aliases: Aliases | None = None) -> pl.DataFrame:
+    """Rows with their ids (and benchmark, metric, if there) replaced by the canonical ones."""
+    aliases = store.aliases if aliases is None else aliases
+    if aliases == NO_ALIASES:
+        return frame
+    known = set(store.query("SELECT id FROM model_annotations")["id"])
+    ids = {name: aliases.model(name, known) for name in frame["id"].unique()}
+    frame = frame.with_columns(pl.col("id").replace_strict(ids, return_dtype=pl.String))
+    if "benchmark" not in frame.columns:
+        return frame
+    pairs = frame.select("benchmark", "metric").unique()
+    tasks: Mapping[str, list[str]] = {
+        "to_benchmark": [aliases.task(*pair)[0] for pair in pairs.iter_rows()],
+        "to_metric": [aliases.task(*pair)[1] for pair in pairs.iter_rows()],
+    }
+    joined = frame.join(
+        pairs.with_columns(**{k: pl.Series(v, dtype=pl.String) for k, v in tasks.items()}),
+        on=["benchmark", "metric"],
+    )
+    renamed = joined.with_columns(benchmark=pl.col("to_benchmark"), metric=pl.col("to_metric"))
+    return renamed.select(frame.columns)
+
+
+__all__ = ["EVALUATIONS", "DesignStore", "Policy", "Table", "canonical", "empty_rows"]
