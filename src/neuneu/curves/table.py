@@ -53,6 +53,7 @@ class CurveTable:
     def __init__(self, frame: pl.DataFrame) -> None:
         """Wrap a frame that is already valid; use `from_frame` or `read` for anything else."""
         self.frame = frame
+        self._one_metric: dict[str | None, CurveTable] = {}
 
     @classmethod
     def from_frame(cls, data: Any, where: str | Path = "table") -> Self:
@@ -113,10 +114,14 @@ class CurveTable:
     def one_metric(self, metric: str | None = None) -> "CurveTable":
         """One metric a curve: `metric` if given, else the first accuracy of ACCURACIES that is there.
 
-        A curve here is (run, task, n_shot, variant); one without any accuracy is left out.
+        A curve here is (run, task, n_shot, variant); one without any accuracy is left out. The answer is
+        kept: every forecaster that is fitted on a table asks for it.
         """
-        if metric is not None:
-            return self.filter(metric=metric)
+        if metric not in self._one_metric:
+            self._one_metric[metric] = self.filter(metric=metric) if metric else self._best_accuracy()
+        return self._one_metric[metric]
+
+    def _best_accuracy(self) -> "CurveTable":
         rank = pl.col("metric").replace_strict(
             {name: index for index, name in enumerate(ACCURACIES)}, default=None, return_dtype=pl.Int64
         )

@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from neuneu.curves.curve import Curve, CurveKey, Floats
+from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import Bools, Grouping, Index
 from neuneu.evaluation.protocol import Protocol, Question, questions
@@ -43,6 +44,14 @@ class Cells:
     def owner(self) -> Index:
         """Question of each cell, (n_cells,)."""
         return np.repeat(np.arange(len(self.questions)), [len(q.curve) - q.cut for q in self.questions])
+
+    def part(self, question: int) -> slice:
+        """Places of a question's cells."""
+        return slice(int(self._bounds[question]), int(self._bounds[question + 1]))
+
+    @cached_property
+    def _bounds(self) -> Index:
+        return np.concatenate([[0], np.cumsum([len(q.curve) - q.cut for q in self.questions])])
 
     @cached_property
     def values(self) -> Floats:
@@ -141,59 +150,90 @@ def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
     return Cells(tuple(s.name for s in sources), tuple(asked), np.array(code, dtype=np.intp), left_out)
 
 
-def run_forecaster(
-    name: str,
-    cells: Cells,
-    sources: Sequence[Source],
-    setting: Setting,
-    fallback: Floats | None = None,
-    progress: Progress | None = None,
-) -> Answers:
-    """Fit a method fold by fold and let it answer every cell.
+def run_benchmark(
+    names: Sequence[str], sources: Sequence[Source], setting: Setting, progress: Progress | None = None
+) -> tuple[Cells, list[Answers]]:
+    """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not.
 
-    name: a registered forecaster or a folder; fallback: (n_cells, len(LEVELS)) scored where it declines.
+    names: registered forecasters or folders. Fold by fold, each method is fitted on what the fold allows and
+    answers the fold's questions.
     """
-    quantiles = np.full((len(cells.values), len(LEVELS)), np.nan)
-    refused = np.zeros(len(cells.values), dtype=bool)
-    reasons: dict[str, int] = {}
-    seconds = {"fit": 0.0, "forecast": 0.0}
-    first = np.searchsorted(cells.owner, np.arange(len(cells.questions)))
+    if len(set(names)) != len(names):
+        raise InputError("must not name one twice", field="forecasters", value=",".join(names))
+    for name in names:
+        make_forecaster(name) if name in KNOWN else load_forecaster(name)
+    cells = make_cells(sources, setting)
+    sheets = [_Sheet(n, cells, setting) for n in [*YARDSTICKS, *(n for n in names if n not in YARDSTICKS)]]
     builders = [EvidenceBuilder(s.table, setting.losses, setting.references) for s in sources]
-    example = load_forecaster(name) if not _fits(name, setting) else make_forecaster(name)
-    for fold in setting.split.folds:
-        began = perf_counter()
-        forecaster = _fit(name, fold, setting)
-        seconds["fit"] += perf_counter() - began
-        for chunk in _chunks(cells, fold):
+    for number, fold in enumerate(setting.split.folds, start=1):
+        train = fold.train() if setting.fit else None
+        for sheet in sheets:
             if progress is not None:
-                progress(f"{example.name}: {chunk[-1] + 1} of {len(cells.questions)} questions")
-            began = perf_counter()
-            asked = [(cells.questions[i], builders[cells.source[i]]) for i in chunk]
-            answers = (
-                [Refusal("no run outside the tested ones to learn from")] * len(chunk)
-                if forecaster is None
-                else _answer(forecaster, asked, setting.protocol)
-            )
-            seconds["forecast"] += perf_counter() - began
+                progress(f"fold {number} of {len(setting.split.folds)}: {sheet.name}")
+            sheet.fill(fold, train, builders, sheets[0].quantiles)
+    return cells, [sheet.answers() for sheet in sheets]
+
+
+class _Sheet:
+    """One method's answers while they are being filled in."""
+
+    def __init__(self, name: str, cells: Cells, setting: Setting) -> None:
+        self.name, self.cells, self.setting = name, cells, setting
+        self.fitted = setting.fit and name in KNOWN
+        self.quantiles = np.full((len(cells.values), len(LEVELS)), np.nan)
+        self.refused = np.zeros(len(cells.values), dtype=bool)
+        self.reasons: dict[str, int] = {}
+        self.seconds = {"fit": 0.0, "forecast": 0.0}
+        self.sees_future = setting.protocol.sees_future
+
+    def fill(
+        self, fold: Fold, train: CurveTable | None, builders: Sequence[EvidenceBuilder], fallback: Floats
+    ) -> None:
+        """Fit on `train` and answer the fold's questions; refused ones take the fallback's quantiles."""
+        began = perf_counter()
+        forecaster = self._fit(train)
+        self.seconds["fit"] += perf_counter() - began
+        began = perf_counter()
+        for chunk in _chunks(self.cells, fold):
+            asked = [(self.cells.questions[i], builders[self.cells.source[i]]) for i in chunk]
+            if isinstance(forecaster, Refusal):
+                answers: list[Forecast | Refusal] = [forecaster] * len(chunk)
+            else:
+                answers = _answer(forecaster, asked, self.setting.protocol)
             for i, answer in zip(chunk, answers, strict=True):
-                part = slice(first[i], first[i] + len(cells.questions[i].future))
-                if isinstance(answer, Refusal):
-                    if fallback is None:
-                        raise InputError(answer.reason, field="forecaster", value=name)
-                    quantiles[part], refused[part] = fallback[part], True
-                    reasons[answer.reason] = reasons.get(answer.reason, 0) + part.stop - part.start
-                else:
-                    quantiles[part] = on_levels(answer)
-    how = "as it ships" if not _fits(name, setting) else setting.split.rule
-    return Answers(
-        example.name,
-        quantiles,
-        refused,
-        fitted=how,
-        sees_future=example.sees_future or setting.protocol.sees_future,
-        reasons=dict(sorted(reasons.items())),
-        seconds=seconds,
-    )
+                self._note(self.cells.part(i), answer, fallback)
+        self.seconds["forecast"] += perf_counter() - began
+
+    def _fit(self, train: CurveTable | None) -> Forecaster | Refusal:
+        """The method fitted on what the fold allows; a refusal where that is too little for it."""
+        forecaster = make_forecaster(self.name) if self.fitted else load_forecaster(self.name)
+        self.sees_future |= forecaster.sees_future
+        if not self.fitted:
+            return forecaster
+        if train is None:
+            return Refusal("no other run to learn from") if forecaster.learns else forecaster
+        setting = self.setting
+        try:
+            return forecaster.fit(train, setting.losses, references=setting.references, seed=setting.seed)
+        except InputError as error:
+            if error.field != "forecaster":
+                raise
+            return Refusal(f"cannot be fitted: {error.rule}")
+
+    def _note(self, part: slice, answer: Forecast | Refusal, fallback: Floats) -> None:
+        if isinstance(answer, Forecast):
+            self.quantiles[part] = on_levels(answer)
+            return
+        if self.name == YARDSTICKS[0]:
+            raise InputError(answer.reason, field="forecaster", value=self.name)
+        self.quantiles[part], self.refused[part] = fallback[part], True
+        self.reasons[answer.reason] = self.reasons.get(answer.reason, 0) + part.stop - part.start
+
+    def answers(self) -> Answers:
+        """What was filled in."""
+        how = self.setting.split.rule if self.fitted else "as it ships"
+        reasons = dict(sorted(self.reasons.items()))
+        return Answers(self.name, self.quantiles, self.refused, how, self.sees_future, reasons, self.seconds)
 
 
 def on_levels(forecast: Forecast) -> Floats:
@@ -202,20 +242,6 @@ def on_levels(forecast: Forecast) -> Floats:
         return forecast.values
     given = np.asarray(forecast.levels)
     return np.array([np.interp(LEVELS, given, row, left=np.nan, right=np.nan) for row in forecast.values])
-
-
-def _fits(name: str, setting: Setting) -> bool:
-    return setting.fit and name in KNOWN
-
-
-def _fit(name: str, fold: Fold, setting: Setting) -> Forecaster | None:
-    """The method fitted on what the fold allows; None where it has to learn and there is nothing."""
-    if not _fits(name, setting):
-        return load_forecaster(name)
-    forecaster = make_forecaster(name)
-    if fold.train is None:
-        return None if forecaster.learns else forecaster
-    return forecaster.fit(fold.train, setting.losses, references=setting.references, seed=setting.seed)
 
 
 def _chunks(cells: Cells, fold: Fold) -> Iterator[list[int]]:
@@ -299,19 +325,3 @@ def _joined(forecasts: Sequence[Forecast]) -> Forecast:
         np.concatenate([f.values for f in forecasts]),
         forecasts[0].levels,
     )
-
-
-def run_benchmark(
-    names: Sequence[str], sources: Sequence[Source], setting: Setting, progress: Progress | None = None
-) -> tuple[Cells, list[Answers]]:
-    """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not."""
-    if len(set(names)) != len(names):
-        raise InputError("must not name one twice", field="forecasters", value=",".join(names))
-    for name in names:
-        make_forecaster(name) if name in KNOWN else load_forecaster(name)
-    cells = make_cells(sources, setting)
-    answers: list[Answers] = []
-    for name in [*YARDSTICKS, *(n for n in names if n not in YARDSTICKS)]:
-        fallback = answers[0].quantiles if answers else None
-        answers.append(run_forecaster(name, cells, sources, setting, fallback, progress))
-    return cells, answers

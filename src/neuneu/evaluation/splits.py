@@ -1,8 +1,9 @@
 """Which curves a forecaster may be fitted on when others are forecast: manifests and held-out groups."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,12 @@ class Source:
 class Fold:
     """Runs forecast together, and what may be fitted on for them.
 
-    test: (source, run) pairs; train: curves that no tested run is in, None where there is none.
+    test: (source, run) pairs; train: makes the curves that no tested run is in, None where there is none
+    (made when asked for, since each is about as large as all of the data).
     """
 
     test: frozenset[tuple[str, str]]
-    train: CurveTable | None
+    train: Callable[[], CurveTable | None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def leave_source_out(sources: Sequence[Source], seed: int = 0) -> Split:
     for group in groups:
         outside = [source for source in sources if source.name not in group]
         test = frozenset((s.name, run) for s in sources if s.name in group for run in s.table.runs)
-        folds.append(Fold(test, join_sources(outside)))
+        folds.append(Fold(test, partial(join_sources, outside)))
     names = "; ".join(" + ".join(sorted(group)) for group in groups)
     return Split(f"leave one group of sources out ({names})", tuple(folds))
 
@@ -116,7 +118,7 @@ def _folds_by_run(sources: Sequence[Source], seed: int) -> Split:
             for s in sources
         ]
         test = frozenset((s.name, run) for s in sources for run in s.table.runs if run in tested)
-        folds.append(Fold(test, join_sources(train)))
+        folds.append(Fold(test, partial(join_sources, train)))
     return Split(f"{count} folds by run (one group of sources only)", tuple(folds))
 
 
@@ -185,7 +187,7 @@ def split_by_manifest(sources: Sequence[Source], manifest: dict[str, dict[str, l
     if both:
         raise InputError("is on both sides; a run belongs to one", field="run", value=both[0])
     tasks = manifest["test"].get("task")
-    fold = Fold(frozenset(runs["test"]), join_sources(sides["train"]))
+    fold = Fold(frozenset(runs["test"]), partial(join_sources, sides["train"]))
     rule_text = "manifest: fitted on the train side, asked on the test side"
     return Split(rule_text, (fold,), None if tasks is None else frozenset(tasks))
 
