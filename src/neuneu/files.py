@@ -59,14 +59,21 @@ def read_json(path: str | Path) -> Any:
         raise InputError("must be UTF-8 text", where=path) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    return parse_json(text, path)
+
+
+def parse_json(text: str, where: str | Path) -> Any:
+    """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
     try:
         return json.loads(text, object_pairs_hook=_unique_keys, parse_float=_finite_float)
     except InputError as error:
-        raise InputError(error.rule, where=path, field=error.field, value=error.value) from error
+        raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
     except RecursionError as error:
-        raise InputError("nested too deep", where=path) from error
+        raise InputError("nested too deep", where=where) from error
     except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg} (line {error.lineno})", where=path) from error
+        raise InputError(f"not JSON: {error.msg} (line {error.lineno})", where=where) from error
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", where=where) from error
 
 
 def write_table(path: str | Path, frame: pl.DataFrame) -> None:

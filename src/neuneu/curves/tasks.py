@@ -50,6 +50,7 @@ _RANGES: dict[tuple[float, float, bool], str] = {
     (0.0, 2.0, False): "brier_score",
     (-1.0, 1.0, True): "mcc",
     (0.0, 100.0, True): "bleu chrf rouge1 rouge2 rougeL",
+    (-_INF, _INF, True): "margin margin_per_token margin_per_char",
     (-_INF, 0.0, True): """
         soft_log sum_logits_corr logits_per_token_corr logits_per_char_corr logits_per_byte_corr loglikelihood
     """,
@@ -76,6 +77,11 @@ def find_task(name: str) -> Task:
 def find_metric(name: str) -> Metric:
     """The metric of this name; an unknown one is unbounded and better when higher."""
     return _metrics().get(name) or Metric(name)
+
+
+def metric_names() -> frozenset[str]:
+    """The names of all known metrics."""
+    return frozenset(_metrics())
 
 
 def known_tasks(group: str | None = None) -> list[Task]:

@@ -1,1 +1,1 @@
-"""One module a format, each → CurveTable."""
+"""One module a format; each reads files into a ReadResult: a curve table and a report of what was read."""

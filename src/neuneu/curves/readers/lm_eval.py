@@ -1,0 +1,189 @@
+"""lm-evaluation-harness results: JSON with "acc,none" keys (0.4 and later) or plain "acc" keys (before).
+
+One file a checkpoint, or folders of them. The step of a file is found, in this order, in: the revision of
+the model (config.model_revision, revision= of model_args), the model's name or path, the path of the file.
+Only whole words count: step1000, global_step1000, checkpoint-1000, ckpt_1000, iter_1000. --step-pattern, a
+regular expression with one group, replaces these words.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.curves.readers.common import (
+    NOTHING_GIVEN,
+    STEP,
+    Given,
+    ReadReport,
+    ReadResult,
+    compile_step_pattern,
+    find_step,
+    finish,
+    walk,
+)
+from neuneu.curves.table import columns_of
+from neuneu.curves.tasks import find_task
+from neuneu.errors import InputError
+from neuneu.files import read_json
+
+NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
+
+NO_NAMES = ("ckpt", "ckpts", "checkpoint", "checkpoints", "model", "models", "output", "outputs", "hf")
+"""Folders above a checkpoint that do not name its run."""
+
+
+@dataclass
+class Seen:
+    """Which versions and hashes each task had: where they change, curves mix different questions."""
+
+    versions: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    hashes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    harness: set[str] = field(default_factory=set)
+
+    def add(self, document: dict[str, Any]) -> None:
+        """Note the versions and hashes of one results file."""
+        for kind, seen in (("versions", self.versions), ("task_hashes", self.hashes)):
+            for task, value in (document.get(kind) or {}).items():
+                seen[task].add(str(value))
+        self.harness.add(str(document.get("lm_eval_version", "unknown")))
+
+    def notes(self) -> Iterator[str]:
+        """A sentence for each task whose version or hash changes, and for mixed harnesses."""
+        for kind, seen in (("versions", self.versions), ("task hashes", self.hashes)):
+            for task, values in sorted(seen.items()):
+                if len(values) > 1:
+                    yield f"{task} was evaluated with different {kind}: {', '.join(sorted(values))}"
+        if len(self.harness) > 1:
+            yield f"different versions of lm-eval: {', '.join(sorted(self.harness))}"
+
+
+def read_lm_eval(
+    paths: Sequence[str | Path], *, step_pattern: str | None = None, given: Given = NOTHING_GIVEN
+) -> ReadResult:
+    """Read result files and folders of them.
+
+    A run is named by its model (without the step), unless `given.run` says otherwise. The filter of a metric
+    ("strict-match") becomes the variant, "none" no variant. Files of one checkpoint are ordered by their
+    date. Raises InputError on files that are not JSON, and where no file has results and a step.
+    """
+    pattern = compile_step_pattern(step_pattern)
+    report, seen = ReadReport(), Seen()
+    documents = []
+    for path in walk(paths, [".json"], report):
+        document = read_json(path)
+        if not is_results(document):
+            report.skip(path, "no lm-eval results in it")
+            continue
+        step = _step_of(document, path, pattern)
+        if step is None:
+            report.skip(path, r"its step is in neither revision, model nor path: --step-pattern 'step(\d+)'")
+            continue
+        documents.append((_date(document), path, step, document))
+    rows: list[dict[str, Any]] = []
+    for _, path, step, document in sorted(documents, key=lambda item: (item[0], str(item[1]))):
+        seen.add(document)
+        facts = {"run": _run_of(document, pattern), "step": step, "source": "lm-eval", **_params(document)}
+        values = [facts | row for row in metric_rows(document, report, path)]
+        report.read[str(path)] += len(values)
+        rows += values
+    report.notes += seen.notes()
+    return finish(columns_of(rows) if rows else pl.DataFrame(), given, report, _where(paths))
+
+
+def is_results(document: Any) -> bool:
+    """Whether a JSON document is a results file: an object with an object of objects under "results"."""
+    results = document.get("results") if isinstance(document, dict) else None
+    return isinstance(results, dict) and all(isinstance(metrics, dict) for metrics in results.values())
+
+
+def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) -> Iterator[dict[str, Any]]:
+    """Each value of a results document: task, metric, variant, n_shot, value, stderr, n_items."""
+    shots, counts = _mapping(document, "n-shot"), _mapping(document, "n-samples")
+    default_shots = _mapping(document, "config").get("num_fewshot")
+    for task, metrics in document["results"].items():
+        n_shot = shots.get(task, default_shots)
+        samples = counts.get(task)
+        n_items = samples.get("effective") if isinstance(samples, dict) else metrics.get("sample_len")
+        for key, value in metrics.items():
+            metric, _, filtered = key.partition(",")
+            if key in NOT_METRICS or metric.endswith("_stderr"):
+                continue
+            if not _is_number(value) or not math.isfinite(value):
+                report.skip(path, f"{task} {key} is {value!r}, no finite number")
+                continue
+            error = metrics.get(f"{metric}_stderr" + (f",{filtered}" if filtered else ""))
+            yield {
+                "task": find_task(task).name,
+                "metric": metric,
+                "variant": None if filtered in ("", "none") else filtered,
+                "n_shot": n_shot if isinstance(n_shot, int) else None,
+                "value": float(value),
+                "stderr": float(error) if _is_number(error) else None,
+                "n_items": n_items if isinstance(n_items, int) else None,
+            }
+
+
+def _step_of(document: dict[str, Any], path: Path, pattern: re.Pattern[str] | None) -> int | None:
+    config, arguments = _mapping(document, "config"), _arguments(document)
+    texts = [config.get("model_revision"), arguments.get("revision"), _model_of(document), str(path)]
+    return find_step([text for text in texts if isinstance(text, str)], pattern)
+
+
+def _run_of(document: dict[str, Any], pattern: re.Pattern[str] | None) -> str:
+    """The model without its step: a name on a hub as it is, of a path the last folder that names it."""
+    model = _model_of(document)
+    if model is None:
+        return "run"
+    parts = [part for part in re.split(r"[/\\]", model) if part not in ("", ".", "..")]
+    if (pattern or STEP).search(model):
+        parts = [(pattern or STEP).sub("", part).strip("-_.") for part in parts]
+        parts = [part for part in parts if part]
+    named = [part for part in parts if part.casefold() not in NO_NAMES]
+    parts = named or parts
+    is_path = model.startswith((".", "/", "~", "\\")) or len(parts) > 2
+    return (parts[-1] if is_path else "/".join(parts)) if parts else "run"
+
+
+def _model_of(document: dict[str, Any]) -> str | None:
+    name = _arguments(document).get("pretrained") or document.get("model_name")
+    return name if isinstance(name, str) else None
+
+
+def _arguments(document: dict[str, Any]) -> dict[str, Any]:
+    """config.model_args, an object or a string of a=b,c=d, as a dictionary."""
+    arguments = _mapping(document, "config").get("model_args")
+    if isinstance(arguments, str):
+        pairs = (part.partition("=") for part in arguments.split(","))
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _params(document: dict[str, Any]) -> dict[str, int]:
+    params = _mapping(document, "config").get("model_num_parameters")
+    return {"params": params} if isinstance(params, int) and params > 0 else {}
+
+
+def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _date(document: dict[str, Any]) -> float:
+    date = document.get("date")
+    return float(date) if isinstance(date, int | float) else 0.0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _where(paths: Sequence[str | Path]) -> str:
+    if not paths:
+        raise InputError("at least one file or folder is needed", field="paths")
+    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")

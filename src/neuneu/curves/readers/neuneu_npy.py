@@ -1,0 +1,128 @@
+"""NeuNeu's own layout: a folder a model, in it <task>.npy, float64 of shape (2, n): steps, accuracies.
+
+Reading and writing. Models are named DataDecide-<recipe>-<size> or <owner>--<model>.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from neuneu.curves.curve import Curve
+from neuneu.curves.loading import check_file
+from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.files import atomic_path
+
+NOT_TASKS = ("avg_losses_by_step", "eval_losses", "word_losses", "histograms", "tokens", "boundaries")
+"""Beginnings or ends of the names of other .npy files in the layout."""
+
+MAX_POINTS = 10_000_000
+_MODEL = re.compile(r"DataDecide-(?P<recipe>.+)-(?P<size>\d+)(?P<unit>[MB])")
+
+
+def read_neuneu_npy(
+    paths: Sequence[str | Path], *, metric: str = "primary_metric", given: Given = NOTHING_GIVEN
+) -> ReadResult:
+    """Read task files, model folders, and folders of model folders; the folder names the run.
+
+    metric: what the accuracies are; the files do not say. Raises InputError on Git LFS pointers, pickled
+    arrays, other shapes and types, fractional or negative steps, values outside the metric's range.
+    """
+    report = ReadReport()
+    frames = []
+    for path in walk(paths, [".npy"], report):
+        if path.stem.startswith(NOT_TASKS) or path.stem.endswith(NOT_TASKS):
+            report.skip(path, "losses or tokens, not a task")
+            continue
+        array = load_array(path)
+        report.read[str(path)] += array.shape[1]
+        model = path.absolute().parent.name
+        frame = pl.DataFrame({"step": array[0], "value": array[1]})
+        facts = {"run": model, "task": path.stem, "metric": metric, **_facts_of(model)}
+        frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
+    rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    return finish(rows, given, report, ", ".join(map(str, paths)))
+
+
+def load_array(path: str | Path) -> NDArray[np.float64]:
+    """A float64 array of shape (2, n), n ≥ 1: whole steps ≥ 0 and values. Checked before it is loaded."""
+    path = check_file(path)
+    try:
+        with path.open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read_header is None:
+                raise InputError("unknown .npy version", where=path, field="version", value=version)
+            shape, _, dtype = read_header(stream)
+            size = path.stat().st_size - stream.tell()
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"not a .npy array: {str(error).splitlines()[0]}", where=path) from error
+    if dtype.hasobject or dtype.kind != "f":
+        raise InputError("must be an array of floats", where=path, field="dtype", value=str(dtype))
+    if len(shape) != 2 or shape[0] != 2 or not 1 <= shape[1] <= MAX_POINTS:
+        raise InputError("must be (2, n): steps and accuracies", where=path, field="shape", value=shape)
+    if size != 2 * shape[1] * dtype.itemsize:
+        raise InputError(
+            "the file is cut short or too long for its shape", where=path, field="shape", value=shape
+        )
+    array: NDArray[np.float64] = np.load(path, allow_pickle=False).astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError("must be finite", where=path, field="value", value="NaN or infinity")
+    return array
+
+
+def write_neuneu_npy(
+    table: CurveTable, folder: str | Path, *, metric: str | None = None, overwrite: bool = False
+) -> list[Path]:
+    """Write one accuracy metric of every curve as <folder>/<run>/<task>.npy; the files written.
+
+    metric: by default the preferred accuracy of each curve (CurveTable.one_metric). / in a run's name becomes
+    --. Raises InputError where two curves would be one file, where a name is no file name, and, unless
+    `overwrite`, where a file exists; then nothing has been written.
+    """
+    files: dict[Path, Curve] = {}
+    for curve in table.one_metric(metric).curves:
+        path = Path(folder, _file_name(curve.key.run), _file_name(curve.key.task) + ".npy")
+        if path in files:
+            raise InputError(
+                f"{curve.key} and {files[path].key} would be one file; choose by --n-shot and --variant",
+                field="task", value=curve.key.task,
+            )  # fmt: skip
+        if path.exists() and not overwrite:
+            raise InputError("exists already; --overwrite replaces it", where=path)
+        files[path] = curve
+    if not files:
+        raise InputError("no curve of this metric", field="metric", value=metric)
+    for path, curve in files.items():
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, np.vstack([curve.steps.astype(np.float64), curve.values]), allow_pickle=False)
+    return list(files)
+
+
+def _facts_of(model: str) -> dict[str, Any]:
+    found = _MODEL.fullmatch(model)
+    facts: dict[str, Any] = {"source": "neuneu-npy"}
+    if found:
+        params = int(found["size"]) * (10**6 if found["unit"] == "M" else 10**9)
+        facts |= {"family": "datadecide", "recipe": found["recipe"], "params": params}
+    elif "pythia" in model.casefold():
+        facts |= {"family": "pythia"}
+    return facts
+
+
+def _file_name(name: str) -> str:
+    file = name.replace("/", "--").replace("\\", "--")
+    if file.strip(". ") == "" or len(file.encode()) > 240 or "\0" in file:
+        raise InputError("cannot be a file name", field="name", value=name)
+    return file

@@ -1,0 +1,112 @@
+"""OLMo-ladder run files: one CSV a run, a row a step, a column a task, split, format, shots and metric.
+
+Columns such as eval/downstream_bpb/arc_easy_test_rc_5shot_bpb; throughput/total_tokens is the clock.
+Cross-entropies of validation sets (eval/<corpus>/CrossEntropyLoss) are loss curves, not tasks: skipped.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from neuneu.curves.loading import read_frame
+from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.tasks import find_task
+from neuneu.errors import InputError
+
+PARAMS = {
+    "190M": 190_354_176,
+    "370M": 371_262_464,
+    "600M": 597_382_464,
+    "760M": 758_220_288,
+    "1B": 1_279_395_840,
+    "3B": 3_169_537_280,
+}
+"""Parameters without the input embedding, with the output head, by size (the ladder's own count)."""
+
+_COLUMN = re.compile(r"eval/downstream(?:_[a-z_]+)?/(?P<label>.+)")
+_LABEL = re.compile(
+    r"(?P<task>.+?)(?:_(?P<split>val|test))?(?:_(?P<format>rc|mc|var))?(?:_(?P<shots>\d+)shot)?"
+    r"(?:_(?P<late_split>val|test))?_(?P<metric>bpb|len_norm|acc|soft_log|soft|ce_loss)"
+)
+_FILE = re.compile(r"(?P<size>\d+[MB])-(?P<length>[\d.]+xC)(?P<rest>.*)")
+
+
+def read_olmo_ladder(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
+    """Read run files and folders of them; a run is ladder/<file>, with -const or -decay of its folder's name.
+
+    Raises InputError where a file has no _step column or a value is no number.
+    """
+    report = ReadReport()
+    frames = [_read_run(path, report) for path in walk(paths, [".csv"], report)]
+    rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame()
+    return finish(rows, given, report, ", ".join(map(str, paths)))
+
+
+def label_parts(label: str) -> dict[str, str | int | None] | None:
+    """task, variant (format and split), n_shot and metric of a column's label; None for other columns."""
+    found = _LABEL.fullmatch(label)
+    if found is None:
+        return None
+    variant = "_".join(filter(None, [found["format"], found["split"] or found["late_split"]]))
+    return {
+        "task": find_task(found["task"]).name,
+        "metric": found["metric"],
+        "variant": variant or None,
+        "n_shot": int(found["shots"]) if found["shots"] else None,
+    }
+
+
+def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:
+    frame = read_frame(path)
+    if "_step" not in frame.columns:
+        raise InputError("the column is missing: no OLMo-ladder run file", where=path, field="_step")
+    steps, tokens = number_column(frame, "_step", path), pl.Series([None] * len(frame), dtype=pl.Float64)
+    if "throughput/total_tokens" in frame.columns:
+        tokens = number_column(frame, "throughput/total_tokens", path)
+    name = _FILE.fullmatch(path.stem)
+    params = PARAMS.get(name["size"]) if name else None
+    stage = next((end for end in ("-const", "-decay") if path.parent.name.endswith(end)), "")
+    parts = []
+    for column in frame.columns:
+        label = _COLUMN.fullmatch(column)
+        facts = label_parts(label["label"]) if label else None
+        if facts is None:
+            why = "a loss, not a task" if column.endswith("CrossEntropyLoss") else "no task in its name"
+            if column.startswith("eval/"):
+                report.skip(column, why)
+            continue
+        part = pl.DataFrame(
+            {"step": steps, "tokens": tokens, "value": number_column(frame, column, path)}
+        ).drop_nulls("value")
+        kinds = {"n_shot": pl.Int64}
+        parts.append(part.with_columns(pl.lit(v, kinds.get(k, pl.String)).alias(k) for k, v in facts.items()))
+    if not parts:
+        raise InputError("no eval/downstream column: no OLMo-ladder run file", where=path)
+    rows = pl.concat(parts)
+    report.read[str(path)] += len(rows)
+    return rows.with_columns(
+        pl.lit(f"ladder/{path.stem}{stage}").alias("run"),
+        pl.lit("olmo_ladder").alias("source"),
+        pl.lit("olmo_ladder").alias("family"),
+        pl.lit("olmo-mix-1124 (peteish)").alias("recipe"),
+        pl.lit(params, pl.Int64).alias("params"),
+        (6.0 * pl.lit(params, pl.Float64) * pl.col("tokens")).alias("flops"),
+    )
+
+
+def number_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+    """A column of text as numbers; empty cells and NaN, which stand for not logged, become null.
+
+    Raises InputError on text that is no number and on infinity.
+    """
+    column = frame[name]
+    numbers = column.cast(pl.Float64, strict=False)
+    blank = column.is_null() | (column.cast(pl.String).str.strip_chars() == "")
+    for row in (numbers.is_null() & ~blank).arg_true().to_list()[:1]:
+        raise InputError(f"must be a number (row {row + 1})", where=path, field=name, value=column[row])
+    for row in numbers.is_infinite().fill_null(value=False).arg_true().to_list()[:1]:
+        raise InputError(f"must be finite (row {row + 1})", where=path, field=name, value=math.inf)
+    return numbers.fill_nan(None)

@@ -1,0 +1,116 @@
+"""The evaluations in EleutherAI's pythia repository: evals/pythia-v1/<model>/<zero|five>-shot/*.json.
+
+Steps are turned into tokens: 2,097,152 a step; the batch-size variants say theirs in the name; in v0 the
+160m, 410m and 1.4b models took 4,194,304. Left out: the gender-swap interventions, which are other models,
+and v0's "five-shot" files, which by their own configuration hold zero-shot results.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, find_step, finish, walk
+from neuneu.curves.readers.lm_eval import is_results, metric_rows
+from neuneu.curves.table import columns_of
+from neuneu.errors import InputError
+from neuneu.files import read_json
+
+BATCH_TOKENS = 2_097_152
+NON_EMBEDDING = {
+    "70m": 18_915_328,
+    "160m": 85_056_000,
+    "410m": 302_311_424,
+    "1b": 805_736_448,
+    "1.4b": 1_208_602_624,
+    "2.8b": 2_517_652_480,
+    "6.9b": 6_444_163_072,
+    "12b": 11_327_027_200,
+}
+"""Parameters without embeddings, by size (Biderman et al. 2023, table 1)."""
+
+SHOTS = {"zero-shot": 0, "five-shot": 5}
+_MODEL = re.compile(r"pythia-(?P<size>\d+(?:\.\d+)?[mb])(?P<rest>.*)")
+_BATCH = re.compile(r"-(\d+(?:\.\d+)?)MtokBS")
+
+
+def read_pythia(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
+    """Read the tree, a part of it, or single files in it.
+
+    Runs are named pythia-v1/<model> (or pythia-v0/<model>). Raises InputError where a file's own
+    configuration names another step or number of shots than its path, and where nothing is left.
+    """
+    report = ReadReport()
+    rows: list[dict[str, Any]] = []
+    for path in walk(paths, [".json"], report):
+        facts = _facts_of(path, report)
+        if facts is None:
+            continue
+        document = read_json(path)
+        if not is_results(document):
+            report.skip(path, "no lm-eval results in it")
+            continue
+        if not _agrees(document.get("config"), facts, path, report):
+            continue
+        shots = facts["n_shot"]
+        values = [row | facts | {"n_shot": shots} for row in metric_rows(document, report, path)]
+        report.read[str(path)] += len(values)
+        rows += values
+    return finish(columns_of(rows) if rows else pl.DataFrame(), given, report, ", ".join(map(str, paths)))
+
+
+def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
+    """What the path says: version, model, shots, step, and so tokens."""
+    parts = path.absolute().parts
+    version = next((part for part in reversed(parts) if part in ("pythia-v0", "pythia-v1")), None)
+    shots = next((part for part in reversed(parts) if part in SHOTS), None)
+    step = find_step([path.name])
+    if shots is None or step is None:
+        report.skip(path, "no zero-shot or five-shot folder and step in its path")
+        return None
+    model = parts[len(parts) - 1 - parts[::-1].index(shots) - 1]
+    found = _MODEL.fullmatch(model)
+    if "intervention" in model or "intervention" in path.name or found is None:
+        report.skip(path, f"{model} is not one of the released models")
+        return None
+    size, rest = found["size"], found["rest"]
+    tokens = step * _batch_tokens(size, rest, version)
+    params = NON_EMBEDDING.get(size)
+    return {
+        "run": f"{version or 'pythia-v1'}/{model}",
+        "step": step,
+        "tokens": tokens,
+        "flops": 6.0 * params * tokens if params else None,
+        "n_shot": SHOTS[shots],
+        "source": (version or "pythia-v1").replace("-", "_"),
+        "family": "pythia",
+        "params": params,
+        "recipe": "pile-deduped" if "deduped" in rest else "pile",
+        "seed": "1234",
+    }
+
+
+def _batch_tokens(size: str, rest: str, version: str | None) -> int:
+    named = _BATCH.search(rest)
+    if named:
+        return int(float(named[1]) * 2**20)
+    return 2 * BATCH_TOKENS if version == "pythia-v0" and size in ("160m", "410m", "1.4b") else BATCH_TOKENS
+
+
+def _agrees(config: Any, facts: dict[str, Any], path: Path, report: ReadReport) -> bool:
+    """Whether the file's configuration says what its path says; v0's false five-shot files are skipped."""
+    config = config if isinstance(config, dict) else {}
+    shots = config.get("num_fewshot")
+    if isinstance(shots, int) and shots != facts["n_shot"]:
+        report.skip(path, f"its own configuration says {shots} shots, its folder {facts['n_shot']}")
+        return False
+    arguments = config.get("model_args")
+    revision = re.search(r"revision=([^,]+)", arguments) if isinstance(arguments, str) else None
+    step = find_step([revision[1]]) if revision else None
+    if step is not None and step != facts["step"]:
+        raise InputError(
+            f"the file name says step {facts['step']}", where=path, field="model_args", value=arguments
+        )
+    return True

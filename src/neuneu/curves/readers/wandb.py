@@ -1,0 +1,138 @@
+"""Weights & Biases histories: CSV (downloaded in the browser or written from the API) and JSON lines.
+
+A column is a task's value where its name ends in a known metric, after / or _: arc_easy/acc,
+eval/downstream/arc_easy_acc, "my-run - eval/arc_easy/acc_norm" (the browser's form, which names the run).
+The step is the trainer's own where it was logged, else wandb's counter.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from neuneu.curves.loading import read_frame
+from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.olmo_ladder import number_column
+from neuneu.curves.tasks import find_task, metric_names
+from neuneu.errors import InputError
+from neuneu.files import parse_json
+
+STEP_COLUMNS = ("trainer/global_step", "train/global_step", "global_step", "step", "_step", "Step")
+TOKEN_COLUMNS = (
+    "throughput/total_tokens", "train/num_input_tokens_seen", "num_input_tokens_seen", "tokens_seen",
+    "train/tokens", "total_tokens", "num_tokens", "consumed_tokens", "tokens",
+)  # fmt: skip
+"""Where the step and the tokens are looked for, the best first."""
+
+_BOUNDS = ("__MIN", "__MAX")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column measures: its run (None if it does not say), task and metric."""
+
+    name: str
+    run: str | None
+    task: str
+    metric: str
+
+
+def read_wandb(
+    paths: Sequence[str | Path], *, tokens_column: str | None = None, given: Given = NOTHING_GIVEN
+) -> ReadResult:
+    """Read .csv and .jsonl histories, one run a file unless the columns name runs.
+
+    A run is named by the file unless `given.run` or the columns say otherwise. Empty cells and NaN are
+    steps at which nothing was logged. Raises InputError without a step column, and on text for numbers.
+    """
+    report = ReadReport()
+    parts = []
+    for path in walk(paths, [".csv", ".jsonl"], report):
+        frame = read_frame(path) if path.suffix == ".csv" else _read_lines(path)
+        part = _read_history(frame, path, tokens_column, report)
+        report.read[str(path)] += len(part)
+        parts.append(part)
+    return finish(pl.concat(parts), given, report, ", ".join(map(str, paths)))
+
+
+def parse_column(name: str) -> Column | None:
+    """The run, task and metric in a column's name; None where it ends in no known metric or has no task."""
+    run, separator, label = name.rpartition(" - ")
+    parts = label.split("/")
+    task, metric = ("/".join(parts[-2:-1]), parts[-1]) if parts[-1] in metric_names() else ("", "")
+    if not metric:
+        found = _ending().fullmatch(parts[-1])
+        task, metric = (found["task"], found["metric"]) if found else ("", "")
+    if not task or task in ("train", "eval", "val", "test"):
+        return None
+    return Column(name, run if separator else None, find_task(task).name, metric)
+
+
+def _ending() -> re.Pattern[str]:
+    names = "|".join(map(re.escape, sorted(metric_names(), key=len, reverse=True)))
+    return re.compile(rf"(?P<task>.+?)_(?P<metric>{names})")
+
+
+def _read_history(
+    frame: pl.DataFrame, path: Path, tokens_column: str | None, report: ReadReport
+) -> pl.DataFrame:
+    step_column = next((name for name in STEP_COLUMNS if name in frame.columns), None)
+    if step_column is None:
+        raise InputError(f"no step column; looked for {', '.join(STEP_COLUMNS)}", where=path)
+    steps, tokens = number_column(frame, step_column, path), _tokens(frame, path, tokens_column)
+    parts = [pl.DataFrame(schema=_ROWS)]
+    for name in frame.columns:
+        column = None if name.endswith(_BOUNDS) else parse_column(name)
+        if column is None:
+            if name not in STEP_COLUMNS and name not in TOKEN_COLUMNS and not name.startswith("_"):
+                report.skip(name, "no task and known metric in its name")
+            continue
+        part = pl.DataFrame({"step": steps, "tokens": tokens, "value": number_column(frame, name, path)})
+        part = part.drop_nulls("value")
+        if part["step"].null_count():
+            report.skip(name, f"values in rows without {step_column}", part["step"].null_count())
+            part = part.drop_nulls("step")
+        names = {"run": column.run or path.stem, "task": column.task, "metric": column.metric}
+        part = part.with_columns(pl.lit(value).alias(key) for key, value in names.items())
+        parts.append(part.with_columns(pl.lit("wandb").alias("source")).select(list(_ROWS)))
+    return pl.concat(parts)
+
+
+_ROWS = {
+    "run": pl.String(), "task": pl.String(), "metric": pl.String(), "step": pl.Float64(),
+    "tokens": pl.Float64(), "value": pl.Float64(), "source": pl.String(),
+}  # fmt: skip
+
+
+def _tokens(frame: pl.DataFrame, path: Path, asked: str | None) -> pl.Series:
+    if asked is not None and asked not in frame.columns:
+        raise InputError("no such column", where=path, field="tokens-column", value=asked)
+    found = asked or next((name for name in TOKEN_COLUMNS if name in frame.columns), None)
+    if found is None:
+        return pl.Series([None] * len(frame), dtype=pl.Float64)
+    return number_column(frame, found, path).round(0)
+
+
+def _read_lines(path: Path) -> pl.DataFrame:
+    """JSON lines as a frame of text, so that CSV and JSON lines go the same way."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError("must be UTF-8 text", where=path) from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row = parse_json(line, f"{path} line {number}")
+        if not isinstance(row, dict):
+            raise InputError("each line must be an object", where=f"{path} line {number}")
+        rows.append(row)
+    names: Iterable[str] = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame({name: [_text(row.get(name)) for row in rows] for name in names})
+
+
+def _text(value: object) -> str | None:
+    """A number as text that reads back as the same number; anything else as it is."""
+    return None if value is None else value if isinstance(value, str) else repr(value)
