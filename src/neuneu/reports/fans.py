@@ -1,0 +1,236 @@
+"""Fan charts: forecasts over the clock, with the context shaded and the truth overlaid."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuneu.forecasters.base import Forecast
+from neuneu.reports import style
+from neuneu.reports.panels import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_COLUMNS = 4
+DOT = {"linestyle": "none", "marker": "o", "color": style.INK}
+MAX_PANELS = 48
+BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
+"""Lower level, upper level and opacity of the bands of a fan, the widest first: 90, 80 and 50 %."""
+
+
+@style.house_style
+def fan_chart(panels: Sequence[Panel], *, log: bool = False, title: str | None = None) -> "Figure":
+    """Fans of a run × task grid: rows are runs, columns are tasks; wrapped where there is one run or task.
+
+    With one forecaster its 50, 80 and 90 % bands; with several, medians with 50 % bands. The context is
+    shaded; dots are measured values, filled in the context and hollow after it; a dotted line is chance.
+    """
+    names = list(dict.fromkeys(name for panel in panels for name in panel.forecasts))
+    grid = _grid(panels)
+    rows, columns = len(grid), max(map(len, grid))
+    figure = style.new_figure(1.1 + 2.6 * max(columns, 2), 0.8 + 2.1 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    ranges = _task_ranges(panels)
+    for row, line in zip(axes, grid, strict=True):
+        for place, panel in zip(row, [*line, *[None] * (columns - len(line))], strict=True):
+            if panel is None:
+                place.set_axis_off()
+                continue
+            _draw_panel(place, panel, names, log=log)
+            place.set_ylim(*ranges[panel.curve.key.task, panel.curve.key.metric])
+    _label_grid(axes, grid, panels)
+    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
+    return figure
+
+
+@style.house_style
+def compute_chart(panels: Sequence[Panel], *, log: bool = False) -> "Figure":
+    """Accuracy against training compute of one or a few curves, every forecaster with its 80 % band.
+
+    The panels' clock must be in FLOPs (`panels.in_flops`).
+    """
+    names = list(dict.fromkeys(name for panel in panels for name in panel.forecasts))
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = style.new_figure(2.0 + 4.0 * columns, 1.0 + 3.4 * rows)
+    for place, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
+        _draw_panel(place, panel, names, log=log, bands=((0.1, 0.9, 0.16),))
+        place.set_ylim(*_panel_range([panel]))
+        place.set_title(f"{panel.curve.key.task} – {short_run(panel)}")
+        style.clock_axis(place, panel.curve.clock_unit, log)
+        place.set_ylabel(metric_label(panel))
+    for place in figure.axes[len(panels) :]:
+        place.set_axis_off()
+    style.legend_above(figure, legend_handles(names, panels, fan=False, band="80 %"), columns=4)
+    return figure
+
+
+def short_run(panel: Panel, limit: int = 34) -> str:
+    """A run's name for a figure: without folders, cut in the middle where it is long."""
+    name = panel.curve.key.run.rstrip("/").rsplit("/", 1)[-1] or panel.curve.key.run
+    half = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+
+
+def metric_label(panel: Panel) -> str:
+    """What the value axis shows."""
+    metric = panel.curve.key.metric
+    return "accuracy" if style.in_percent(metric) else metric.replace("_", " ")
+
+
+def legend_handles(
+    names: Sequence[str], panels: Sequence[Panel], *, fan: bool, band: str = "50 %"
+) -> list[Any]:
+    """Legend entries: measured values, forecasters with their bands, context and chance."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    colour = style.colours(names)
+    dot: dict[str, Any] = {**DOT, "markersize": 5}
+    handles: list[Any] = [
+        Line2D([], [], **dot, label="seen"),
+        Line2D([], [], **{**dot, "markerfacecolor": "white"}, label="came true"),
+        *(Line2D([], [], color=colour[name], label=name) for name in names),
+    ]
+    if fan:
+        handles += [
+            Patch(facecolor=colour[name], alpha=alpha, label=text)
+            for name, (alpha, text) in (
+                (names[0], pair) for pair in ((0.62, "50 %"), (0.38, "80 %"), (0.18, "90 %"))
+            )
+        ]
+    else:
+        handles.append(Patch(facecolor=style.MUTED, alpha=0.25, label=f"{band} band"))
+    handles.append(Patch(facecolor=style.SHADE, edgecolor=style.GRID, label="context"))
+    if any(panel.curve.chance is not None for panel in panels):
+        handles.append(Line2D([], [], color=style.MUTED, linestyle=":", linewidth=1.2, label="chance"))
+    return handles
+
+
+def _grid(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Rows by run and columns by task where that fills a grid, else wrapped in order."""
+    runs: dict[str, list[Panel]] = {}
+    for panel in panels:
+        runs.setdefault(panel.curve.key.run, []).append(panel)
+    lines = list(runs.values())
+    settings = [[panel.curve.key[1:] for panel in line] for line in lines]
+    if len(lines) > 1 and 1 < len(lines[0]) <= MAX_COLUMNS and all(s == settings[0] for s in settings):
+        return lines
+    columns = min(MAX_COLUMNS, len(panels))
+    return [list(panels[start : start + columns]) for start in range(0, len(panels), columns)]
+
+
+def _draw_panel(
+    axes: "Axes",
+    panel: Panel,
+    names: Sequence[str],
+    *,
+    log: bool,
+    bands: Sequence[tuple[float, float, float]] | None = None,
+) -> None:
+    colour = style.colours(names)
+    bands = bands or (BANDS if len(names) == 1 else BANDS[-1:])
+    context, truth = panel.context, panel.truth
+    start = _first_clock(panel, log)
+    axes.axvspan(start, panel.end, color=style.SHADE, zorder=0, linewidth=0)
+    axes.axvline(panel.end, color=style.MUTED, linewidth=0.9, zorder=1)
+    if panel.curve.chance is not None:
+        axes.axhline(panel.curve.chance, color=style.MUTED, linestyle=":", linewidth=1.2, zorder=1)
+    for name in names:
+        if name in panel.answered:
+            _draw_bands(axes, panel.answered[name], bands, colour[name], alone=len(names) == 1)
+    size, width = (3.6, 0.8) if len(panel.curve) <= 80 else (1.9, 0.5)
+    dots: dict[str, Any] = {**DOT, "markersize": size, "markeredgewidth": width}
+    axes.plot(context.clock, context.values, **dots, zorder=5)
+    axes.plot(truth.clock, truth.values, **dots, markerfacecolor="white", zorder=3)
+    axes.set_xlim(start, _last_clock(panel) * (1.08 if log else 1.02))
+    style.clock_axis(axes, panel.curve.clock_unit, log, label=False)
+    if style.in_percent(panel.curve.key.metric):
+        style.percent_axis(axes.yaxis)
+    axes.grid(visible=False, axis="x")
+
+
+def _draw_bands(
+    axes: "Axes",
+    forecast: Forecast,
+    bands: Sequence[tuple[float, float, float]],
+    colour: str,
+    *,
+    alone: bool,
+) -> None:
+    """A forecast's median and bands; where there are others, lighter and with drawn edges."""
+    at = forecast.horizons
+    for low, high, alpha in bands:
+        if low in forecast.levels and high in forecast.levels:
+            edges = forecast.quantile(low), forecast.quantile(high)
+            axes.fill_between(at, *edges, color=colour, alpha=alpha if alone else 0.16, linewidth=0, zorder=2)
+            if not alone:
+                axes.plot(at, np.stack(edges, axis=1), color=colour, linewidth=0.6, alpha=0.7, zorder=2)
+    axes.plot(at, forecast.median, color=colour, zorder=4)
+
+
+def _first_clock(panel: Panel, log: bool) -> float:
+    if not log:
+        return 0.0
+    positive = panel.curve.clock[panel.curve.clock > 0]
+    return float(min(positive.min(initial=panel.end), panel.end)) / 1.15
+
+
+def _last_clock(panel: Panel) -> float:
+    ends = [float(forecast.horizons.max()) for forecast in panel.answered.values()]
+    return max([panel.end, float(panel.curve.clock.max(initial=0.0)), *ends])
+
+
+def _panel_range(panels: Sequence[Panel]) -> tuple[float, float]:
+    """A range that holds the measured values and the 80 % bands; a wilder tail may be cut off."""
+    values = [panel.curve.values for panel in panels]
+    for panel in panels:
+        edges = (0.25, 0.75) if len(panel.answered) > 1 else (0.1, 0.9)
+        for forecast in panel.answered.values():
+            values += [forecast.quantile(level) for level in edges if level in forecast.levels]
+    curve = panels[0].curve
+    return style.value_range(np.concatenate(values), curve.chance, style.in_percent(curve.key.metric))
+
+
+def _task_ranges(panels: Sequence[Panel]) -> Mapping[tuple[str, str], tuple[float, float]]:
+    """One value range for each task and metric, so that its runs can be compared."""
+    groups: dict[tuple[str, str], list[Panel]] = {}
+    for panel in panels:
+        groups.setdefault((panel.curve.key.task, panel.curve.key.metric), []).append(panel)
+    return {key: _panel_range(group) for key, group in groups.items()}
+
+
+def _label_grid(axes: Any, grid: list[list[Panel]], panels: Sequence[Panel]) -> None:
+    """Name tasks above, runs at the left and the clock below; each panel where rows are not runs."""
+    one_run_a_row = all(len({panel.curve.key.run for panel in line}) == 1 for line in grid)
+    tasks_above = one_run_a_row and len({tuple(p.curve.key[1:] for p in line) for line in grid}) == 1
+    for index, line in enumerate(grid):
+        if one_run_a_row and len(grid) > 1:
+            axes[index, 0].set_ylabel(short_run(line[0], 22), fontweight="bold", fontsize=9)
+        else:
+            axes[index, 0].set_ylabel(metric_label(line[0]))
+        for column, panel in enumerate(line):
+            task = _task_title(panel, panels)
+            if tasks_above and len(grid) > 1:
+                axes[index, column].set_title(f"{task}, {metric_label(panel)}" if index == 0 else "")
+            else:
+                axes[index, column].set_title(task if one_run_a_row else f"{task}\n{short_run(panel)}")
+            below = index + 1 < len(grid) and column < len(grid[index + 1])
+            if not below:
+                axes[index, column].set_xlabel(style.clock_label(panel.curve.clock_unit))
+
+
+def _task_title(panel: Panel, panels: Sequence[Panel]) -> str:
+    """The task, with shots and variant where the figure shows it in several."""
+    key = panel.curve.key
+    settings = {p.curve.key[1:] for p in panels if p.curve.key.task == key.task}
+    parts = [key.task]
+    if len({setting[2] for setting in settings}) > 1 and key.n_shot is not None:
+        parts.append(f"{key.n_shot}-shot")
+    if len({setting[3] for setting in settings}) > 1 and key.variant is not None:
+        parts.append(key.variant)
+    return " ".join(parts)

@@ -1,0 +1,208 @@
+"""Scores of the cells of an evaluation, cut the ways that figures show them, with 95 % intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from neuneu.curves.curve import Floats
+from neuneu.curves.table import KEY, SCHEMA
+from neuneu.curves.tasks import find_metric
+from neuneu.errors import InputError
+from neuneu.evaluation.metrics import (
+    SCORES,
+    Bools,
+    Grouping,
+    Index,
+    average,
+    checkpoint_noise,
+    curve_means,
+    draw_runs,
+    interval,
+    score_cells,
+)
+from neuneu.forecasters.base import LEVELS
+
+QUANTILES = {f"q{round(100 * level):02d}": level for level in LEVELS}
+"""Columns of the quantiles in cells → their levels."""
+CURVE = ("source", *KEY)
+NEEDED = (*CURVE, "forecaster", "context_step", "step", "context_clock", "clock", "value", *QUANTILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its 95 % interval by bootstrap over runs; NaN edges where the runs are too few to say."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    def scaled(self, factor: float) -> "Estimate":
+        """The same in another unit."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
+
+def read_cells(path: str | Path) -> pl.DataFrame:
+    """Read cells.parquet, or the one in a folder that `neuneu evaluate --output` wrote.
+
+    Raises InputError where it cannot be read or lacks a column.
+    """
+    path = Path(path)
+    file = path / "cells.parquet" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError("no such file", where=file)
+    try:
+        return check_cells(pl.read_parquet(file), file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"cannot be read as parquet: {str(error).splitlines()[0]}", where=file) from error
+
+
+def check_cells(frame: pl.DataFrame, where: str | Path = "cells") -> pl.DataFrame:
+    """The frame with every column of cells, absent quantiles as nulls. Raises InputError if another lacks."""
+    optional = {*QUANTILES, "n_shot", "variant", "source"}
+    for name in NEEDED:
+        if name not in frame.columns and name not in optional:
+            raise InputError(
+                "this column is missing; cells come from `neuneu evaluate`", where=where, field=name
+            )
+    if not len(frame):
+        raise InputError("has no rows", where=where)
+    absent = [
+        pl.lit(None, SCHEMA.get(name, pl.Float64())).alias(name)
+        for name in NEEDED
+        if name not in frame.columns
+    ]
+    refused = [] if "refused" in frame.columns else [pl.lit(value=False).alias("refused")]
+    return frame.with_columns(absent + refused).with_columns(pl.col(list(QUANTILES)).fill_nan(None))
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCells:
+    """Every forecaster's scores on the same cells.
+
+    place: the cells, a row each, sorted by curve, context end and clock; quantiles: by forecaster,
+    (n_cells, n_levels) with NaN where a level is not given.
+    """
+
+    place: pl.DataFrame
+    quantiles: dict[str, Floats]
+    seed: int = 0
+
+    @classmethod
+    def from_frame(cls, cells: pl.DataFrame) -> "ScoredCells":
+        """Arrange cells; those whose truth is not known are left out.
+
+        Raises InputError where none is known or the forecasters did not answer the same cells.
+        """
+        order = [*CURVE, "context_clock", "clock"]
+        known = cells.filter(pl.col("value").is_not_null()).sort(order, maintain_order=True)
+        if not len(known):
+            raise InputError("no cell has a truth to compare with", field="value")
+        parts = known.partition_by("forecaster", as_dict=True, maintain_order=True)
+        names = cells["forecaster"].unique(maintain_order=True).to_list()
+        tables = {name: parts[(name,)] for name in names if (name,) in parts}
+        place = next(iter(tables.values())).select(
+            *CURVE, "context_step", "step", "context_clock", "clock", "value"
+        )
+        for name, table in tables.items():
+            if not table.select(order).equals(place.select(order)):
+                raise InputError(
+                    "did not answer the same cells as the others", field="forecaster", value=name
+                )
+        arrays = {
+            name: table.select(list(QUANTILES)).cast(pl.Float64).to_numpy() for name, table in tables.items()
+        }
+        return cls(place, {name: np.where(np.isnan(a), np.nan, a) for name, a in arrays.items()})
+
+    @property
+    def names(self) -> list[str]:
+        """The forecasters, in the order of the file."""
+        return list(self.quantiles)
+
+    @cached_property
+    def values(self) -> Floats:
+        """What came true, (n_cells,)."""
+        return self.place["value"].to_numpy()
+
+    @cached_property
+    def percent(self) -> bool:
+        """Whether every cell is an accuracy, so that errors are in points."""
+        return all(find_metric(name).accuracy for name in self.place["metric"].unique())
+
+    @property
+    def unit(self) -> float:
+        """What scores are multiplied with to be shown: 100 for accuracies (points), else 1."""
+        return 100.0 if self.percent else 1.0
+
+    @cached_property
+    def grouping(self) -> Grouping:
+        """Cells → curves → runs → sources."""
+        curve = _codes(self.place, CURVE)
+        first = np.unique(curve, return_index=True)[1]
+        runs = _codes(self.place, ("source", "run"))[first]
+        of_run = np.unique(runs, return_index=True)[1]
+        sources = _codes(self.place, ("source",))[first][of_run]
+        return Grouping(curve, runs, sources)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Names of the sources, in the order of the grouping's codes."""
+        return [name or "" for name in self.place["source"].unique(maintain_order=True)]
+
+    @cached_property
+    def scores(self) -> dict[str, Floats]:
+        """Scores of each cell by forecaster, (n_cells, len(SCORES))."""
+        return {name: score_cells(q, self.values) for name, q in self.quantiles.items()}
+
+    @cached_property
+    def _weights(self) -> Floats:
+        return draw_runs(self.grouping.source, self.seed)
+
+    def mean(self, name: str, score: str, keep: Bools | None = None, source: int | None = None) -> Estimate:
+        """A forecaster's mean score over the kept cells: of one source, or unweighted over all of them."""
+        column = self.scores[name][:, [SCORES.index(score)]]
+        return self._average(column, keep, source)
+
+    def codes(self, *columns: str) -> Index:
+        """A code of each cell for its combination of these columns of `place`, by order of appearance."""
+        return _codes(self.place, columns)
+
+    def below(self, name: str, level: float, keep: Bools | None = None) -> Estimate:
+        """How often the truth is at or below the quantile of this level."""
+        quantile = self.quantiles[name][:, LEVELS.index(level)]
+        hit = np.where(np.isfinite(quantile), self.values <= quantile, np.nan)
+        return self._average(hit[:, None], keep, None)
+
+    def _average(self, column: Floats, keep: Bools | None, source: int | None) -> Estimate:
+        averages = average(curve_means(column, self.grouping, keep), self.grouping, self._weights)
+        if source is None:
+            averages, source = averages.overall(), 0
+        edges = interval(averages.draws[:, source, 0]) or (float("nan"), float("nan"))
+        return Estimate(float(averages.point[source, 0]), *edges)
+
+    @cached_property
+    def noise_floor(self) -> float:
+        """Mean checkpoint noise after the context, averaged as the scores are; NaN if it cannot be known."""
+        question = _codes(self.place, (*CURVE, "context_clock"))
+        noise = np.array(
+            [checkpoint_noise(self.values[question == code]) for code in range(question.max() + 1)]
+        )
+        return self._average(noise[question][:, None], np.isfinite(noise[question]), None).value
+
+    @cached_property
+    def fraction(self) -> Floats:
+        """How much of the curve's known clock the context of each cell is, (n_cells,), in (0, 1)."""
+        final = self.place.select(pl.col("clock").max().over(CURVE)).to_series().to_numpy()
+        return np.asarray(self.place["context_clock"].to_numpy() / final)
+
+
+def _codes(frame: pl.DataFrame, columns: Sequence[str]) -> Index:
+    """A code for each distinct combination, counting from 0 in order of appearance."""
+    found = frame.select(pl.struct(columns).alias("key"))
+    distinct = found.unique(maintain_order=True).with_row_index("code")
+    return (
+        found.join(distinct, on="key", how="left", maintain_order="left")["code"].to_numpy().astype(np.intp)
+    )
