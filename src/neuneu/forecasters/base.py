@@ -134,6 +134,11 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "lightgbm": ("neuneu.forecasters.trees", "BoostedTrees"),
     "damped-holt": ("neuneu.forecasters.rivals", "DampedHolt"),
     "dot": ("neuneu.forecasters.rivals", "DynamicOptimizedTheta"),
+    "neuneu": ("neuneu.forecasters.neural.forecaster", "NeuNeuForecaster"),
+    "neuneu-sequential": ("neuneu.forecasters.neural.forecaster", "NeuNeuSequential"),
+    "neuneu-average": ("neuneu.forecasters.neural.forecaster", "NeuNeuAverage"),
+    "neuneu-diffhist": ("neuneu.forecasters.neural.forecaster", "NeuNeuDiffHist"),
+    "neuneu-noloss": ("neuneu.forecasters.neural.forecaster", "NeuNeuNoLoss"),
 }
 """Forecaster names → (module, class); imported when asked for."""
 

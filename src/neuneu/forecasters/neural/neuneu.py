@@ -53,6 +53,7 @@ class NeuNeu(nn.Module):
     def __init__(self, config: ModelConfig, length: int = 1) -> None:
         super().__init__()
         self.config = config
+        self.length = length
         self.encoder = make_encoder(config, length)
         self.transformer = Transformer(config)
         self.head = nn.Linear(config.width, config.n_outputs)
