@@ -27,6 +27,7 @@ from neuneu.curves.readers.common import (
     finish,
     walk,
 )
+from neuneu.curves.readers.models import known_facts
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
@@ -88,7 +89,8 @@ def read_lm_eval(
     rows: list[dict[str, Any]] = []
     for _, path, step, document in sorted(documents, key=lambda item: (item[0], str(item[1]))):
         seen.add(document)
-        facts = {"run": _run_of(document, pattern), "step": step, "source": "lm-eval", **_params(document)}
+        run = _run_of(document, pattern)
+        facts = {"run": run, "step": step, "source": "lm-eval", **_params(document), **known_facts(run, step)}
         values = [facts | row for row in metric_rows(document, report, path)]
         report.read[str(path)] += len(values)
         rows += values

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Curve
 from neuneu.curves.loading import check_file
 from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.models import known_facts
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
@@ -43,7 +44,10 @@ def read_neuneu_npy(
         array = load_array(path)
         report.read[str(path)] += array.shape[1]
         model = path.absolute().parent.name
-        frame = pl.DataFrame({"step": array[0], "value": array[1]})
+        tokens = [known_facts(model, int(step)).get("tokens") for step in array[0]]
+        frame = pl.DataFrame(
+            {"step": array[0], "value": array[1], "tokens": pl.Series(tokens, dtype=pl.Int64)}
+        )
         facts = {"run": model, "task": path.stem, "metric": metric, **_facts_of(model)}
         frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
     rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
@@ -116,9 +120,8 @@ def _facts_of(model: str) -> dict[str, Any]:
     if found:
         params = int(found["size"]) * (10**6 if found["unit"] == "M" else 10**9)
         facts |= {"family": "datadecide", "recipe": found["recipe"], "params": params}
-    elif "pythia" in model.casefold():
-        facts |= {"family": "pythia"}
-    return facts
+    known = known_facts(model, 0)
+    return facts | {name: value for name, value in known.items() if name != "tokens"}
 
 
 def _file_name(name: str) -> str:

@@ -14,26 +14,13 @@ import polars as pl
 
 from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, find_step, finish, walk
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
+from neuneu.curves.readers.models import pythia_model
 from neuneu.curves.table import columns_of
 from neuneu.errors import InputError
 from neuneu.files import read_json
 
-BATCH_TOKENS = 2_097_152
-NON_EMBEDDING = {
-    "70m": 18_915_328,
-    "160m": 85_056_000,
-    "410m": 302_311_424,
-    "1b": 805_736_448,
-    "1.4b": 1_208_602_624,
-    "2.8b": 2_517_652_480,
-    "6.9b": 6_444_163_072,
-    "12b": 11_327_027_200,
-}
-"""Parameters without embeddings, by size (Biderman et al. 2023, table 1)."""
-
+DOUBLE_BATCH_V0 = ("160m", "410m", "1.4b")
 SHOTS = {"zero-shot": 0, "five-shot": 5}
-_MODEL = re.compile(r"pythia-(?P<size>\d+(?:\.\d+)?[mb])(?P<rest>.*)")
-_BATCH = re.compile(r"-(\d+(?:\.\d+)?)MtokBS")
 
 
 def read_pythia(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
@@ -71,13 +58,13 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
         report.skip(path, "no zero-shot or five-shot folder and step in its path")
         return None
     model = parts[len(parts) - 1 - parts[::-1].index(shots) - 1]
-    found = _MODEL.fullmatch(model)
-    if "intervention" in model or "intervention" in path.name or found is None:
+    known = pythia_model(model)
+    if "intervention" in model or "intervention" in path.name or known is None:
         report.skip(path, f"{model} is not one of the released models")
         return None
-    size, rest = found["size"], found["rest"]
-    tokens = step * _batch_tokens(size, rest, version)
-    params = NON_EMBEDDING.get(size)
+    doubled = version == "pythia-v0" and known["size"] in DOUBLE_BATCH_V0
+    tokens = step * known["batch_tokens"] * (2 if doubled else 1)
+    params = known["params"]
     return {
         "run": f"{version or 'pythia-v1'}/{model}",
         "step": step,
@@ -87,16 +74,9 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
         "source": (version or "pythia-v1").replace("-", "_"),
         "family": "pythia",
         "params": params,
-        "recipe": "pile-deduped" if "deduped" in rest else "pile",
+        "recipe": known["recipe"],
         "seed": "1234",
     }
-
-
-def _batch_tokens(size: str, rest: str, version: str | None) -> int:
-    named = _BATCH.search(rest)
-    if named:
-        return int(float(named[1]) * 2**20)
-    return 2 * BATCH_TOKENS if version == "pythia-v0" and size in ("160m", "410m", "1.4b") else BATCH_TOKENS
 
 
 def _agrees(config: Any, facts: dict[str, Any], path: Path, report: ReadReport) -> bool:
