@@ -14,6 +14,9 @@ from neuneu.losses.store import LossStore
 References = Callable[[Curve, Curve], bool]
 """Whether the second curve's run is a finished run that a forecaster of the first may look at."""
 
+FINISHED = 0.99
+"""Share of its planned end that a finished run has reached."""
+
 
 @dataclass(frozen=True, slots=True)
 class LossView:
@@ -107,7 +110,7 @@ class EvidenceBuilder:
             context=context,
             references=self._references(curve),
             run_curves=tuple(self._of_run[curve.key.run]),
-            planned_end=_final(curve) if _final(curve) > end else None,
+            planned_end=planned_end(curve) if planned_end(curve) > end else None,
             losses=self._view(curve, int(context.steps[-1])),
             future_losses=self._view(curve, None) if sees_future else None,
         )
@@ -132,19 +135,23 @@ def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
     """References = runs of the same family whose whole training took less compute than this run's will.
 
     Compute is parameters × final clock; a run of unknown size has no smaller ones. Such runs would have
-    ended before this one was started.
+    ended before this one was started. A run that has not reached its planned end is not finished.
     """
     mine, theirs = curve.facts, other.facts
     if mine.params is None or theirs.params is None or curve.clock_unit != other.clock_unit:
         return False
+    if float(np.max(other.clock)) < FINISHED * planned_end(other):
+        return False
     same = (mine.family or mine.source) == (theirs.family or theirs.source)
     return (
-        same and theirs.params <= mine.params and theirs.params * _final(other) < mine.params * _final(curve)
+        same
+        and theirs.params <= mine.params
+        and theirs.params * planned_end(other) < mine.params * planned_end(curve)
     )
 
 
-def _final(curve: Curve) -> float:
-    """Planned tokens if known, else the last clock: what was trained had been planned."""
+def planned_end(curve: Curve) -> float:
+    """Clock where a run will end: planned tokens if known, else the last clock (it had been planned)."""
     planned = curve.facts.planned_tokens
     if planned is not None and curve.clock_unit == "tokens":
         return float(planned)
