@@ -217,7 +217,7 @@ def advise(
 def rule_in_words(threshold: float) -> str:
     """The stopping rule and what it may cost."""
     return (
-        f"rule: stop where p_success < {threshold:g}; if the intervals are calibrated, fewer than {threshold:.0%}"
-        " of the stopped runs would have succeeded. compute_saved: share of the run's compute that lies ahead;"
-        " regret: what stopping forgoes on average, in the metric's units"
+        f"rule: stop where p_success < {threshold:g}; if the intervals are calibrated, fewer than "
+        f"{threshold:.0%} of the stopped runs would have succeeded. compute_saved: share of the run's "
+        "compute that lies ahead; regret: what stopping forgoes on average, in the metric's units"
     )

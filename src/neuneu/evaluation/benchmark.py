@@ -19,7 +19,10 @@ from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, References
 from neuneu.losses.store import LossStore
 
 YARDSTICKS = ("last-value", "power-law")
-"""What every method is compared with; the first's forecast is scored where a method declines."""
+"""What every method is compared with."""
+
+FALLBACK = YARDSTICKS[0]
+"""Whose forecast is scored where a method declines."""
 
 CHUNK = 1024
 """Questions answered in one call: bounds memory."""
@@ -224,7 +227,7 @@ class _Sheet:
         if isinstance(answer, Forecast):
             self.quantiles[part] = on_levels(answer)
             return
-        if self.name == YARDSTICKS[0]:
+        if self.name == FALLBACK:
             raise InputError(answer.reason, field="forecaster", value=self.name)
         self.quantiles[part], self.refused[part] = fallback[part], True
         self.reasons[answer.reason] = self.reasons.get(answer.reason, 0) + part.stop - part.start

@@ -11,7 +11,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric, find_task
-from neuneu.evaluation.benchmark import YARDSTICKS, Answers, Cells, Setting
+from neuneu.evaluation.benchmark import FALLBACK, YARDSTICKS, Answers, Cells, Setting
 from neuneu.evaluation.metrics import (
     N_DRAWS,
     SCORES,
@@ -112,7 +112,7 @@ def _protocol(results: Results) -> Row:
         "references": "none" if setting.references is None else "smaller finished runs of the same source",
         "losses": None if setting.losses is None else setting.losses.fingerprint,
         "averages": "cells of a curve, curves of a source, sources; unweighted",
-        "refusals": f"scored with {YARDSTICKS[0]}'s forecast, counted in n_refused",
+        "refusals": f"scored with {FALLBACK}'s forecast, counted in n_refused",
         "intervals": f"95 %, bootstrap over runs within each source, {N_DRAWS} draws",
         "seed": setting.seed,
         "n_curves_left_out": cells.left_out,
