@@ -138,6 +138,7 @@ class NeuNeuConfig(_Strict):
 
     forecaster: Literal["neuneu", "neuneu-average", "neuneu-diffhist", "neuneu-noloss"] = "neuneu"
     output: Path = Path("neuneu-model")
+    calibrate: bool = Field(default=True, description="conformalise quantiles on the validation runs")
     data: DataConfig | None = None
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
-from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal
+from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, make_forecaster
 from neuneu.forecasters.evidence import Evidence, LossView, References
 from neuneu.forecasters.neural.config import (
     ENCODER_OF,
@@ -24,7 +24,7 @@ from neuneu.forecasters.neural.data import accuracy_curves, make_data
 from neuneu.forecasters.neural.inference import Asked, Predictor
 from neuneu.forecasters.neural.neuneu import NeuNeu
 from neuneu.forecasters.neural.samples import split_runs
-from neuneu.forecasters.neural.training import Trainer
+from neuneu.forecasters.neural.training import SILENT, Report, Trainer, Workers
 from neuneu.forecasters.neural.weights import (
     CONFIG,
     WEIGHTS,
@@ -289,3 +289,34 @@ def to_levels(values: Floats, levels: Sequence[float]) -> Floats:
 def _log_ratio(question: Asked) -> Floats:
     ratio = np.asarray(question.horizons) / question.context.clock[-1]
     return np.asarray(np.log(np.maximum(ratio, 1.0)), dtype=np.float64)
+
+
+def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuForecaster:
+    """What `neuneu train` does: read the data, train or resume, calibrate, write the model folder.
+
+    Raises InputError on bad data, or an output folder that holds another training run. Under torchrun every
+    process trains; the first writes.
+    """
+    from neuneu.curves.table import CurveTable
+    from neuneu.losses.store import open_losses
+
+    if config.data is None:
+        raise InputError("is missing: name the curve tables", field="data")
+    table = CurveTable.read(*config.data.curves)
+    reads_losses = config.model.encoder != "none"
+    losses = open_losses(config.data.losses) if reads_losses and config.data.losses is not None else None
+    curves = accuracy_curves(table, config)
+    train, validation = make_data(curves, losses, config, cache=config.output / "cache")
+    model = build_model(config, losses, config.training.seed)
+    workers = Workers.from_environment()
+    Trainer(model, config, train, validation, config.output, report, workers).run()
+    forecaster = make_forecaster(config.forecaster)
+    assert isinstance(forecaster, NeuNeuForecaster)
+    forecaster._adopt(model, config, losses.fingerprint if losses is not None else None)
+    held = sorted({validation.trajectories.keys[i].run for i in np.unique(validation.samples.curve)})
+    if config.calibrate and config.samples.split == "run" and held:
+        tasks = [task for task in table.tasks if task not in config.data.exclude_tasks]
+        forecaster.conformal = forecaster._calibrate(table.filter(run=held, task=tasks), losses)
+    if workers.rank == 0:
+        forecaster.save(config.output)
+    return forecaster
