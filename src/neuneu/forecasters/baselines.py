@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from neuneu.curves.curve import Floats
+from neuneu.curves.curve import Curve, Floats
 from neuneu.forecasters.batch import Batch
 from neuneu.forecasters.calibration import CalibratedForecaster
+from neuneu.forecasters.evidence import Evidence
 from neuneu.forecasters.features import mean_of_last
 
 MEAN_POINTS = 5
+SHIFT_POINTS = 3
 
 
 class LastValue(CalibratedForecaster):
@@ -49,3 +51,70 @@ class LogLinear(CalibratedForecaster):
         usable = squares > 1e-18
         level = np.where(usable, mean_y - slope * mean_x, batch.last)
         return level[batch.cell] + np.where(usable, slope, 0.0)[batch.cell] * batch.log_horizon
+
+
+class ReferenceShift(CalibratedForecaster):
+    """The same task's curves of finished smaller runs, moved to pass through the context end.
+
+    Each reference is read in log-clock relative to the runs' ends where both are known (planned end of this
+    run, last clock of the reference), else at the same clock; its rise after the context end is added to the
+    level there. Several references are averaged with weights that halve for every factor of two in compute
+    (parameters × final clock) that they are away. Declines where there is no reference that covers the context
+    end.
+    """
+
+    name = "reference-shift"
+    needs_run = True
+
+    def refuse(self, evidence: Evidence) -> str | None:
+        """No finished smaller run of the same task."""
+        if not any(len(reference) >= 2 for reference in evidence.references):
+            return "needs finished smaller runs of the same task and metric; none in the evidence"
+        return None
+
+    def point(self, batch: Batch) -> Floats:
+        """Level at the context end plus the references' mean rise, (n_cells,)."""
+        level = mean_of_last(batch, SHIFT_POINTS)
+        rise = np.zeros(len(batch.cell))
+        bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+        for i, evidence in enumerate(batch.evidences):
+            part = slice(bounds[i], bounds[i + 1])
+            rise[part] = reference_rise(evidence, batch.log_horizon[part]) / batch.unit[i]
+        return level[batch.cell] + rise
+
+
+def reference_rise(evidence: Evidence, log_horizon: Floats) -> Floats:
+    """Weighted mean rise of the references from the context end to each horizon, (n_horizons,)."""
+    references = [reference for reference in evidence.references if len(reference) >= 2]
+    weights = [_nearness(evidence, reference) for reference in references]
+    rise = np.zeros(len(log_horizon))
+    for reference, weight in zip(references, weights, strict=True):
+        clock = np.concatenate([[evidence.end], evidence.end * np.exp(log_horizon)])
+        if evidence.planned_end:
+            clock = clock * (reference.clock[-1] / evidence.planned_end)
+        values = _read(reference, clock)
+        rise += weight / sum(weights) * (values[1:] - values[0])
+    return rise
+
+
+def _read(reference: Curve, clock: Floats) -> Floats:
+    """The reference, smoothed over its neighbours, at these clocks: linear in log-clock, constant outside."""
+    moving = reference.clock > 0
+    x, y = np.log(reference.clock[moving]), smooth(reference.values[moving])
+    return np.interp(np.log(np.maximum(clock, 1e-300)), x, y) if len(x) else np.zeros(len(clock))
+
+
+def smooth(values: Floats, width: int = 5) -> Floats:
+    """Centred running mean, of fewer values near the ends."""
+    width = min(width, len(values))
+    kernel = np.ones(width)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+def _nearness(evidence: Evidence, reference: Curve) -> float:
+    mine, theirs = evidence.context.facts.params, reference.facts.params
+    end = evidence.planned_end or evidence.end
+    if not mine or not theirs or end <= 0:
+        return 1.0
+    distance = abs(np.log2(mine * end) - np.log2(theirs * max(reference.clock[-1], 1e-300)))
+    return float(2.0 ** -min(distance, 60.0))

@@ -25,7 +25,7 @@ from neuneu.losses.store import LossStore
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
-RIDGE = 1e-3
+RIDGE = 1e-2
 MAX_SIZE = 1e300
 
 
@@ -96,10 +96,10 @@ class Calibration:
 def scale_features(features: ContextFeatures) -> Floats:
     """Features that the size of residuals depends on, (n, n_features), all near 1."""
     noise = np.log(np.clip(features.noise, 1e-5, 1.0) / 0.01)
-    slope = np.log(np.clip(np.abs(features.slope), 1e-4, 1.0) / 0.01)
-    count = np.log(np.clip(features.n_points, 1.0, 500.0) / 10.0)
-    room = np.log(np.clip(1.0 - features.level, 0.05, 1.0) / 0.5)
-    return np.stack([np.ones_like(noise), noise, slope, count, room], axis=1)
+    slope = np.log(np.clip(np.abs(features.slope), 1e-3, 1.0) / 0.01)
+    few = np.log(np.clip(features.n_points, 1.0, 4.0) / 4.0)
+    spread = np.log(np.clip(features.spread, 1e-3, 1.0) / 0.02)
+    return np.stack([np.ones_like(noise), noise, slope, few, spread], axis=1)
 
 
 class CalibratedForecaster(Forecaster):
@@ -135,7 +135,12 @@ class CalibratedForecaster(Forecaster):
         """Learn the parameters of the method, if it has any, and calibrate its quantiles."""
         self.learn(curves, losses, references, seed)
         questions = ask_questions(
-            curves, losses, references, whole_evidence=self.needs_run, sees_future=self.sees_future
+            curves,
+            losses,
+            references,
+            whole_evidence=self.needs_run,
+            sees_future=self.sees_future,
+            seed=seed,
         )
         self.calibration = self.calibrate(questions)
         return self
@@ -145,7 +150,7 @@ class CalibratedForecaster(Forecaster):
         kept = [i for i, evidence in enumerate(questions.evidences) if self.refuse(evidence) is None]
         if not kept:
             raise InputError(
-                "needs runs with at least 8 checkpoints and the evidence that it asks for to be calibrated on",
+                "needs runs with at least 8 checkpoints and the evidence that it asks for",
                 field="forecaster",
                 value=self.name,
             )
@@ -200,7 +205,8 @@ def _fit_scale(
     k = features.shape[1]
     start = np.zeros(2 * k + 1)
     start[[0, k]] = np.log(0.01)
-    prior = start.copy()
+    start[1], start[k + 2] = 1.0, 0.5
+    prior = start.copy()  # the ridge pulls towards noise in proportion to noise, and growth with slope
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         power = np.exp(parameters[-1])

@@ -9,8 +9,10 @@ from neuneu.forecasters.batch import Batch, Points
 
 TYPICAL_NOISE = 0.01
 """Checkpoint noise in units before any is seen; counts as much as `PRIOR_POINTS` points."""
-PRIOR_POINTS = 2.0
-RECENT = 12
+PRIOR_POINTS = 4.0
+NOISE_PER_ITEM_ERROR = 0.45
+"""Checkpoint noise over the standard error from items: neighbours answer the same items alike."""
+RECENT = 6
 """Noise is read off so many last points: early checkpoints are still at the mercy of warm-up."""
 
 
@@ -39,7 +41,8 @@ def context_features(batch: Batch) -> ContextFeatures:
     points = batch.points
     total = np.maximum(points.total, 1.0)
     level = mean_of_last(batch, 3)
-    noise = context_noise(points)
+    items = item_error(batch)
+    noise = context_noise(points, np.where(np.isfinite(items), NOISE_PER_ITEM_ERROR * items, TYPICAL_NOISE))
     mean = points.sum(points.y) / total
     spread = np.sqrt(points.sum((points.y - mean[points.owner]) ** 2) / total)
     first = np.zeros(points.n)
@@ -52,7 +55,7 @@ def context_features(batch: Batch) -> ContextFeatures:
         slope=recent_slope(points, noise, -first),
         level=level,
         spread=spread,
-        item_error=item_error(batch),
+        item_error=items,
         above_chance=level - chance / batch.unit,
     )
 
@@ -63,10 +66,10 @@ def mean_of_last(batch: Batch, k: int) -> Floats:
     return np.where(recent.total > 0, recent.sum(recent.y) / np.maximum(recent.total, 1.0), batch.last)
 
 
-def context_noise(points: Points) -> Floats:
+def context_noise(points: Points, prior: Floats) -> Floats:
     """Standard deviation of a point around the line through its neighbours in log-clock, (n,).
 
-    Taken over the last `RECENT` points and pulled towards `TYPICAL_NOISE` where there are few.
+    Taken over the last `RECENT` points and pulled towards `prior`, (n,), where there are few.
     """
     x, y, owner = points.x, points.y, points.owner
     middle = np.flatnonzero((owner[2:] == owner[:-2]) & (points.rank_from_end[1:-1] <= RECENT)) + 1
@@ -76,7 +79,7 @@ def context_noise(points: Points) -> Floats:
     residual = (y[middle] - between) / np.sqrt(1 + share**2 + (1 - share) ** 2)
     squares = np.bincount(owner[middle], weights=residual**2, minlength=points.n)
     seen = np.bincount(owner[middle], minlength=points.n)
-    noise = np.sqrt((squares + PRIOR_POINTS * TYPICAL_NOISE**2) / (seen + PRIOR_POINTS))
+    noise = np.sqrt((squares + PRIOR_POINTS * prior**2) / (seen + PRIOR_POINTS))
     return np.asarray(noise, dtype=np.float64)
 
 

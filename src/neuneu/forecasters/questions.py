@@ -1,6 +1,6 @@
 """Questions about finished runs whose answers are known: what forecasters are calibrated and trained on."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +11,11 @@ from neuneu.curves.table import CurveTable
 from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, References
 from neuneu.losses.store import LossStore
 
-FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7)
+FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 MIN_CHECKPOINTS = 8
 HORIZONS_PER_CONTEXT = 12
+CURVES_PER_SOURCE = 300
+"""Calibration asks about at most so many curves of a source, drawn by the seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +44,21 @@ def ask_questions(
     whole_evidence: bool = False,
     sees_future: bool = False,
     fractions: Sequence[float] = FRACTIONS,
+    curves_per_source: int = CURVES_PER_SOURCE,
+    seed: int = 0,
 ) -> Questions:
     """Questions at several context ends of every long enough curve of the table, one metric a curve.
 
     A context holds the checkpoints up to a fraction of the run's final clock; of the later ones at most
-    `HORIZONS_PER_CONTEXT` are asked, evenly picked. whole_evidence: look up other curves of the run,
+    `HORIZONS_PER_CONTEXT` are asked, evenly picked; of a source at most `curves_per_source` curves. whole_evidence: look up other curves of the run,
     references and losses as well (slower).
     """
     builder = EvidenceBuilder(table, losses, references) if whole_evidence else None
-    curves = [curve for curve in _one_metric(table) if len(curve) >= MIN_CHECKPOINTS]
+    long_enough = [curve for curve in _one_metric(table) if len(curve) >= MIN_CHECKPOINTS]
+    curves = _draw(long_enough, curves_per_source, seed)
     evidences, horizons, truths, owners = [], [], [], []
     for curve in curves:
-        for context_size in sorted({_context_size(curve, fraction) for fraction in fractions}):
+        for context_size in _context_sizes(curve, fractions):
             end = float(curve.clock[context_size - 1])
             later = _pick(np.arange(context_size, len(curve)))
             evidences.append(
@@ -78,9 +83,22 @@ def _one_metric(table: CurveTable) -> list[Curve]:
     return chosen or table.curves
 
 
-def _context_size(curve: Curve, fraction: float) -> int:
-    size = int(np.searchsorted(curve.clock, fraction * curve.clock[-1], side="right"))
-    return min(max(size, 1), len(curve) - 1)
+def _draw(curves: Sequence[Curve], per_source: int, seed: int) -> list[Curve]:
+    """At most so many curves of each source, in their order."""
+    of_source: dict[str, list[int]] = defaultdict(list)
+    for index, curve in enumerate(curves):
+        of_source[family_of(curve)].append(index)
+    rng = np.random.default_rng(seed)
+    drawn: list[int] = []
+    for source in sorted(of_source):
+        drawn += rng.permutation(of_source[source])[:per_source].tolist()
+    return [curves[index] for index in sorted(drawn)]
+
+
+def _context_sizes(curve: Curve, fractions: Sequence[float]) -> list[int]:
+    """Checkpoints up to each fraction of the final clock, where there is one with a positive clock."""
+    sizes = {int(np.searchsorted(curve.clock, f * curve.clock[-1], side="right")) for f in fractions}
+    return sorted(size for size in sizes if 0 < size < len(curve) and curve.clock[size - 1] > 0)
 
 
 def _pick(

@@ -1,0 +1,176 @@
+"""Gradient-boosted trees over context features, fitted across runs (LightGBM)."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from neuneu.curves.curve import Floats
+from neuneu.errors import InputError, MissingExtraError
+from neuneu.forecasters.baselines import LogLinear, reference_rise
+from neuneu.forecasters.batch import Batch, make_batch
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.evidence import References
+from neuneu.forecasters.features import context_features, mean_of_last
+from neuneu.forecasters.laws import BrokenPowerLaw, PowerLaw
+from neuneu.forecasters.questions import Questions, ask_questions
+from neuneu.losses.store import LossStore
+
+if TYPE_CHECKING:
+    from neuneu.curves.table import CurveTable
+
+PARAMETERS: dict[str, Any] = {
+    "objective": "quantile",
+    "alpha": 0.5,
+    "learning_rate": 0.08,
+    "num_leaves": 15,
+    "min_data_in_leaf": 200,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.6,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+ROUNDS = 120
+FOLDS = 4
+FEATURES = (
+    "log_horizon", "planned", "n_points", "span", "noise", "slope", "level", "spread", "item_error",
+    "above_chance", "last", "earlier", "log_linear", "power_law", "broken_power_law", "references",
+)  # fmt: skip
+
+
+class BoostedTrees(CalibratedForecaster):
+    """The median rise after the context end, by trees over what the context, the laws and references show.
+
+    One model for all runs, tasks and horizons (quantile loss at the median); every run of a source weighs the
+    same, and every source. Quantiles come from residuals on sources that were left out in turn (on runs where
+    there is one source), so they hold for a run from elsewhere.
+    """
+
+    name = "lightgbm"
+    learns = True
+    needs_run = True
+    booster: Any = None
+
+    def fit(
+        self,
+        curves: "CurveTable",
+        losses: LossStore | None = None,
+        *,
+        references: References | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Fit the trees, and the quantiles on folds of whole sources (of runs where there is one source)."""
+        questions = ask_questions(curves, None, references, whole_evidence=references is not None, seed=seed)
+        if not len(questions):
+            raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
+        batch, truth, weight = _training_rows(questions)
+        features = cell_features(batch)
+        level = mean_of_last(batch, 3)[batch.cell]
+        fold = _folds(questions)[batch.cell]
+        point = np.empty(len(truth))
+        for held_out in np.unique(fold):
+            train, test = fold != held_out, fold == held_out
+            if not train.any():
+                train = test
+            booster = _train(features[train], (truth - level)[train], weight[train], seed)
+            point[test] = booster.predict(features[test], num_threads=1)
+        self.calibration = Calibration.fit(batch.clip(level + point), truth, weight, batch)
+        self.booster = _train(features, truth - level, weight, seed)
+        return self
+
+    def point(self, batch: Batch) -> Floats:
+        """Level at the context end plus the median rise, (n_cells,)."""
+        if self.booster is None:
+            self.load_shipped()
+        level = mean_of_last(batch, 3)[batch.cell]
+        if not len(level):
+            return level
+        rise = self.booster.predict(cell_features(batch), num_threads=1)
+        return np.asarray(level + rise, dtype=np.float64)
+
+    def load_shipped(self) -> Self:
+        """Use the trees and the calibration that ship with the package."""
+        super().load_shipped()
+        text = files("neuneu.forecasters").joinpath("trees.txt").read_text(encoding="utf-8")
+        self.booster = _lightgbm().Booster(model_str=text)
+        return self
+
+
+def cell_features(batch: Batch) -> Floats:
+    """What the trees look at, (n_cells, n_features) in the order of FEATURES; NaN where unknown.
+
+    Everything is relative: log ratios of clocks, values in units, forecasts as rises from the level.
+    """
+    context = context_features(batch)
+    cell, level = batch.cell, context.level
+    points = batch.points
+    early = points.keep(points.x < -0.5 * context.span[points.owner])
+    earlier = np.where(early.total > 0, early.sum(early.y) / np.maximum(early.total, 1.0) - level, np.nan)
+    planned = np.array(
+        [
+            np.log(evidence.planned_end / evidence.end)
+            if evidence.planned_end and evidence.end > 0
+            else np.nan
+            for evidence in batch.evidences
+        ]
+    )
+    per_context = (
+        context.n_points, context.span, context.noise, context.slope, level, context.spread,
+        context.item_error, context.above_chance, batch.last - level, earlier,
+    )  # fmt: skip
+    laws = [batch.clip(law.point(batch)) - level[cell] for law in (LogLinear(), PowerLaw(), BrokenPowerLaw())]
+    columns = [
+        batch.log_horizon,
+        (planned[cell] - batch.log_horizon),
+        *(feature[cell] for feature in per_context),
+        *laws,
+        _reference_rises(batch),
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _reference_rises(batch: Batch) -> Floats:
+    rises = np.full(len(batch.cell), np.nan)
+    bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+    for i, evidence in enumerate(batch.evidences):
+        if any(len(reference) >= 2 for reference in evidence.references):
+            part = slice(bounds[i], bounds[i + 1])
+            rises[part] = reference_rise(evidence, batch.log_horizon[part]) / batch.unit[i]
+    return rises
+
+
+def _training_rows(questions: Questions) -> tuple[Batch, Floats, Floats]:
+    batch = make_batch(questions.evidences, questions.horizons)
+    truth = np.concatenate(questions.truths) / batch.unit[batch.cell]
+    weight = questions.weights[batch.cell] / np.bincount(batch.cell, minlength=batch.n)[batch.cell]
+    return batch, truth, weight / weight.mean()
+
+
+def _folds(questions: Questions) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Fold of each question: sources dealt out in turn, or runs where there is one source."""
+    names: Sequence[str] = questions.sources
+    if len(set(names)) == 1:
+        names = [evidence.context.key.run for evidence in questions.evidences]
+    fold = {name: i % max(FOLDS, 2) for i, name in enumerate(sorted(set(names)))}
+    return np.array([fold[name] for name in names])
+
+
+def _train(features: Floats, target: Floats, weight: Floats, seed: int) -> Any:
+    library = _lightgbm()
+    smallest = min(PARAMETERS["min_data_in_leaf"], max(1, len(target) // 20))
+    parameters = PARAMETERS | {"seed": seed, "min_data_in_leaf": smallest}
+    data = library.Dataset(features, target, weight=weight, feature_name=list(FEATURES), free_raw_data=True)
+    return library.train(parameters, data, num_boost_round=ROUNDS)
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise MissingExtraError("lightgbm", "trees") from error
+    return lightgbm
