@@ -165,7 +165,7 @@ def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
     if len(frame) == 0:
         raise InputError("the table has no rows", where=where)
     _check_rows(frame, where)
-    return _sort_unique(_fill_facts(frame), where)
+    return _sort_unique(fill_facts(frame), where)
 
 
 def normalise(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
@@ -277,7 +277,7 @@ def _same_as_before(frame: pl.DataFrame, columns: list[str]) -> pl.Series:
     return frame.select(same & (pl.int_range(pl.len()) > 0)).to_series()
 
 
-def _fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
+def fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
     """Fill chance and n_items from the registry, n_items from the standard error where that says fewer.
 
     The standard error of an accuracy p over n items is sqrt(p (1 - p) / (n - 1)), which gives n back; where
