@@ -1,0 +1,163 @@
+"""Documents of text files, one by one: JSON lines (plain, zstd, gzip), Parquet, plain text."""
+
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.errors import InputError, MissingExtraError
+
+JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".ndjson", ".ndjson.zst", ".ndjson.gz")
+TEXT = (".txt", ".txt.zst", ".txt.gz", ".md", ".rst")
+SPLITS = ("file", "line", "paragraph")
+_ROWS = 4096
+
+
+def find_files(sources: Iterable[str | Path]) -> list[Path]:
+    """The text files of these files and folders: in the order given, a folder's sorted by name.
+
+    Raises InputError on what does not exist, has no known ending, or is given twice.
+    """
+    files: list[Path] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            inside = sorted(file for file in source.rglob("*") if file.is_file() and _kind(file))
+            if not inside:
+                raise InputError(f"no file here ends in {', '.join(_ENDINGS)}", where=source)
+            files += inside
+        elif not source.is_file():
+            raise InputError("no such file", where=source)
+        elif not _kind(source):
+            raise InputError(f"must end in one of {', '.join(_ENDINGS)}", where=source)
+        else:
+            files.append(source)
+    if not files:
+        raise InputError("at least one file must be given", field="sources")
+    if len(set(files)) != len(files):
+        raise InputError("must not be given twice", field="sources")
+    return files
+
+
+def read_documents(files: Sequence[Path], field: str = "text", split: str = "file") -> Iterator[str]:
+    """Texts of all documents in order, in constant memory.
+
+    field: of JSON lines, column of Parquet; split: what a document of a plain text file is, "file", "line"
+    or "paragraph" (lines up to a blank one). Raises InputError naming file and line of a bad record; empty
+    texts are documents too, blank lines are not.
+    """
+    if split not in SPLITS:
+        raise InputError(f"must be one of {', '.join(SPLITS)}", field="split", value=split)
+    for file in files:
+        yield from _READERS[_kind(file)](file, field, split)
+
+
+def _read_json_lines(file: Path, field: str, _split: str) -> Iterator[str]:
+    with _open(file) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
+            where = f"{file}:{number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"not JSON: {error.msg}", where=where) from error
+            except RecursionError as error:
+                raise InputError("nested too deep", where=where) from error
+            if not isinstance(record, dict):
+                raise InputError("must be a JSON object", where=where)
+            yield _text(record.get(field), where, field, list(record))
+
+
+def _read_parquet(file: Path, field: str, _split: str) -> Iterator[str]:
+    try:
+        table = pl.scan_parquet(file)
+        names = table.collect_schema().names()
+        if field not in names:
+            raise InputError(f"must be a column; there are {', '.join(names)}", where=file, field=field)
+        row = 0
+        while len(part := table.select(field).slice(row, _ROWS).collect()):
+            for offset, value in enumerate(part[field].to_list()):
+                yield _text(value, f"{file}: row {row + offset}", field, names)
+            row += len(part)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"is no Parquet file: {error}", where=file) from error
+
+
+def _read_text(file: Path, _field: str, split: str) -> Iterator[str]:
+    with _open(file) as lines:
+        if split == "file":
+            yield lines.read()
+        elif split == "line":
+            yield from (line.rstrip("\r\n") for line in lines if not line.isspace())
+        else:
+            paragraph: list[str] = []
+            for line in lines:
+                if not line.isspace():
+                    paragraph.append(line)
+                elif paragraph:
+                    yield "".join(paragraph)
+                    paragraph = []
+            if paragraph:
+                yield "".join(paragraph)
+
+
+def _text(value: Any, where: str, field: str, names: list[str]) -> str:
+    if field not in names:
+        raise InputError(f"is missing; there are {', '.join(names[:10])}", where=where, field=field)
+    if not isinstance(value, str):
+        raise InputError("must be text", where=where, field=field, value=value)
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in set(value)):
+        raise InputError("holds half a surrogate pair, which is no text", where=where, field=field)
+    return value
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[io.TextIOWrapper]:
+    """The lines of a UTF-8 file, unpacked by its ending; InputError on bytes that are not UTF-8."""
+    decompress: dict[str, Callable[[Any], Any]] = {
+        ".zst": _unpack_zstd,
+        ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    }
+    try:
+        with file.open("rb") as raw:
+            stream = decompress.get(file.suffix, lambda raw: raw)(raw)
+            yield io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"must be UTF-8 text: {error.reason}", where=file) from error
+    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        raise InputError(f"cannot be read: {error}", where=file) from error
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":
+            raise InputError(f"is no whole zstd file: {error}", where=file) from error
+        raise
+
+
+def _unpack_zstd(raw: Any) -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise MissingExtraError("zstandard", "lm") from error
+    return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(raw, read_across_frames=True)
+
+
+def _kind(file: Path) -> str:
+    """Which reader takes this file: jsonl, parquet, text, or an empty string."""
+    name = file.name.lower()
+    if name.endswith(JSON_LINES):
+        return "jsonl"
+    if name.endswith(".parquet"):
+        return "parquet"
+    return "text" if name.endswith(TEXT) else ""
+
+
+_READERS: dict[str, Callable[[Path, str, str], Iterator[str]]] = {
+    "jsonl": _read_json_lines,
+    "parquet": _read_parquet,
+    "text": _read_text,
+}
+_ENDINGS = (*JSON_LINES, ".parquet", *TEXT)
