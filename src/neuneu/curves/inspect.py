@@ -95,7 +95,7 @@ def tasks(frame: pl.DataFrame) -> pl.DataFrame:
             (pl.col("best") < pl.col("chance") + ALIVE).sum().alias("at_chance"),
             pl.col("noise").mean(),
         )
-        .with_columns(pl.col("at_chance").cast(pl.Int64))
+        .with_columns(pl.when(pl.col("chance").is_not_null()).then(pl.col("at_chance").cast(pl.Int64)))
         .sort(kind, nulls_last=False)
     )
     groups = {name: find_task(name).group for name in table["task"].unique()}

@@ -35,6 +35,19 @@ class ReadReport:
         """Count something that was left out, with the reason."""
         self.skipped[str(what), why] += times
 
+    def lines(self, most: int = 20) -> list[str]:
+        """The report for people, a line a fact; of many files only the first few."""
+        lines = [f"read {what}: {count} values" for what, count in list(self.read.items())[:most]]
+        if len(self.read) > most:
+            lines.append(f"read {len(self.read) - most} more files: {sum(self.read.values())} values in all")
+        reasons: dict[str, list[str]] = {}
+        for (what, why), count in self.skipped.items():
+            reasons.setdefault(why, []).append(what if count == 1 else f"{what} ({count} times)")
+        for why, names in reasons.items():
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            lines.append(f"skipped {', '.join(names[:3])}{more}: {why}")
+        return lines + [f"note: {line}" for line in self.notes]
+
     def to_frame(self) -> pl.DataFrame:
         """A row a fact: kind (read, skipped, note), what, why, count."""
         rows: list[tuple[str, str, str | None, int]]

@@ -28,11 +28,11 @@ _MODEL = re.compile(r"DataDecide-(?P<recipe>.+)-(?P<size>\d+)(?P<unit>[MB])")
 
 
 def read_neuneu_npy(
-    paths: Sequence[str | Path], *, metric: str = "primary_metric", given: Given = NOTHING_GIVEN
+    paths: Sequence[str | Path], *, values_are: str = "primary_metric", given: Given = NOTHING_GIVEN
 ) -> ReadResult:
     """Read task files, model folders, and folders of model folders; the folder names the run.
 
-    metric: what the accuracies are; the files do not say. Raises InputError on Git LFS pointers, pickled
+    values_are: their metric, which the files do not say. Raises InputError on Git LFS pointers, pickled
     arrays, other shapes and types, fractional or negative steps, values outside the metric's range.
     """
     report = ReadReport()
@@ -48,7 +48,7 @@ def read_neuneu_npy(
         frame = pl.DataFrame(
             {"step": array[0], "value": array[1], "tokens": pl.Series(tokens, dtype=pl.Int64)}
         )
-        facts = {"run": model, "task": path.stem, "metric": metric, **_facts_of(model)}
+        facts = {"run": model, "task": path.stem, "metric": values_are, **_facts_of(model)}
         frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
     rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
     return finish(rows, given, report, ", ".join(map(str, paths)))

@@ -4,7 +4,6 @@ Columns such as eval/downstream_bpb/arc_easy_test_rc_5shot_bpb; throughput/total
 Cross-entropies of validation sets (eval/<corpus>/CrossEntropyLoss) are loss curves, not tasks: skipped.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import polars as pl
 
 from neuneu.curves.loading import read_frame
 from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
-from neuneu.curves.tasks import find_task
+from neuneu.curves.readers.labels import number_column, parse_label
 from neuneu.errors import InputError
 
 PARAMS = {
@@ -27,10 +26,6 @@ PARAMS = {
 """Parameters without the input embedding, with the output head, by size (the ladder's own count)."""
 
 _COLUMN = re.compile(r"eval/downstream(?:_[a-z_]+)?/(?P<label>.+)")
-_LABEL = re.compile(
-    r"(?P<task>.+?)(?:_(?P<split>val|test))?(?:_(?P<format>rc|mc|var))?(?:_(?P<shots>\d+)shot)?"
-    r"(?:_(?P<late_split>val|test))?_(?P<metric>bpb|len_norm|acc|soft_log|soft|ce_loss)"
-)
 _FILE = re.compile(r"(?P<size>\d+[MB])-(?P<length>[\d.]+xC)(?P<rest>.*)")
 
 
@@ -45,20 +40,6 @@ def read_olmo_ladder(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVE
     return finish(rows, given, report, ", ".join(map(str, paths)))
 
 
-def label_parts(label: str) -> dict[str, str | int | None] | None:
-    """task, variant (format and split), n_shot and metric of a column's label; None for other columns."""
-    found = _LABEL.fullmatch(label)
-    if found is None:
-        return None
-    variant = "_".join(filter(None, [found["format"], found["split"] or found["late_split"]]))
-    return {
-        "task": find_task(found["task"]).name,
-        "metric": found["metric"],
-        "variant": variant or None,
-        "n_shot": int(found["shots"]) if found["shots"] else None,
-    }
-
-
 def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:
     frame = read_frame(path)
     if "_step" not in frame.columns:
@@ -71,9 +52,9 @@ def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:
     stage = next((end for end in ("-const", "-decay") if path.parent.name.endswith(end)), "")
     parts = []
     for column in frame.columns:
-        label = _COLUMN.fullmatch(column)
-        facts = label_parts(label["label"]) if label else None
-        if facts is None:
+        named = _COLUMN.fullmatch(column)
+        label = parse_label(named["label"]) if named else None
+        if label is None:
             why = "a loss, not a task" if column.endswith("CrossEntropyLoss") else "no task in its name"
             if column.startswith("eval/"):
                 report.skip(column, why)
@@ -82,7 +63,9 @@ def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:
             {"step": steps, "tokens": tokens, "value": number_column(frame, column, path)}
         ).drop_nulls("value")
         kinds = {"n_shot": pl.Int64}
-        parts.append(part.with_columns(pl.lit(v, kinds.get(k, pl.String)).alias(k) for k, v in facts.items()))
+        parts.append(
+            part.with_columns(pl.lit(v, kinds.get(k, pl.String)).alias(k) for k, v in label._asdict().items())
+        )
     if not parts:
         raise InputError("no eval/downstream column: no OLMo-ladder run file", where=path)
     rows = pl.concat(parts)
@@ -95,18 +78,3 @@ def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:
         pl.lit(params, pl.Int64).alias("params"),
         (6.0 * pl.lit(params, pl.Float64) * pl.col("tokens")).alias("flops"),
     )
-
-
-def number_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
-    """A column of text as numbers; empty cells and NaN, which stand for not logged, become null.
-
-    Raises InputError on text that is no number and on infinity.
-    """
-    column = frame[name]
-    numbers = column.cast(pl.Float64, strict=False)
-    blank = column.is_null() | (column.cast(pl.String).str.strip_chars() == "")
-    for row in (numbers.is_null() & ~blank).arg_true().to_list()[:1]:
-        raise InputError(f"must be a number (row {row + 1})", where=path, field=name, value=column[row])
-    for row in numbers.is_infinite().fill_null(value=False).arg_true().to_list()[:1]:
-        raise InputError(f"must be finite (row {row + 1})", where=path, field=name, value=math.inf)
-    return numbers.fill_nan(None)

@@ -5,17 +5,15 @@ eval/downstream/arc_easy_acc, "my-run - eval/arc_easy/acc_norm" (the browser's f
 The step is the trainer's own where it was logged, else wandb's counter.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from neuneu.curves.loading import read_frame
 from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
-from neuneu.curves.readers.olmo_ladder import number_column
-from neuneu.curves.tasks import find_task, metric_names
+from neuneu.curves.readers.labels import Label, number_column, parse_label
+from neuneu.curves.tasks import metric_names
 from neuneu.errors import InputError
 from neuneu.files import parse_json
 
@@ -26,17 +24,12 @@ TOKEN_COLUMNS = (
 )  # fmt: skip
 """Where the step and the tokens are looked for, the best first."""
 
+_ROWS = {
+    "run": pl.String(), "task": pl.String(), "metric": pl.String(), "variant": pl.String(),
+    "n_shot": pl.Int64(), "step": pl.Float64(), "tokens": pl.Float64(), "value": pl.Float64(),
+    "source": pl.String(),
+}  # fmt: skip
 _BOUNDS = ("__MIN", "__MAX")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What a column measures: its run (None if it does not say), task and metric."""
-
-    name: str
-    run: str | None
-    task: str
-    metric: str
 
 
 def read_wandb(
@@ -57,22 +50,15 @@ def read_wandb(
     return finish(pl.concat(parts), given, report, ", ".join(map(str, paths)))
 
 
-def parse_column(name: str) -> Column | None:
-    """The run, task and metric in a column's name; None where it ends in no known metric or has no task."""
+def parse_column(name: str) -> tuple[str | None, Label] | None:
+    """The run (None if it does not say) and the label of a column; None where it is no task's value."""
     run, separator, label = name.rpartition(" - ")
     parts = label.split("/")
-    task, metric = ("/".join(parts[-2:-1]), parts[-1]) if parts[-1] in metric_names() else ("", "")
-    if not metric:
-        found = _ending().fullmatch(parts[-1])
-        task, metric = (found["task"], found["metric"]) if found else ("", "")
-    if not task or task in ("train", "eval", "val", "test"):
+    ending = "_".join(parts[-2:]) if parts[-1] in metric_names() else parts[-1]
+    found = parse_label(ending)
+    if found is None or found.task in ("train", "eval", "val", "test"):
         return None
-    return Column(name, run if separator else None, find_task(task).name, metric)
-
-
-def _ending() -> re.Pattern[str]:
-    names = "|".join(map(re.escape, sorted(metric_names(), key=len, reverse=True)))
-    return re.compile(rf"(?P<task>.+?)_(?P<metric>{names})")
+    return (run if separator else None), found
 
 
 def _read_history(
@@ -94,16 +80,11 @@ def _read_history(
         if part["step"].null_count():
             report.skip(name, f"values in rows without {step_column}", part["step"].null_count())
             part = part.drop_nulls("step")
-        names = {"run": column.run or path.stem, "task": column.task, "metric": column.metric}
-        part = part.with_columns(pl.lit(value).alias(key) for key, value in names.items())
-        parts.append(part.with_columns(pl.lit("wandb").alias("source")).select(list(_ROWS)))
+        run, label = column
+        names = {"run": run or path.stem, **label._asdict(), "source": "wandb"}
+        part = part.with_columns(pl.lit(value, _ROWS[key]).alias(key) for key, value in names.items())
+        parts.append(part.select(list(_ROWS)))
     return pl.concat(parts)
-
-
-_ROWS = {
-    "run": pl.String(), "task": pl.String(), "metric": pl.String(), "step": pl.Float64(),
-    "tokens": pl.Float64(), "value": pl.Float64(), "source": pl.String(),
-}  # fmt: skip
 
 
 def _tokens(frame: pl.DataFrame, path: Path, asked: str | None) -> pl.Series:

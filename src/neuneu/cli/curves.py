@@ -1,0 +1,156 @@
+"""import, export, inspect: curve tables from other formats, into them, and what is in one."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+
+app = make_app()
+
+
+class Keep(StrEnum):
+    """Which of two different values of one step stays."""
+
+    first = "first"
+    last = "last"
+
+
+class View(StrEnum):
+    """What `inspect` shows."""
+
+    runs = "runs"
+    tasks = "tasks"
+    problems = "problems"
+
+
+MOST = 30
+COLUMNS = {
+    View.runs: ["run", "params", "tasks", "curves", "checkpoints", "last_step"],
+    View.tasks: ["task", "metric", "n_shot", "variant", "runs", "chance", "last", "at_chance", "noise"],
+    View.problems: ["problem", "run", "task", "step", "detail"],
+}
+"""What the terminal shows of each table when all three are shown."""
+
+
+@app.command("import")
+def import_(
+    format_: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="lm-eval, pythia, olmo-ladder, datadecide, wandb or neuneu-npy."
+        ),
+    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .csv or .json file to write.")],
+    run: Annotated[str | None, typer.Option(help="The run's name, where the files hold one run.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the values come from.")] = None,
+    family: Annotated[str | None, typer.Option(help="The model family.")] = None,
+    params: Annotated[int | None, typer.Option(help="The model's parameters.", min=1)] = None,
+    recipe: Annotated[str | None, typer.Option(help="The training data.")] = None,
+    seed: Annotated[str | None, typer.Option(help="The seed of the run.")] = None,
+    planned_tokens: Annotated[int | None, typer.Option(help="Where the run will end.", min=1)] = None,
+    tokens_per_step: Annotated[
+        int | None, typer.Option(help="Batch size in tokens: gives the clock where files have steps.", min=1)
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Keep only this metric; may be repeated.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        Keep | None, typer.Option(help="Which of two different values of one step stays; else an error.")
+    ] = None,
+    step_pattern: Annotated[
+        str | None, typer.Option(help=r"lm-eval: regular expression of the step, like 'step(\d+)'.")
+    ] = None,
+    tokens_column: Annotated[str | None, typer.Option(help="wandb: the column with the tokens seen.")] = None,
+    values_are: Annotated[
+        str | None, typer.Option(help="neuneu-npy: the metric of the values; primary_metric if not said.")
+    ] = None,
+) -> None:
+    """Read evaluation results of a known format into a curve table; say what was read, skipped and why.
+
+    Example: neuneu import lm-eval results/ --run my-1b --tokens-per-step 2097152 -o my.parquet
+    """
+    from neuneu.curves.readers.common import Given
+    from neuneu.curves.readers.formats import read_format
+
+    given = Given(
+        run=run, source=source, family=family, params=params, recipe=recipe, seed=seed,
+        planned_tokens=planned_tokens, tokens_per_step=tokens_per_step,
+        keep=keep.value if keep else None, metrics=frozenset(metric or ()),
+    )  # fmt: skip
+    result = read_format(
+        format_, paths, given=given,
+        step_pattern=step_pattern, tokens_column=tokens_column, values_are=values_are,
+    )  # fmt: skip
+    result.table.write(output)
+    for line in result.report.lines():
+        note(line)
+    table = result.table
+    note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {output}")
+
+
+@app.command()
+def export(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="neuneu-npy.")],
+    curves: Annotated[list[Path], typer.Argument(metavar="CURVES...", help="Curve tables.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")],
+    metric: Annotated[
+        str | None, typer.Option(help="The metric; else each curve's preferred accuracy.")
+    ] = None,
+    n_shot: Annotated[int | None, typer.Option(help="Only curves with this number of shots.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Only curves of this variant.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Write a curve table in another format: NeuNeu's folders of .npy files.
+
+    Example: neuneu export neuneu-npy curves.parquet -o results/
+    """
+    from neuneu.curves.readers.neuneu_npy import write_neuneu_npy
+    from neuneu.curves.table import CurveTable
+    from neuneu.errors import InputError
+
+    if format_ != "neuneu-npy":
+        raise InputError("unknown; known: neuneu-npy", field="format", value=format_)
+    asked = {"n_shot": n_shot, "variant": variant}
+    table = CurveTable.read(*curves).filter(
+        **{name: value for name, value in asked.items() if value is not None}
+    )
+    files = write_neuneu_npy(table, output, metric=metric, overwrite=overwrite)
+    note(f"{len(files)} files → {output}")
+
+
+@app.command()
+def inspect(
+    curves: Annotated[Path, typer.Argument(metavar="CURVES", help="A curve table; it need not be valid.")],
+    view: Annotated[View | None, typer.Option("--show", help="One table only: what --output writes.")] = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a curve table: its runs, its tasks, and everything that looks wrong.
+
+    Problems: missing, non-finite and out-of-range values, repeated and rewound steps, runs merged under one
+    name, a clock that goes back, gaps, checkpoints that some tasks lack, outlier checkpoints.
+    Example: neuneu inspect curves.parquet --show problems
+    """
+    import sys
+
+    from neuneu.curves.inspect import problems, runs, tasks
+    from neuneu.curves.loading import read_frame
+    from neuneu.curves.table import normalise
+    from neuneu.files import to_json
+
+    frame = normalise(read_frame(curves), curves)
+    makers = {View.runs: runs, View.tasks: tasks, View.problems: problems}
+    if view is not None or output is not None:
+        view = view or View.problems
+        show(makers[view](frame), f"{view.value} of {curves}", output=output, as_json=as_json)
+    elif as_json:
+        sys.stdout.write(to_json({name.value: make(frame).to_dicts() for name, make in makers.items()}))
+    else:
+        for name, make in makers.items():
+            table = make(frame)
+            rest = f", {MOST} shown: --show {name.value} shows all" if len(table) > MOST else ""
+            print_table(table.head(MOST).select(COLUMNS[name]), f"{len(table)} {name.value}{rest}")
