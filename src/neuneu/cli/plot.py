@@ -63,3 +63,46 @@ def plot(
 def split_names(text: str | None) -> list[str]:
     """Names separated by commas."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+@app.command()
+def report(
+    curves: Annotated[list[Path], typer.Argument(help="Curve tables (.parquet, .csv, .json).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .html file.")] = Path("report.html"),
+    forecaster: Annotated[
+        str | None,
+        typer.Option(
+            "--forecaster", "-f", help="Names or folders, separated by commas; the first is drawn as a fan."
+        ),
+    ] = None,
+    context: Annotated[
+        float,
+        typer.Option(help="Share of each run's clock that is seen; 1 forecasts past the last checkpoint."),
+    ] = 0.2,
+    beyond: Beyond = None,
+    run: Runs = None,
+    task: Tasks = None,
+    metric: Metric = None,
+    title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
+    charts: Annotated[int, typer.Option(help="Draw at most this many curves.", min=1)] = 60,
+) -> None:
+    """Write a self-contained HTML report: forecasts beside baselines, scored where the truth is known.
+
+    Example: neuneu report curves.parquet --forecaster power-law --context 0.2 -o report.html
+    """
+    from neuneu.reports.files import report_files
+
+    note(
+        report_files(
+            curves,
+            output,
+            forecasters=split_names(forecaster),
+            context=context,
+            beyond=beyond,
+            runs=run or (),
+            tasks=task or (),
+            metric=metric,
+            title=title,
+            max_charts=charts,
+        )
+    )

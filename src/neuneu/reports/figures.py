@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from neuneu.curves.table import CurveTable
+from neuneu.decisions.outlook import ready_forecaster
 from neuneu.errors import InputError
 from neuneu.files import read_json
-from neuneu.forecasters.base import load_forecaster
 from neuneu.reports import bars, fans, lines, style
+from neuneu.reports.answer import default_forecaster, select
 from neuneu.reports.panels import Panel, by_size, forecast_panels, in_flops, panels_from_cells
 from neuneu.reports.scores import ScoredCells, read_cells
 
@@ -83,7 +84,7 @@ def draw(kind: str, paths: Sequence[Path], options: Options | None = None) -> "t
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
     panels = make_panels(inputs, options)
-    chosen = _grid_of(panels) if not (options.runs or options.tasks) else panels[: fans.MAX_PANELS]
+    chosen = grid_of(panels) if not (options.runs or options.tasks) else panels[: fans.MAX_PANELS]
     notes = []
     if len(chosen) < len(panels):
         notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose with --run and --task")
@@ -108,27 +109,21 @@ def make_panels(inputs: Inputs, options: Options) -> list[Panel]:
         return by_size(panels_from_cells(cells, curves))
     if inputs.curves is None:
         raise InputError("a fan needs a curve table or the cells of an evaluation", field="path")
-    names = options.forecasters or ("power-law",)
+    names = options.forecasters or [default_forecaster()]
     table = _select_curves(inputs.curves, options)
-    forecasters = [load_forecaster(name) for name in names]
+    forecasters = [ready_forecaster(name) for name in names]
     return by_size(forecast_panels(table, forecasters, options.context or 0.2, options.beyond))
 
 
 def _select_curves(table: CurveTable, options: Options) -> CurveTable:
-    equal: dict[str, Any] = {"n_shot": options.n_shot, "variant": options.variant}
-    lists = {"run": options.runs, "task": options.tasks}
-    for field, wanted in lists.items():
-        known = table.runs if field == "run" else table.tasks
-        for name in wanted:
-            if name not in known:
-                raise InputError("is not in the curves", field=field, value=name)
-    equal |= {name: list(wanted) for name, wanted in lists.items() if wanted}
-    chosen = table.filter(**{name: value for name, value in equal.items() if value is not None})
-    chosen = chosen.one_metric(options.metric)
-    if not len(chosen):
-        what = options.metric or "an accuracy"
-        raise InputError(f"no curve of {what} is left", field="metric", value=table.metrics)
-    return chosen
+    return select(
+        table,
+        metric=options.metric,
+        runs=options.runs,
+        tasks=options.tasks,
+        n_shot=options.n_shot,
+        variant=options.variant,
+    )
 
 
 def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
@@ -156,7 +151,7 @@ def _nearest_context(cells: pl.DataFrame, fraction: float) -> pl.DataFrame:
     return cells.filter(distance == distance.min().over(curve))
 
 
-def _grid_of(panels: Sequence[Panel]) -> list[Panel]:
+def grid_of(panels: Sequence[Panel]) -> list[Panel]:
     """A small grid: the first settings of the tasks, for a few runs from the smallest to the largest."""
     runs = list(dict.fromkeys(panel.curve.key.run for panel in panels))
     count = min(GRID_RUNS, len(runs))

@@ -10,8 +10,9 @@ from neuneu.curves.curve import Curve, CurveKey, Facts, Floats
 from neuneu.curves.table import KEY, CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
+from neuneu.evaluation.benchmark import FALLBACK
 from neuneu.forecasters.base import Forecast, Forecaster, Refusal
-from neuneu.forecasters.evidence import EvidenceBuilder
+from neuneu.forecasters.evidence import EvidenceBuilder, planned_end
 from neuneu.reports.scores import QUANTILES
 
 AHEAD = 24
@@ -87,16 +88,15 @@ def forecast_panels(
 
 
 def _horizons(curve: Curve, end: float, beyond: float | None) -> Floats:
-    """Later checkpoints, then points up to the planned end or `beyond` final clocks where that is asked."""
+    """Later checkpoints, then points up to `beyond` final clocks where that is asked or all has been seen."""
     later = curve.clock[curve.clock > end]
     last = float(curve.clock[-1])
-    planned = curve.facts.planned_tokens if curve.clock_unit == "tokens" else None
     if beyond is not None:
         final = beyond * last
     elif len(later):
         final = last
     else:
-        final = float(planned) if planned and planned > last else BEYOND * last
+        final = planned_end(curve) if planned_end(curve) > last else BEYOND * last
     ahead = np.linspace(last, final, AHEAD + 1)[1:] if final > last else np.empty(0)
     return np.concatenate([later, ahead])
 
@@ -104,8 +104,8 @@ def _horizons(curve: Curve, end: float, beyond: float | None) -> Floats:
 def panels_to_cells(panels: Iterable[Panel]) -> pl.DataFrame:
     """The panels' forecasts as cells, a row a forecaster and horizon; columns as in cells.parquet.
 
-    value is null where the truth is not known; quantiles are null and refused is true where a forecaster
-    declined.
+    value is null where the truth is not known; where a forecaster declined, refused is true and last-value's
+    quantiles stand in, as in an evaluation.
     """
     frames = [frame for panel in panels for frame in _panel_cells(panel)]
     return pl.concat(frames) if frames else pl.DataFrame(schema=CELLS)
@@ -125,7 +125,7 @@ def _panel_cells(panel: Panel) -> Iterable[pl.DataFrame]:
     steps = dict(zip(truth.clock.tolist(), truth.steps.tolist(), strict=True))
     values = dict(zip(truth.clock.tolist(), truth.values.tolist(), strict=True))
     for forecaster, forecast in panel.forecasts.items():
-        given = forecast if isinstance(forecast, Forecast) else None
+        given = forecast if isinstance(forecast, Forecast) else panel.answered.get(FALLBACK)
         yield pl.DataFrame(
             {
                 "source": curve.facts.source,

@@ -1,0 +1,126 @@
+"""The demo: packaged runs, forecast from their first half and from their first fifth."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.files import to_json, write_table, write_text
+from neuneu.reports import style
+from neuneu.reports.answer import Answer, ask
+from neuneu.reports.fans import fan_chart
+from neuneu.reports.figures import grid_of
+from neuneu.reports.html import Origin, render_report
+
+CONTEXTS = (0.5, 0.2)
+"""Shares of the clock that are seen: the report shows the first, the table both."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo found and wrote."""
+
+    answers: dict[float, Answer]
+    files: list[Path]
+
+    def table(self) -> pl.DataFrame:
+        """A row a context and forecaster, errors in points."""
+        rows = [
+            {
+                "seen": f"{context:.0%} of the clock",
+                "forecaster": line.forecaster,
+                "error": round(line.mae.value, 2),
+                "95 % low": _known(line.mae.low),
+                "95 % high": _known(line.mae.high),
+                "in 80 % interval": round(line.coverage80.value, 3),
+                "declined": line.n_refused,
+            }
+            for context, answer in self.answers.items()
+            for line in answer.lines
+        ]
+        return pl.DataFrame(rows)
+
+
+def run_demo(output: Path, forecaster: str | None = None) -> Demo:
+    """Forecast the packaged runs and write curves, forecasts, a figure and the report to a folder.
+
+    Raises InputError where the folder is a file. The same version writes the same bytes.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError("must be a folder", field="output", value=str(output))
+    table = home_curves()
+    names = [forecaster] if forecaster else []
+    answers = {context: ask(table, names, context=context) for context in CONTEXTS}
+    answer = answers[CONTEXTS[0]]
+    command = "neuneu demo" + (f" --forecaster {Path(forecaster).name}" if forecaster else "")
+    origin = Origin(
+        title="Small language models trained at home: the second half of training, forecast from the first",
+        command=command,
+        data="the curves that ship with neuneu (curves.parquet beside this file)",
+    )
+    page = render_report(answer, origin)
+    files = [output / name for name in ("curves.parquet", "forecasts.parquet", "fan.png", "report.html")]
+    table.write(files[0])
+    write_table(files[1], pl.concat([found.cells for found in answers.values()]))
+    style.save(fan_chart(grid_of(answer.panels)), files[2])
+    write_text(files[3], page)
+    return Demo(answers, files)
+
+
+def home_curves() -> CurveTable:
+    """The curves of the runs that ship with the package."""
+    from neuneu.suite.home import read_home_curves
+
+    return read_home_curves()
+
+
+def print_demo(found: Demo, *, as_json: bool = False) -> None:
+    """The table and where the files are, for people; or one JSON document."""
+    table = found.table()
+    if as_json:
+        sys.stdout.write(to_json({"scores": table.to_dicts(), "files": [str(path) for path in found.files]}))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    answer = next(iter(found.answers.values()))
+    console = Console()
+    console.print(
+        f"{len(answer.panels)} curves of {len(answer.runs)} small language models on {len(answer.tasks)} tasks; "
+        "each is forecast from its first part, the rest is compared with what came true.\n",
+        highlight=False,
+    )
+    shown = Table(box=None, header_style="bold")
+    for name in table.columns:
+        shown.add_column(name, justify="left" if name in ("seen", "forecaster") else "right")
+    scored = answer.scored
+    unit = "points" if scored is not None and scored.percent else "metric units"
+    for row in table.iter_rows(named=True):
+        shown.add_row(*(_text(name, value) for name, value in row.items()))
+        if row["forecaster"] == answer.names[-1]:
+            shown.add_section()
+    console.print(shown)
+    floor = scored.noise_floor * scored.unit if scored is not None else float("nan")
+    console.print(
+        f"\nError: mean distance from the truth, in {unit}; noise between checkpoints alone is {floor:.2f}.",
+        highlight=False,
+    )
+    for path in found.files:
+        console.print(f"→ {escape(str(path))}", highlight=False)
+
+
+def _known(value: float) -> float | None:
+    return round(value, 2) if value == value else None
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if name == "in 80 % interval":
+        return f"{100 * value:.0f} %"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,49 @@
+"""Curve tables in, an HTML report out."""
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.files import write_text
+from neuneu.reports.answer import ask
+from neuneu.reports.html import MAX_CHARTS, Origin, render_report
+
+
+def report_files(
+    curves: Sequence[Path],
+    output: Path,
+    *,
+    forecasters: Sequence[str] = (),
+    context: float = 0.2,
+    beyond: float | None = None,
+    runs: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    metric: str | None = None,
+    title: str | None = None,
+    max_charts: int = MAX_CHARTS,
+) -> str:
+    """Forecast the curves of these files and write the report; returns a line for people."""
+    if output.suffix not in (".html", ".htm"):
+        raise InputError("must end in .html", field="output", value=str(output))
+    table = CurveTable.read(*curves)
+    answer = ask(table, forecasters, context=context, beyond=beyond, metric=metric, runs=runs, tasks=tasks)
+    command = ["neuneu", "report", *(path.name for path in curves), "--context", f"{context:g}"]
+    command += ["--forecaster", ",".join(Path(name).name for name in forecasters)] if forecasters else []
+    command += ["--beyond", f"{beyond:g}"] if beyond is not None else []
+    command += ["--metric", metric] if metric is not None else []
+    command += [part for name in runs for part in ("--run", name)]
+    command += [part for name in tasks for part in ("--task", name)]
+    origin = Origin(
+        title=title or "Forecasts of training runs",
+        command=shlex.join(command),
+        data="; ".join(f"{path.name}, sha256 {_fingerprint(path)}" for path in curves),
+    )
+    write_text(output, render_report(answer, origin, max_charts))
+    return f"{len(answer.panels)} curves → {output}"
+
+
+def _fingerprint(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
