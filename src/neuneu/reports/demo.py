@@ -1,5 +1,6 @@
 """The demo: packaged runs, forecast from their first half and from their first fifth."""
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,8 @@ def print_demo(found: Demo, *, as_json: bool = False) -> None:
     answer = next(iter(found.answers.values()))
     console = Console()
     console.print(
-        f"{len(answer.panels)} curves of {len(answer.runs)} small language models on {len(answer.tasks)} tasks; "
+        f"{len(answer.panels)} curves of {len(answer.runs)} small language models on "
+        f"{len(answer.tasks)} tasks; "
         "each is forecast from its first part, the rest is compared with what came true.\n",
         highlight=False,
     )
@@ -115,7 +117,7 @@ def print_demo(found: Demo, *, as_json: bool = False) -> None:
 
 
 def _known(value: float) -> float | None:
-    return round(value, 2) if value == value else None
+    return round(value, 2) if math.isfinite(value) else None
 
 
 def _text(name: str, value: Any) -> str:
