@@ -98,11 +98,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
-        self.scaler = torch.amp.GradScaler("cuda", enabled=training.precision == "fp16")
         if training.precision == "fp16" and self.device.type != "cuda":
             raise InputError(
                 "needs a CUDA device; use bf16 or float32", field="training.precision", value="fp16"
             )
+        self.scaler = torch.amp.GradScaler("cuda", enabled=training.precision == "fp16")
         self.forward: nn.Module = self.model
         if self.workers.world > 1:
             self.forward = nn.parallel.DistributedDataParallel(self.model)
