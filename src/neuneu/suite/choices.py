@@ -149,9 +149,9 @@ def _score_batch(model: Any, batch: list[_Row], scores: list[Floats], share: boo
         # A token sees the tokens before it that are prefix or of its own choice.
         seen = (choice.unsqueeze(1) == -1) | (choice.unsqueeze(1) == choice.unsqueeze(2))
         seen &= torch.ones(length, length, dtype=torch.bool).tril()
-        mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(model.dtype).min)
+        mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~seen, torch.finfo(model.dtype).min)
         inputs["position_ids"] = positions.to(model.device)
-        inputs["attention_mask"] = mask.unsqueeze(1).to(model.device, model.dtype)
+        inputs["attention_mask"] = mask.unsqueeze(1).to(model.device)
     hidden = model.base_model(**inputs, use_cache=False)[0]
     at = [(number, before) for number, row in enumerate(batch) for before, _, _ in row.scored]
     targets = torch.tensor([token for row in batch for _, token, _ in row.scored], device=model.device)
@@ -206,7 +206,8 @@ def read_requests(
 ) -> list[Question]:
     """Multiple-choice questions from `folder`/`task`/requests.jsonl[.gz], as OLMES has them.
 
-    The first `items` questions. A question is the lines with one doc_id. Raises InputError on a missing file or field.
+    The first `items` questions; a question is the lines with one doc_id. Raises InputError on a missing
+    file or field.
     """
     path = Path(folder) / task / "requests.jsonl.gz"
     if not path.exists():

@@ -1,0 +1,193 @@
+"""`neuneu suite` end to end: run, kill, resume, status, evaluate, package."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from safetensors.numpy import load_file
+from suite.tiny import TINY, write_tiny
+
+from neuneu.curves.table import CurveTable
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def arguments(root: Path, folder: Path) -> list[str]:
+    paths = {"--blimp": root / "blimp", "--requests": root / "requests", "--root": root, "--output": folder}
+    options = [str(part) for pair in paths.items() for part in pair]
+    return ["suite", "run", str(root / "tiny.yaml"), *options]
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path, neuneu: Run) -> Path:
+    """The tiny suite trained without interruption."""
+    done = neuneu(*arguments(root, root / "straight"))
+    assert done.returncode == 0, done.stderr
+    assert "llama-s-even-seed1: step 32 of 32" in done.stderr
+    return root / "straight"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(root: Path, trained: Path) -> None:
+    command = [sys.executable, "-m", "neuneu", *arguments(root, root / "killed")]
+    source = random.Random(5)
+    kills = 0
+    for _ in range(30):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        runs = root / "killed" / "runs"
+        # Wait for work to have begun, then strike within the next half second.
+        known = len(list(runs.rglob("*.json")))
+        while process.poll() is None and kills < 2 and len(list(runs.rglob("*.json"))) <= known:
+            time.sleep(0.02)
+        if kills < 2:
+            time.sleep(source.random() * 0.4)
+        else:
+            process.wait(120)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert process.returncode == 0
+    assert kills >= 1
+    assert digests(root / "killed") == digests(trained)
+
+
+def test_two_seeds_differ_and_files_are_there(trained: Path) -> None:
+    first, second = (trained / "runs" / f"llama-s-even-seed{seed}" for seed in (0, 1))
+    for kind, ending in (("scores", "json"), ("items", "safetensors"), ("losses", "npy")):
+        assert len(list((first / kind).glob(f"*.{ending}"))) == 6
+    last = "00000032"
+    assert (first / "weights" / last / "model.safetensors").exists()
+    losses = [np.load(run / "losses" / f"{last}.npy") for run in (first, second)]
+    assert losses[0].shape == (2 * 4 * 63,)
+    assert losses[0].dtype == np.float16
+    assert not np.array_equal(losses[0], losses[1])
+
+
+def test_scores_follow_from_the_items(trained: Path) -> None:
+    place = trained / "runs" / "llama-s-even-seed0"
+    rows = json.loads((place / "scores" / "00000032.json").read_text())["rows"]
+    items = load_file(place / "items" / "00000032.safetensors")
+    found = {(row["task"], row["metric"]): row for row in rows}
+    row = found["blimp_agreement", "acc"]
+    scores = items["blimp_agreement"]
+    assert row["value"] == np.mean(scores[:, 0] > scores[:, 1])
+    assert (row["n_items"], row["chance"]) == (5, 0.5)
+    gold = np.array([0, 1, 0, 1])
+    assert found["toy", "acc"]["value"] == np.mean(np.nanargmax(items["toy"], axis=1) == gold)
+    losses = np.load(place / "losses" / "00000032.npy").astype(float)
+    assert 1 < found["text_code", "bpb"]["value"] < 8
+    # float16 losses give the same bits per byte to the precision of float16
+    ratio = found["text_code", "bpb"]["value"] / found["text_prose", "bpb"]["value"]
+    assert ratio > 1
+    assert losses[: 4 * 63].mean() > losses[4 * 63 :].mean()
+
+
+def test_status_counts_checkpoints(root: Path, trained: Path, neuneu: Run) -> None:
+    done = neuneu("suite", "status", root / "tiny.yaml", "--output", trained, "--json")
+    rows = json.loads(done.stdout)
+    assert [(row["run"], row["checkpoints"], row["of"], row["state"]) for row in rows] == [
+        ("llama-s-even-seed0", 6, 6, "done"),
+        ("llama-s-even-seed1", 6, 6, "done"),
+    ]
+    empty = neuneu("suite", "status", root / "tiny.yaml", "--output", root / "none", "--json")
+    assert {row["state"] for row in json.loads(empty.stdout)} == {"to do"}
+
+
+def test_package_holds_curves_losses_and_no_text(trained: Path, tmp_path: Path, neuneu: Run) -> None:
+    done = neuneu("suite", "package", trained, "--output", tmp_path / "a", "--losses")
+    assert done.returncode == 0, done.stderr
+    table = CurveTable.read(tmp_path / "a" / "curves.parquet")
+    assert table.runs == ["tiny/llama-s-even-seed0", "tiny/llama-s-even-seed1"]
+    assert {"blimp_agreement", "toy", "text_code", "continuation_prose", "word_order_prose"} <= set(
+        table.tasks
+    )
+    assert all(len(curve) == 6 and curve.clock_unit == "tokens" for curve in table)
+    facts = table.curves[0].facts
+    assert (facts.family, facts.source, facts.recipe) == ("neuneu-tiny-llama", "tiny", "even")
+    assert facts.planned_tokens == 32 * 4 * 64
+    losses = load_file(tmp_path / "a" / "losses" / "llama-s-even-seed0.safetensors")
+    assert losses["losses"].shape == (6, 2 * 4 * 63)
+    provenance = json.loads((tmp_path / "a" / "provenance.json").read_text())
+    assert {row["licence"] for row in provenance["licences_of_texts"]} == {"PSF-2.0", "made up"}
+    packed = b"".join(path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert b"In the year" not in packed
+    neuneu("suite", "package", trained, "--output", tmp_path / "b", "--losses")
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_evaluate_gives_a_kept_checkpoint_the_scores_it_had(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    weights = trained / "runs" / "llama-s-even-seed0" / "weights" / "00000032"
+    output = tmp_path / "scores.parquet"
+    done = neuneu(
+        "suite", "evaluate", weights, "--blimp", root / "blimp", "--requests", root / "requests",
+        "--task", "toy/rc_0shot", "--items", 4, "--pairs", 5,
+        "--tokenizer", trained / "text" / "tokenizer.json", "-o", output,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    again = CurveTable.read(output).frame
+    assert again["run"].unique().to_list() == ["llama-s-even-seed0"]
+    assert again["step"].unique().to_list() == [32]
+    rows = json.loads((trained / "runs/llama-s-even-seed0/scores/00000032.json").read_text())["rows"]
+    before = {(row["task"], row["metric"]): row["value"] for row in rows}
+    for task, metric, value in again.select("task", "metric", "value").iter_rows():
+        assert value == pytest.approx(before[task, metric], abs=1e-6)
+    assert isinstance(again, pl.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"held_out": 0.2}, "other settings"), ({"schedule": {"tokens": 5}}, "schedule.learning_rate")],
+)
+def test_bad_or_changed_settings_are_refused(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run, change: dict[str, object], named: str
+) -> None:
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **change}), encoding="utf-8")
+    before = digests(trained)
+    command = arguments(root, trained)
+    command[2] = str(path)
+    done = neuneu(*command)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert digests(trained) == before
+
+
+def test_other_questions_are_refused(root: Path, trained: Path, neuneu: Run) -> None:
+    done = neuneu("suite", "run", root / "tiny.yaml", "--output", trained, "--root", root)
+    assert done.returncode == 2
+    assert "exam" in done.stderr
+
+
+def test_packaging_nothing_is_refused(tmp_path: Path, neuneu: Run) -> None:
+    done = neuneu("suite", "package", tmp_path, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert "suite.json" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,86 @@
+"""Text out of HTML, manuals, quotations; pieces lose nothing."""
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuneu.errors import InputError
+from neuneu.suite.config import Source
+from neuneu.suite.texts import (
+    read_pieces,
+    split_pieces,
+    text_of_fortunes,
+    text_of_html,
+    text_of_roff,
+)
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="\r"), max_size=300), max_size=12))
+def test_pieces_keep_every_character_in_order(blocks: list[str]) -> None:
+    document = ("long enough to be kept as a piece of its own, at least. " * 2) + "\n\n".join(blocks)
+    pieces = list(split_pieces(document, limit=200))
+    assert all(len(piece) <= 202 for piece in pieces)
+    kept, rest = re.sub(r"[\x00-\x1f\x7f\s]", "", "".join(pieces)), re.sub(r"[\x00-\x1f\x7f\s]", "", document)
+    # Only pieces under 40 characters may go.
+    position = 0
+    for character in kept:
+        position = rest.index(character, position) + 1
+    assert len(rest) - len(kept) <= 40 * (len(pieces) + len(blocks) + 5)
+
+
+def test_a_long_line_is_cut_and_nothing_lost() -> None:
+    document = "x" * 1_000
+    assert "".join(split_pieces(document, limit=300)) == document
+
+
+def test_html_keeps_what_a_reader_sees() -> None:
+    page = (
+        "<html><head><title>T</title></head><body><nav>menu</nav><p>A &amp; B<br>next</p>"
+        "<script>var x</script><pre>a  b\n  c</pre><p>spread\n   out</p></body></html>"
+    )
+    text = text_of_html(page)
+    assert "A & B\nnext" in text
+    assert "a  b\n  c" in text
+    assert "spread out" in text
+    assert "menu" not in text
+    assert "var" not in text
+    assert "T" not in text
+
+
+def test_roff_loses_requests_and_fonts() -> None:
+    page = '.\\" comment\n.TH LS 1\n.SH NAME\nls \\- list \\fBdirectory\\fP contents\n.PP\nIt\\(aqs \\fIhere\\fR.\n'
+    assert text_of_roff(page).split() == "NAME ls - list directory contents It's here.".split()
+
+
+def test_fortunes_are_parted_by_blank_lines() -> None:
+    assert text_of_fortunes("one\n%\ntwo\n%\nthree") == "one\n\ntwo\n\nthree"
+
+
+def test_gzip_is_read_repetitions_dropped_and_the_limit_kept(tmp_path: Path) -> None:
+    text = "".join(f"Sentence number {i} of a text that is long enough to be kept.\n\n" for i in range(500))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "b.txt").write_text(text, encoding="utf-8")
+    everything = Source(kind="text", paths=("/*",), licence="none")
+    pieces = read_pieces(everything, tmp_path)
+    assert len(pieces) == len(set(pieces))
+    assert sum(map(len, pieces)) < 1.1 * len(text)
+    some = read_pieces(everything.model_copy(update={"max_bytes": 10_000}), tmp_path)
+    assert sum(len(piece.encode()) for piece in some) <= 10_000
+    assert set(some) < set(pieces)
+    assert some == [piece for piece in pieces if piece in set(some)]
+
+
+def test_no_text_names_the_package_to_install(tmp_path: Path) -> None:
+    source = Source(kind="text", paths=("/nothing/*",), licence="none", package="dict-wn")
+    with pytest.raises(InputError, match="install dict-wn"):
+        read_pieces(source, tmp_path)
+
+
+def test_json_lines_without_the_field_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "fine and long enough to be kept here."}\n{"t": 1}\n')
+    with pytest.raises(InputError, match="line 2"):
+        read_pieces(Source(kind="jsonl", paths=("/*.jsonl",), licence="none"), tmp_path)
