@@ -40,6 +40,18 @@ NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "must not begin with =, +, - or @, which spreadsheets run": lambda name: name.str.contains("^[=+@-]"),
     "must not climb out of a folder with ..": lambda name: name.str.contains(r"(^|[/\\])\.\.([/\\]|$)"),
 }
+ROW_RULES: list[tuple[str, str, pl.Expr]] = [
+    *((name, "must not be missing", pl.col(name).is_null()) for name in REQUIRED),
+    ("value", "must be finite", ~pl.col("value").is_finite()),
+    *(
+        (name, "must not be negative", pl.col(name) < 0)
+        for name in ("step", "tokens", "flops", "stderr", "n_items", "params", "planned_tokens", "n_shot")
+    ),
+    *((name, "must be finite", pl.col(name).is_infinite()) for name in ("flops", "stderr")),
+    ("chance", "must be in [0, 1]", ~pl.col("chance").fill_nan(None).is_between(0, 1)),
+]
+"""(column, rule, rows that break it), in the order in which they are checked."""
+
 _FLOAT = pl.Float64()
 
 
@@ -222,20 +234,17 @@ def _first_bad(column: pl.Series, kind: pl.DataType) -> object:
 
 
 def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
-    for name in REQUIRED:
-        _refuse(frame, pl.col(name).is_null(), name, "must not be missing", where)
+    """Raise InputError for the first broken rule: of rows, of names, of the range of a metric."""
+    broken = frame.select(bad.any().alias(str(i)) for i, (_, _, bad) in enumerate(ROW_RULES)).row(0)
+    for is_broken, (name, rule, bad) in zip(broken, ROW_RULES, strict=True):
+        if is_broken:
+            _refuse(frame, bad, name, rule, where)
     for name in NAMES:
-        names = frame[name].unique().to_frame()
-        for rule, bad in NAME_RULES.items():
-            unfit = names.filter(bad(pl.col(name)))[name].to_list()
-            if unfit:
-                _refuse(frame, pl.col(name).is_in(unfit), name, rule, where)
-    _refuse(frame, ~pl.col("value").is_finite(), "value", "must be finite", where)
-    for name in ("step", "tokens", "flops", "stderr", "n_items", "params", "planned_tokens", "n_shot"):
-        _refuse(frame, pl.col(name) < 0, name, "must not be negative", where)
-    for name in ("flops", "stderr"):
-        _refuse(frame, pl.col(name).is_infinite(), name, "must be finite", where)
-    _refuse(frame, ~pl.col("chance").fill_nan(None).is_between(0, 1), "chance", "must be in [0, 1]", where)
+        names = frame.select(pl.col(name).unique())
+        broken = names.select(bad(pl.col(name)).any().alias(rule) for rule, bad in NAME_RULES.items()).row(0)
+        for is_broken, (rule, bad_name) in zip(broken, NAME_RULES.items(), strict=True):
+            if is_broken:
+                _refuse(frame, bad_name(pl.col(name)), name, rule, where)
     bounds = frame.group_by("metric").agg(
         pl.col("value").min().alias("smallest"), pl.col("value").max().alias("largest")
     )
@@ -251,12 +260,9 @@ def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
 
 
 def _refuse(frame: pl.DataFrame, bad: pl.Expr, field: str, rule: str, where: str | Path) -> None:
-    rows = frame.filter(bad)
-    if len(rows):
-        row = rows.row(0, named=True)
-        place = f"run {row['run']!r}, task {row['task']!r}, step {row['step']}" if field != "run" else ""
-        rule = f"{rule} ({place})" if place else rule
-        raise InputError(rule, where=where, field=field, value=row[field])
+    row = frame.filter(bad).row(0, named=True)
+    place = f" (run {row['run']!r}, task {row['task']!r}, step {row['step']})" if field != "run" else ""
+    raise InputError(rule + place, where=where, field=field, value=row[field])
 
 
 def _sort_unique(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
