@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, make_app, note, show
+from neuneu.errors import InputError
 
 if TYPE_CHECKING:
     from neuneu.designs.records import Batch
@@ -257,3 +258,52 @@ def alias(
     with DesignStore(store, write=True) as opened:
         opened.alias_model(name, model)
     note(f"{name} = {model}")
+
+
+class Protocol(StrEnum):
+    """How `designs predict` judges predictors."""
+
+    published = "published"
+    nested = "nested"
+
+
+@designs.command()
+def predict(
+    store: Store,
+    protocol: Annotated[Protocol, typer.Option(help="published (for comparison) or nested (to trust).")],
+    selected: Annotated[
+        Path | None, typer.Option(help="published: CSV of the features it selected for each task.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="random, organisation; nested also family, time.")] = "random",
+    seeds: Annotated[int, typer.Option(help="Repetitions of the split.")] = 50,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeat for more.")] = None,
+    engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
+    workers: Annotated[int, typer.Option(help="Threads.")] = 2,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict scores from design decisions; print one row a task with errors, baselines and corrected tests.
+
+    Example: neuneu designs predict --protocol published --store designs.duckdb --selected results_303.csv
+    """
+    from neuneu.designs.labels import find_tasks
+    from neuneu.designs.published import published_table
+    from neuneu.designs.store import DesignStore
+
+    tasks = find_tasks(task or [])
+    if selected is None:
+        raise InputError("the published protocol needs it", field="selected")
+    if split not in ("random", "organisation"):
+        raise InputError("must be random or organisation", field="split", value=split)
+    with DesignStore(store) as opened:
+        frame = published_table(
+            opened,
+            selected,
+            seeds=seeds,
+            tasks=tasks,
+            grouped=split == "organisation",
+            engine=engine,
+            workers=workers,
+            progress=note,
+        )
+    show(frame, f"published protocol, {split} folds, {seeds} seeds", output=output, as_json=as_json)

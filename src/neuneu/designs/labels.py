@@ -1,0 +1,86 @@
+"""What is predicted: the score of a model on a task, as a mean over the task's components."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from neuneu.errors import InputError
+
+
+@dataclass(frozen=True)
+class Task:
+    """A score to predict: one setting and metric, averaged over the benchmarks whose name matches
+    `pattern`."""
+
+    name: str
+    setting: str
+    metric: str
+    pattern: str
+
+    @property
+    def key(self) -> str:
+        """Name with shots, as tables print it: mmlu (5-shot)."""
+        return f"{self.name} ({self.setting})"
+
+
+PUBLISHED_TASKS: tuple[Task, ...] = (
+    Task("arc_challenge", "25-shot", "accuracy", "arc_challenge"),
+    Task("gsm8k", "5-shot", "accuracy", "gsm8k|gsm8k_cot"),
+    Task("hellaswag", "10-shot", "accuracy", "hellaswag"),
+    Task("humaneval", "0-shot", "accuracy", "humaneval"),
+    Task("lambada", "0-shot", "accuracy", "lambada_standard|lambada_openai"),
+    Task("mmlu", "0-shot", "accuracy", "mmlu_.*"),
+    Task("mmlu", "5-shot", "accuracy", "mmlu_.*"),
+    Task("truthfulqa", "0-shot", "accuracy", "truthfulqa_mc[12]"),
+    Task("winogrande", "5-shot", "accuracy", "winogrande"),
+    Task("anli", "0-shot", "brier_score", "anli_.*"),
+    Task("logiqa2", "0-shot", "brier_score", "logiqa2"),
+    Task("mathqa", "0-shot", "brier_score", "mathqa"),
+    Task("xnli", "0-shot", "brier_score", "xnli_.*"),
+)
+"""The 13 rows of the published tables."""
+
+
+def labels(evaluations: pl.DataFrame, task: Task, *, complete: bool = False) -> pl.DataFrame:
+    """One row a model: id, value, stderr (of the mean, components independent), components (how many).
+
+    The value is the mean over whatever components the model has; with `complete`, models that lack a
+    component that at least half of the others have are left out. Missing standard errors count as unknown
+    (null).
+    """
+    rows = evaluations.filter(
+        (pl.col("setting") == task.setting)
+        & (pl.col("metric") == task.metric)
+        & pl.col("benchmark").str.contains(f"^(?:{task.pattern})$")
+        & pl.col("metric_value").is_not_null()
+    )
+    if complete:
+        half = rows["id"].n_unique() / 2
+        common = rows.group_by("benchmark").len().filter(pl.col("len") >= half)["benchmark"].to_list()
+        rows = rows.filter(pl.col("benchmark").is_in(common))
+        full = rows.group_by("id").len().filter(pl.col("len") == len(common))["id"].to_list()
+        rows = rows.filter(pl.col("id").is_in(full))
+    known = pl.col("metric_stderr").is_not_null().all()
+    return (
+        rows.group_by("id")
+        .agg(
+            pl.mean("metric_value").alias("value"),
+            pl.when(known).then((pl.col("metric_stderr") ** 2).sum().sqrt() / pl.len()).alias("stderr"),
+            pl.len().cast(pl.Int64).alias("components"),
+        )
+        .sort("id")
+    )
+
+
+def find_tasks(names: Sequence[str], tasks: Sequence[Task] = PUBLISHED_TASKS) -> tuple[Task, ...]:
+    """The tasks of these names, given as mmlu or "mmlu (5-shot)" or mmlu:5-shot; all for an empty list."""
+    found = []
+    for name in names:
+        plain = re.sub(r"[ (:]+", " ", name.rstrip(")")).strip()
+        matches = [t for t in tasks if plain in (t.name, f"{t.name} {t.setting}")]
+        if not matches:
+            raise InputError(f"unknown; known: {', '.join(t.key for t in tasks)}", field="task", value=name)
+        found += matches
+    return tuple(found) if names else tuple(tasks)
