@@ -1,0 +1,196 @@
+"""neuneu tokenize, score, words: from a text to the losses of checkpoints on it."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuneu.cli.common import AsJson, make_app, note, show
+from neuneu.errors import InputError
+
+app = make_app()
+
+Hub = Annotated[bool, typer.Option("--hub", help="Names that are no folder are Hugging Face repositories.")]
+
+
+@app.command()
+def tokenize(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Text files or folders: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .md, .rst."
+        ),
+    ],
+    tokenizer: Annotated[
+        str, typer.Option("--tokenizer", "-t", help="A folder, a tokenizer.json, or with --hub a repository.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The corpus: a folder that is made.")],
+    field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
+    split: Annotated[
+        str, typer.Option(help="What a document of plain text is: file, line or paragraph.")
+    ] = "file",
+    max_tokens: Annotated[int | None, typer.Option(help="Keep no more tokens of a document.")] = None,
+    max_documents: Annotated[int | None, typer.Option(help="Stop after so many documents.")] = None,
+    hub: Hub = False,
+    revision: Annotated[str | None, typer.Option(help="Revision of the tokenizer's repository.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+) -> None:
+    """Turn a corpus into token ids with document and word bounds.
+
+    Killed at any time, the same command goes on where it stopped and ends in the same bytes.
+
+    Example: neuneu tokenize validation.jsonl.zst -t ./olmo-tokenizer -o corpus
+    """
+    from neuneu.losses.corpus import tokenize_corpus
+
+    corpus = tokenize_corpus(
+        sources,
+        output,
+        tokenizer,
+        field=field,
+        split=split,
+        max_tokens=max_tokens,
+        max_documents=max_documents,
+        hub=hub,
+        revision=revision,
+        workers=workers or len(os.sched_getaffinity(0)),
+        report=_progress(),
+    )
+    facts = corpus.facts
+    note(
+        f"{facts['documents']:,} documents, {facts['tokens']:,} tokens, {facts['words']:,} words → {output} "
+        f"({corpus.fingerprint[:12]})"
+    )
+
+
+@app.command()
+def score(
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(help="Folders of checkpoints, of step folders, of runs; with --hub repositories."),
+    ],
+    corpus: Annotated[Path, typer.Option("--corpus", "-c", help="The validation text, from `tokenize`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The loss store; made, or added to.")],
+    run: Annotated[str | None, typer.Option(help="Name of the run, if not the folder's.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Step of a single checkpoint whose name does not say.")
+    ] = None,
+    hub: Hub = False,
+    revision: Annotated[
+        str, typer.Option(help="Branches and tags of a repository that are checkpoints.")
+    ] = "*step*",
+    window: Annotated[int | None, typer.Option(help="Tokens the model reads at once.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="How far the window goes on; by default half of it.")
+    ] = None,
+    bos: Annotated[
+        bool, typer.Option("--bos", help="Put a beginning-of-text token before documents.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens a batch with padding: bounds memory.")
+    ] = 8192,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default a GPU if any.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of stored losses: float16 or float32.")] = "float16",
+    compat: Annotated[
+        bool, typer.Option("--compat", help="NeuNeu's published conventions, faults and all.")
+    ] = False,
+    allow_bin: Annotated[
+        bool, typer.Option("--allow-bin", help="Also read weights that are no safetensors.")
+    ] = False,
+    shard: Annotated[str, typer.Option(help="i/n: only every n-th checkpoint, from the i-th.")] = "1/1",
+    ray: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster to spread over (auto, local, host:port).")
+    ] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs a checkpoint on Ray, e.g. 0.25.")] = 0.0,
+) -> None:
+    """Compute the loss of each token of a corpus at each checkpoint of runs.
+
+    What the store has already is not scored again, so a killed command goes on where it stopped, and more
+    checkpoints can be added later.
+
+    Example: neuneu score runs/web-300M --corpus corpus -o losses.zarr --window 1024
+    """
+    from neuneu.losses.checkpoints import find_checkpoints
+    from neuneu.losses.scoring import Scoring, score_checkpoints
+
+    scoring = Scoring(
+        window=window,
+        stride=stride,
+        bos=bos,
+        precision=precision,
+        batch_tokens=batch_tokens,
+        device=device,
+        dtype=dtype,
+        published=compat,
+        allow_bin=allow_bin,
+    )
+    store = score_checkpoints(
+        find_checkpoints(checkpoints, run=run, step=step, hub=hub, revision=revision),
+        corpus,
+        output,
+        scoring,
+        shard=_shard(shard),
+        ray=ray,
+        gpus=gpus,
+        report=_progress(),
+    )
+    count = sum(len(store.steps(name)) for name in store.runs)
+    note(f"{count} checkpoints of {len(store.runs)} runs → {output}")
+
+
+@app.command()
+def words(
+    losses: Annotated[Path, typer.Argument(help="Token losses, from `score`.")],
+    corpus: Annotated[Path, typer.Option("--corpus", "-c", help="The corpus that they are of.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Store of word losses.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Write the table below to a .parquet, .csv or .json file.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Of stored losses: float16 or float32.")] = "float16",
+    compat: Annotated[
+        str | None,
+        typer.Option(metavar="TOKENIZER", help="NeuNeu's published (misaligned) words, with this tokenizer."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sum token losses to losses of words; show their mean, spread and quantiles by checkpoint.
+
+    Example: neuneu words losses.zarr --corpus corpus -o words.zarr
+    """
+    from neuneu.losses.corpus import read_corpus
+    from neuneu.losses.store import LossStore
+    from neuneu.losses.words import PublishedWordLosses, WordLosses, summarise, word_losses
+    from neuneu.losses.zarr_store import ZarrLossStore
+
+    if output is not None:
+        store: LossStore = word_losses(
+            losses, corpus, output, dtype=dtype, published=compat, report=_progress()
+        )
+    elif compat is not None:
+        store = PublishedWordLosses(ZarrLossStore(losses), read_corpus(corpus), compat)
+    else:
+        store = WordLosses(ZarrLossStore(losses), read_corpus(corpus))
+    show(summarise(store), "Word losses in nats", output=summary, as_json=as_json)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise InputError("must be i/n, such as 2/8", field="shard", value=text)
+    return int(number), int(of)
+
+
+def _progress(seconds: float = 10.0) -> Callable[[str], None]:
+    """Prints how far the work is on stderr, now and then."""
+    last = [time.monotonic()]
+
+    def report(line: str) -> None:
+        if time.monotonic() - last[0] >= seconds:
+            last[0] = time.monotonic()
+            note(line)
+
+    return report

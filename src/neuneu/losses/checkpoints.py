@@ -1,0 +1,169 @@
+"""Checkpoints of runs, in folders or on the Hugging Face hub: found, fetched, loaded."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from neuneu.errors import InputError, MissingExtraError
+
+_STEP = re.compile(r"(?:step|global_step|checkpoint|iter)[-_]?(\d+)(?:[-_.].*)?")
+_FILES = ["*.json", "*.safetensors", "tokenizer.model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One saved step of a run: a local folder, or a revision of a hub repository."""
+
+    run: str
+    step: int
+    source: str
+    revision: str | None = None
+
+    def fetch(self, *, allow_bin: bool = False) -> Path:
+        """The folder with its files; downloads a hub revision into the library's cache."""
+        if self.revision is None:
+            return Path(self.source)
+        from huggingface_hub import snapshot_download
+
+        patterns = [*_FILES, *(["*.bin"] if allow_bin else [])]
+        with _hub_errors(self.source):
+            return Path(snapshot_download(self.source, revision=self.revision, allow_patterns=patterns))
+
+
+def parse_step(name: str) -> int | None:
+    """The step in a folder's or branch's name: step1000, step1000-seed-default, checkpoint-500."""
+    found = _STEP.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def find_checkpoints(
+    sources: Iterable[str | Path],
+    *,
+    run: str | None = None,
+    step: int | None = None,
+    hub: bool = False,
+    revision: str = "*step*",
+) -> list[Checkpoint]:
+    """Checkpoints of these sources, by run and step.
+
+    A source is a checkpoint's folder, a folder of step folders (a run), a folder of runs, or with `hub` a
+    repository whose branches and tags match the pattern `revision` (`step*-seed-default`). run: their name,
+    by default the run folder's or the repository's; step: for one checkpoint whose name does not say.
+    Raises InputError where there is none, or two of one run and step.
+    """
+    found: list[Checkpoint] = []
+    for source in sources:
+        if Path(source).is_dir():
+            found += _local(Path(source), run, step)
+        elif hub:
+            found += _remote(str(source), run, step, revision)
+        else:
+            rule = "no such folder (a hub repository needs --hub)"
+            raise InputError(rule, field="checkpoint", value=str(source))
+    found.sort(key=lambda checkpoint: (checkpoint.run, checkpoint.step))
+    for one, other in pairwise(found):
+        if (one.run, one.step) == (other.run, other.step):
+            raise InputError(
+                "two checkpoints of one run and step: narrow the revision, or name the runs apart",
+                where=one.run,
+                field="step",
+                value=[f"{c.step}: {c.revision or Path(c.source).name}" for c in (one, other)],
+            )
+    if not found:
+        raise InputError("none was found", field="checkpoints")
+    return found
+
+
+def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> Any:
+    """A causal language model in float32 from a local folder; only safetensors unless `allow_bin`.
+
+    Never runs code of the checkpoint. Raises InputError where it cannot be loaded or weights are missing
+    (which the library would fill at random).
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+    except ImportError as error:
+        raise MissingExtraError("transformers", "lm") from error
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=torch.float32,
+            use_safetensors=None if allow_bin else True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # the library raises many kinds: bad JSON, no weights, unknown architecture
+        hint = " (--allow-bin reads pytorch_model.bin)" if any(path.glob("*.bin")) and not allow_bin else ""
+        raise InputError(f"cannot be loaded: {error}{hint}", where=path) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    missing = sorted([*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))])
+    if missing:
+        raise InputError(
+            "weights are missing or of another shape", where=path, field="weights", value=missing
+        )
+    return model.to(device).eval()
+
+
+def _local(path: Path, run: str | None, step: int | None) -> list[Checkpoint]:
+    if (path / "config.json").is_file():
+        steps = parse_step(path.name) if step is None else step
+        if steps is None:
+            raise InputError("the folder's name does not say it: give --step", where=path, field="step")
+        return [Checkpoint(run or path.resolve().parent.name, steps, str(path))]
+    inside = {folder: parse_step(folder.name) for folder in sorted(path.iterdir()) if folder.is_dir()}
+    steps_inside = {folder: number for folder, number in inside.items() if number is not None}
+    for folder in steps_inside:
+        if not (folder / "config.json").is_file():
+            raise InputError("is no whole checkpoint: config.json is missing", where=folder)
+    if steps_inside:
+        name = run or path.resolve().name
+        return [Checkpoint(name, number, str(folder)) for folder, number in steps_inside.items()]
+    runs = [
+        folder for folder in inside if any(parse_step(item.name) is not None for item in folder.iterdir())
+    ]
+    return [checkpoint for folder in runs for checkpoint in _local(folder, run, None)]
+
+
+def _remote(repository: str, run: str | None, step: int | None, pattern: str) -> list[Checkpoint]:
+    from huggingface_hub import HfApi
+
+    with _hub_errors(repository):
+        references = HfApi().list_repo_refs(repository)
+    names = sorted({reference.name for reference in (*references.branches, *references.tags)})
+    chosen = [name for name in names if fnmatch(name, pattern)]
+    steps = {name: parse_step(name) for name in chosen}
+    if len(chosen) == 1 and step is not None:
+        steps = {chosen[0]: step}
+    found = [Checkpoint(run or repository, s, repository, name) for name, s in steps.items() if s is not None]
+    if not found:
+        rule = f"no branch or tag of a step matches; there are {', '.join(names[:8])}"
+        raise InputError(rule, where=repository, field="revision", value=pattern)
+    return found
+
+
+class _hub_errors:  # noqa: N801
+    """Turns the hub's errors into one InputError that names the repository."""
+
+    def __init__(self, repository: str) -> None:
+        self._repository = repository
+
+    def __enter__(self) -> None:
+        """Nothing to set up."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise InputError for what the hub or the connection reported."""
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        if isinstance(error, HfHubHTTPError | HFValidationError | LocalEntryNotFoundError | OSError):
+            raise InputError(f"cannot be fetched: {error}", where=self._repository) from error

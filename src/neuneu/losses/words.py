@@ -1,0 +1,159 @@
+"""Word losses and summaries: computed from the losses that are there, never kept beside them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from neuneu.curves.curve import Floats, Integers
+from neuneu.errors import InputError
+from neuneu.losses import compat
+from neuneu.losses.alignment import sum_words
+from neuneu.losses.corpus import Corpus, Report, read_corpus
+from neuneu.losses.store import LossStore
+from neuneu.losses.zarr_store import ZarrLossStore
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class WordLosses(LossStore):
+    """Word losses of a store of token losses, summed as they are read.
+
+    A word's loss is the sum over its tokens; NaN where one of them has none (a document's first word, if
+    scored without a beginning-of-text token). Positions are the corpus's words, whatever the tokenizer.
+    Raises InputError where the store holds losses of another corpus.
+    """
+
+    groups = None
+
+    def __init__(self, tokens: ZarrLossStore, corpus: Corpus) -> None:
+        if tokens.fingerprint != corpus.fingerprint or tokens.unit != "token":
+            raise InputError("holds no token losses of this corpus", where=tokens.path, field="fingerprint")
+        if tokens.settings.get("published"):
+            raise InputError("holds losses in the published convention: use --compat", where=tokens.path)
+        self.tokens, self.corpus = tokens, corpus
+        self.fingerprint, self.n_positions = corpus.word_fingerprint, len(corpus.words)
+        self._words = np.asarray(corpus.words, dtype=np.int64)
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, sorted."""
+        return self.tokens.runs
+
+    def steps(self, run: str) -> Integers:
+        """Steps of this run, increasing."""
+        return self.tokens.steps(run)
+
+    def read(self, run: str, step: int) -> Floats:
+        """Word losses of one checkpoint in nats, (n_words,)."""
+        return sum_words(self.tokens.read(run, step), self._words)
+
+
+class PublishedWordLosses(LossStore):
+    """Word losses in the convention of NeuNeu's published files, from token losses in theirs (`compat`)."""
+
+    groups = None
+
+    def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str) -> None:
+        from neuneu.losses.encoding import load_tokenizer
+
+        if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
+            rule = "holds no losses of this corpus scored with --compat"
+            raise InputError(rule, where=tokens.path, field="fingerprint")
+        self.tokens, self.corpus = tokens, corpus
+        self._ranges = compat.published_ranges(corpus.tokens, corpus.bounds, load_tokenizer(tokenizer))
+        self.fingerprint = corpus.word_fingerprint + "-published"
+        self.n_positions = len(self._convert(np.zeros(tokens.n_positions)))
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, sorted."""
+        return self.tokens.runs
+
+    def steps(self, run: str) -> Integers:
+        """Steps of this run, increasing."""
+        return self.tokens.steps(run)
+
+    def read(self, run: str, step: int) -> Floats:
+        """Word losses of one checkpoint in nats, (n_words,)."""
+        return self._convert(self.tokens.read(run, step))
+
+    def _convert(self, losses: Floats) -> Floats:
+        return compat.published_words(losses, self.corpus.bounds, self._ranges)
+
+
+def word_losses(
+    tokens: str | Path,
+    corpus: str | Path,
+    output: str | Path,
+    *,
+    dtype: str = "float16",
+    published: str | None = None,
+    report: Report | None = None,
+) -> ZarrLossStore:
+    """Write the word losses of a store of token losses to a store of their own, checkpoint by checkpoint.
+
+    Resumable: what is there is left. published: a tokenizer, to follow the published files' conventions.
+    """
+    token_store, text = ZarrLossStore(tokens), read_corpus(corpus)
+    view = PublishedWordLosses(token_store, text, published) if published else WordLosses(token_store, text)
+    store = ZarrLossStore.create(
+        output,
+        fingerprint=view.fingerprint,
+        n_positions=view.n_positions,
+        unit="word",
+        settings=token_store.settings,
+        dtype=dtype,
+    )
+    for run, step in checkpoints(view):
+        if not store.has(run, step):
+            store.write(run, step, view.read(run, step), token_store.facts(run, step))
+            if report is not None:
+                report(f"{run} step {step}: {view.n_positions:,} words")
+    return store
+
+
+def checkpoints(store: LossStore) -> Iterator[tuple[str, int]]:
+    """All (run, step) of a store, in order."""
+    return ((run, int(step)) for run in store.runs for step in store.steps(run))
+
+
+def histograms(store: LossStore, run: str, bins: int, high: float, *, probabilities: bool = False) -> Floats:
+    """Share of a run's losses in equal bins of [0, high], (n_steps, bins); positions without loss left out.
+
+    probabilities: of p = exp(−loss) instead. The first and the last bin take what lies beyond.
+    """
+    rows = []
+    for step in store.steps(run):
+        losses = store.read(run, int(step))
+        values = losses[~np.isnan(losses)]
+        values = np.exp(-values) if probabilities else values
+        counts, _ = np.histogram(np.clip(values, 0.0, high), bins=bins, range=(0.0, high))
+        rows.append(counts / max(1, counts.sum()))
+    return np.array(rows).reshape(-1, bins)
+
+
+def summarise(store: LossStore) -> pl.DataFrame:
+    """Moments and quantiles of each checkpoint: run, step, n, mean, std, mean_probability, q05 … q95."""
+    rows = []
+    for run, step in checkpoints(store):
+        losses = store.read(run, step)
+        values = losses[~np.isnan(losses)]
+        quantiles = np.quantile(values, LEVELS)
+        rows.append(
+            {
+                "run": run,
+                "step": step,
+                "n": len(values),
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                "mean_probability": float(np.exp(-values).mean()),
+                **{
+                    f"q{round(100 * level):02d}": float(q) for level, q in zip(LEVELS, quantiles, strict=True)
+                },
+            }
+        )
+    if not rows:
+        raise InputError("no checkpoint has losses", field="store")
+    return pl.DataFrame(rows)
