@@ -154,8 +154,8 @@ def _ask(curve: Curve, context: float | None, horizons: Sequence[Horizon]) -> tu
     end = float(curve.clock[-1])
     if context is not None:
         seen = curve.until(context * end)
-        if not len(seen):
-            rule = f"leaves nothing of {curve.key.run} on {curve.key.task}: its first checkpoint is later"
+        if not len(seen) or seen.clock[-1] <= 0:
+            rule = f"leaves no checkpoint after clock 0 of {curve.key.run} on {curve.key.task}"
             raise InputError(rule, field="context", value=context)
         end = float(seen.clock[-1])
     if horizons:

@@ -219,7 +219,7 @@ class _Sheet:
         try:
             return forecaster.fit(train, setting.losses, references=setting.references, seed=setting.seed)
         except InputError as error:
-            if error.field != "forecaster":
+            if error.field not in ("forecaster", "curves"):
                 raise
             return Refusal(f"cannot be fitted: {error.rule}")
 

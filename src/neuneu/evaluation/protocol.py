@@ -16,6 +16,9 @@ Feed = Literal["median", "truth"]
 ROLLING_ORIGINS = (0.1, 0.2, 0.3, 0.5, 0.7)
 MIN_CHECKPOINTS = 8
 
+ROUNDING = 1e-9
+"""Share by which a clock may exceed context × final clock and still count as at it: float rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
@@ -114,7 +117,7 @@ def _ask(curve: Curve, protocol: Protocol, origin: float) -> Question | None:
     elif protocol.by == "checkpoints":
         cut = max(1, int(len(curve) * origin))
     else:
-        cut = int(np.searchsorted(curve.clock, origin * curve.clock[-1], side="right"))
+        cut = int(np.searchsorted(curve.clock, origin * curve.clock[-1] * (1 + ROUNDING), side="right"))
     if not 0 < cut < len(curve) or curve.clock[cut - 1] <= 0:
         return None
     return Question(curve, cut, origin)

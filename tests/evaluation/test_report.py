@@ -1,0 +1,48 @@
+import pytest
+
+from neuneu.errors import InputError
+from neuneu.evaluation.report import evaluate_files, print_leaderboard
+
+
+@pytest.fixture
+def path(make_table, tmp_path):
+    make_table("a").write(tmp_path / "a.parquet")
+    return tmp_path / "a.parquet"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"context": 1.5}, "context"),
+        ({"context": float("nan")}, "context"),
+        ({"protocol": "leap"}, "protocol"),
+        ({"by": "sun"}, "by"),
+        ({"feed": "lies"}, "feed"),
+        ({"forecasters": []}, "forecasters"),
+        ({"forecasters": ["mean-k", "mean-k"]}, "forecasters"),
+        ({"forecasters": ["oracle"]}, "forecaster"),
+        ({"references": "all"}, "references"),
+        ({"metric": "bleu"}, "curves"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_and_nothing_is_written(path, tmp_path, wrong, field):
+    asked = {"forecasters": ["last-value"], "output": tmp_path / "out", **wrong}
+    with pytest.raises(InputError) as error:
+        evaluate_files([path], asked.pop("forecasters"), **asked)
+    assert error.value.field == field
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(path):
+    with pytest.raises(InputError, match="folder"):
+        evaluate_files([path], ["last-value"], output=path)
+
+
+def test_the_printed_board_is_in_points_and_sorted(path, capsys):
+    document = evaluate_files([path], ["last-value", "log-linear"])
+    print_leaderboard(document)
+    printed = capsys.readouterr().out
+    best = min(row["mae"] for row in document["sources"]["a"] if not row["sees_future"])
+    assert f"{100 * best:.2f}" in printed
+    assert "sees the future" in printed
+    assert "folds by run" in printed
