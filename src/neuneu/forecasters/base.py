@@ -139,6 +139,11 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "neuneu-average": ("neuneu.forecasters.neural.forecaster", "NeuNeuAverage"),
     "neuneu-diffhist": ("neuneu.forecasters.neural.forecaster", "NeuNeuDiffHist"),
     "neuneu-noloss": ("neuneu.forecasters.neural.forecaster", "NeuNeuNoLoss"),
+    "probe-cnn": ("neuneu.forecasters.neural.probe_forecasters", "CNNProbe"),
+    "probe-histogram": ("neuneu.forecasters.neural.probe_forecasters", "HistogramProbeForecaster"),
+    "probe-delta": ("neuneu.forecasters.neural.probe_forecasters", "DeltaProbeForecaster"),
+    "probe-kl-delta": ("neuneu.forecasters.neural.probe_forecasters", "KLDeltaProbeForecaster"),
+    "probe-average": ("neuneu.forecasters.neural.probe_forecasters", "AverageProbeForecaster"),
 }
 """Forecaster names → (module, class); imported when asked for."""
 

@@ -113,7 +113,7 @@ class CalibratedForecaster(Forecaster):
 
     @abstractmethod
     def point(self, batch: Batch) -> Floats:
-        """Point forecast at each horizon, (n_cells,), in units."""
+        """Point forecast at each horizon, (n_cells,), in units; NaN where the fit failed."""
 
     def refuse(self, evidence: Evidence) -> str | None:
         """Why this question is declined; None where it is not."""
@@ -158,7 +158,11 @@ class CalibratedForecaster(Forecaster):
         truth = np.concatenate([questions.truths[i] for i in kept]) / batch.unit[batch.cell]
         sizes = np.bincount(batch.cell, minlength=batch.n)
         weight = questions.weights[kept][batch.cell] / sizes[batch.cell]
-        return Calibration.fit(batch.clip(self.point(batch)), truth, weight, batch)
+        point = batch.clip(self.point(batch))
+        answered = np.isfinite(point)
+        return Calibration.fit(
+            np.where(answered, point, truth), truth, np.where(answered, weight, 0.0), batch
+        )
 
     def load_shipped(self) -> Self:
         """Use the calibration that ships with the package (openly licensed runs; see `shipped`)."""
@@ -180,8 +184,14 @@ class CalibratedForecaster(Forecaster):
         values = self.calibration.quantile_values(batch.clip(self.point(batch)), batch)
         parts = iter(np.split(values, np.cumsum([len(horizons[i]) for i in kept])[:-1]))
         for reason, asked in zip(refusals, horizons, strict=True):
-            answers.append(Forecast(asked, next(parts)) if reason is None else Refusal(reason))
+            answers.append(Refusal(reason) if reason else _answer(asked, next(parts)))
         return answers
+
+
+def _answer(horizons: Floats, values: Floats) -> Forecast | Refusal:
+    if not np.isfinite(values).all():
+        return Refusal("the method's fit failed on this context")
+    return Forecast(horizons, values)
 
 
 def shipped_calibration(name: str) -> Calibration:

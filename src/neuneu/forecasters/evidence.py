@@ -44,6 +44,7 @@ class Evidence:
     """Everything a forecaster may look at for one question.
 
     context: the curve up to the context end; references: the same task and metric of finished runs, whole;
+    reference_metrics: other metrics of the same task and setting of those runs, whole;
     run_curves: the run's other curves, shown only up to the context end (see `other_tasks`, `other_metrics`);
     planned_end: clock where the run will end, where that is known (the token budget is planned beforehand);
     losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only for
@@ -56,6 +57,7 @@ class Evidence:
     planned_end: float | None = None
     losses: LossView | None = None
     future_losses: LossView | None = None
+    reference_metrics: tuple[Curve, ...] = ()
 
     @property
     def end(self) -> float:
@@ -65,21 +67,17 @@ class Evidence:
     @cached_property
     def other_tasks(self) -> tuple[Curve, ...]:
         """Curves of the run on other tasks or in other settings, up to the context end."""
-        return tuple(curve for curve in self._related if _setting(curve) != _setting(self.context))
+        return self._cut(lambda curve: _setting(curve) != _setting(self.context))
 
     @cached_property
     def other_metrics(self) -> tuple[Curve, ...]:
         """Other metrics of the same task in the same setting, up to the context end."""
-        return tuple(curve for curve in self._related if _setting(curve) == _setting(self.context))
+        return self._cut(lambda curve: _setting(curve) == _setting(self.context))
 
-    @cached_property
-    def _related(self) -> list[Curve]:
-        others = [
-            c
-            for c in self.run_curves
-            if c.key != self.context.key and c.clock_unit == self.context.clock_unit
-        ]
-        return [cut for cut in (curve.until(self.end) for curve in others) if len(cut)]
+    def _cut(self, wanted: Callable[[Curve], bool]) -> tuple[Curve, ...]:
+        unit = self.context.clock_unit
+        others = (c for c in self.run_curves if c.key != self.context.key and c.clock_unit == unit)
+        return tuple(cut for cut in (c.until(self.end) for c in others if wanted(c)) if len(cut))
 
 
 @dataclass
@@ -93,23 +91,34 @@ class EvidenceBuilder:
     table: CurveTable
     losses: LossStore | None = None
     references: References | None = None
-    _of_run: dict[str, list[Curve]] = field(init=False, repr=False)
+    _of_run: dict[str, tuple[Curve, ...]] = field(init=False, repr=False)
     _of_task: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
+    _of_setting: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Index the curves by run and by task."""
-        self._of_run, self._of_task = defaultdict(list), defaultdict(list)
+        """Index the curves by run, by task and by setting of a run."""
+        of_run: dict[str, list[Curve]] = defaultdict(list)
+        self._of_task, self._of_setting = defaultdict(list), defaultdict(list)
         for curve in self.table:
-            self._of_run[curve.key.run].append(curve)
+            of_run[curve.key.run].append(curve)
             self._of_task[curve.key[1:]].append(curve)
+            self._of_setting[curve.key.run, _setting(curve)].append(curve)
+        self._of_run = {run: tuple(curves) for run, curves in of_run.items()}
 
     def at(self, curve: Curve, end: float, *, sees_future: bool = False) -> Evidence:
         """Evidence for this curve with the context ending at this clock."""
         context = curve.until(end)
+        references = self._references(curve)
         return Evidence(
             context=context,
-            references=self._references(curve),
-            run_curves=tuple(self._of_run[curve.key.run]),
+            references=references,
+            reference_metrics=tuple(
+                other
+                for reference in references
+                for other in self._of_setting[reference.key.run, _setting(reference)]
+                if other.key != reference.key
+            ),
+            run_curves=self._of_run.get(curve.key.run, ()),
             planned_end=planned_end(curve) if planned_end(curve) > end else None,
             losses=self._view(curve, int(context.steps[-1])),
             future_losses=self._view(curve, None) if sees_future else None,

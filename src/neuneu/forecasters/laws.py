@@ -4,7 +4,7 @@ Points at clock 0 have no log-clock: the laws leave them out. Fewer than two poi
 give the last value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -36,8 +36,8 @@ class PowerLawFit:
 class PowerLaw(CalibratedForecaster):
     """Power law a − b · clock ** −c; least squares.
 
-    a is inside the metric's range, c in [0.02, 2] and, where the range is finite (accuracies), b ≥ 0: what falls
-    so far is noise around a constant. Where the range is not finite, the law may rise or fall.
+    a is inside the metric's range, c in [0.02, 2] and, where the range is finite (accuracies), b ≥ 0: what
+    falls so far is noise around a constant. Where the range is not finite, the law may rise or fall.
     """
 
     name = "power-law"
@@ -76,7 +76,7 @@ def _project(points: Points, c: Floats, low: Floats, high: Floats) -> PowerLawFi
 def solve_bounded(points: Points, basis: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
     """Least squares y ≈ a − b · basis with low ≤ a ≤ high, and b ≥ 0 where high is finite.
 
-    Returns (a, b, sum of squares), each (n,). The sum of squares is infinite where the points cannot tell a from b.
+    Returns (a, b, sum of squares), each (n,); the last is infinite where the points cannot tell a from b.
     """
     total = np.maximum(points.total, 1.0)
     mean_g, mean_y = points.sum(basis) / total, points.sum(points.y) / total
@@ -103,7 +103,7 @@ def _better(old: PowerLawFit, new: PowerLawFit) -> PowerLawFit:
 class BrokenPowerLaw(CalibratedForecaster):
     """Power law whose exponent changes once, smoothly, inside the context (Caballero et al. 2023, one break).
 
-    a − b · u ** −c · (1 + (u / d) ** (1 / f)) ** (−f · change), u = clock / context end, f fixed at `BREAK_WIDTH`;
+    a − b · u ** −c · (1 + (u / d) ** (1 / f)) ** (−f · change), u = clock / context end, f = `BREAK_WIDTH`;
     least squares over a grid of c, change and d with (a, b) in closed form. The exponents before and after the
     break, c and c + change, are in [0.02, 2]. Where the break does not lower the Bayesian information
     criterion, the plain power law is used.
@@ -126,7 +126,7 @@ class BrokenPowerLaw(CalibratedForecaster):
 
 @dataclass(frozen=True)
 class BrokenPowerLawFit:
-    """Parameters of the broken power law of each question, (n,); log_break: log of d; error: sum of squares."""
+    """Parameters of the broken power law of each question, (n,); log_break: log d; error: sum of squares."""
 
     a: Floats
     b: Floats
@@ -146,7 +146,8 @@ def fit_broken_power_law(points: Points, low: Floats, high: Floats) -> BrokenPow
     n = points.n
     first = np.zeros(n)
     np.minimum.at(first, points.owner, points.x)
-    best = BrokenPowerLawFit(*(np.zeros(n) for _ in range(5)), np.full(n, np.inf))
+    zero = np.zeros(n)
+    best = BrokenPowerLawFit(zero, zero, zero, zero, zero, np.full(n, np.inf))
     places = np.linspace(0.15, 0.85, 6)
     for before in BROKEN_EXPONENTS:
         for after in BROKEN_EXPONENTS:
@@ -161,10 +162,11 @@ def fit_broken_power_law(points: Points, low: Floats, high: Floats) -> BrokenPow
         for left in (1 / ratio, 1.0, ratio):
             for right in (1 / ratio, 1.0, ratio):
                 for move in (-1.0, 0.0, 1.0):
-                    exponents = (
-                        np.clip(e * f, 0.02, 2.0) for e, f in ((best.before, left), (best.after, right))
+                    trial = (
+                        np.clip(best.before * left, 0.02, 2.0),
+                        np.clip(best.after * right, 0.02, 2.0),
+                        np.clip(best.log_break + move * width, first, 0.0),
                     )
-                    trial = (*exponents, np.clip(best.log_break + move * width, first, 0.0))  # type: ignore[assignment]
                     best = _try_broken(points, trial, low, high, best)
         ratio, width = ratio ** (1 / 3), width / 3
     return best
@@ -179,9 +181,8 @@ def _try_broken(
     a, b, error = solve_bounded(points, basis, low, high)
     pick = error < best.error * (1 - 1e-12)
     new = BrokenPowerLawFit(a, b, before, after, log_break, error)
-    return BrokenPowerLawFit(
-        *(np.where(pick, getattr(new, k), getattr(best, k)) for k in BrokenPowerLawFit.__annotations__)
-    )
+    names = [field.name for field in fields(BrokenPowerLawFit)]
+    return BrokenPowerLawFit(**{k: np.where(pick, getattr(new, k), getattr(best, k)) for k in names})
 
 
 def _broken_basis(x: Floats, before: Floats, after: Floats, log_break: Floats) -> Floats:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 PARAMETERS: dict[str, Any] = {
     "objective": "quantile",
     "alpha": 0.5,
-    "learning_rate": 0.08,
+    "learning_rate": 0.05,
     "num_leaves": 15,
+    "max_bin": 63,
     "min_data_in_leaf": 200,
     "feature_fraction": 0.6,
     "bagging_fraction": 0.6,
@@ -35,8 +36,9 @@ PARAMETERS: dict[str, Any] = {
     "num_threads": 1,
     "verbosity": -1,
 }
-ROUNDS = 120
-FOLDS = 4
+ROUNDS = 60
+FOLDS = 3
+CURVES_PER_SOURCE = 200
 FEATURES = (
     "log_horizon", "planned", "n_points", "span", "noise", "slope", "level", "spread", "item_error",
     "above_chance", "last", "earlier", "log_linear", "power_law", "broken_power_law", "references",
@@ -44,7 +46,7 @@ FEATURES = (
 
 
 class BoostedTrees(CalibratedForecaster):
-    """The median rise after the context end, by trees over what the context, the laws and references show.
+    """What to add to the mean of the power law and the broken one, by trees over context and references.
 
     One model for all runs, tasks and horizons (quantile loss at the median); every run of a source weighs the
     same, and every source. Quantiles come from residuals on sources that were left out in turn (on runs where
@@ -65,33 +67,40 @@ class BoostedTrees(CalibratedForecaster):
         seed: int = 0,
     ) -> Self:
         """Fit the trees, and the quantiles on folds of whole sources (of runs where there is one source)."""
-        questions = ask_questions(curves, None, references, whole_evidence=references is not None, seed=seed)
+        questions = ask_questions(
+            curves,
+            None,
+            references,
+            whole_evidence=references is not None,
+            curves_per_source=CURVES_PER_SOURCE,
+            seed=seed,
+        )
         if not len(questions):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
         batch, truth, weight = _training_rows(questions)
         features = cell_features(batch)
-        level = mean_of_last(batch, 3)[batch.cell]
+        base = law_base(features, batch)
         fold = _folds(questions)[batch.cell]
         point = np.empty(len(truth))
         for held_out in np.unique(fold):
             train, test = fold != held_out, fold == held_out
             if not train.any():
                 train = test
-            booster = _train(features[train], (truth - level)[train], weight[train], seed)
+            booster = _train(features[train], (truth - base)[train], weight[train], seed)
             point[test] = booster.predict(features[test], num_threads=1)
-        self.calibration = Calibration.fit(batch.clip(level + point), truth, weight, batch)
-        self.booster = _train(features, truth - level, weight, seed)
+        self.calibration = Calibration.fit(batch.clip(base + point), truth, weight, batch)
+        self.booster = _train(features, truth - base, weight, seed)
         return self
 
     def point(self, batch: Batch) -> Floats:
-        """Level at the context end plus the median rise, (n_cells,)."""
+        """The laws' mean plus what the trees add to it, (n_cells,)."""
         if self.booster is None:
             self.load_shipped()
-        level = mean_of_last(batch, 3)[batch.cell]
-        if not len(level):
-            return level
-        rise = self.booster.predict(cell_features(batch), num_threads=1)
-        return np.asarray(level + rise, dtype=np.float64)
+        if not len(batch.cell):
+            return np.empty(0)
+        features = cell_features(batch)
+        added = self.booster.predict(features, num_threads=1)
+        return np.asarray(law_base(features, batch) + added, dtype=np.float64)
 
     def load_shipped(self) -> Self:
         """Use the trees and the calibration that ship with the package."""
@@ -99,6 +108,12 @@ class BoostedTrees(CalibratedForecaster):
         text = files("neuneu.forecasters").joinpath("trees.txt").read_text(encoding="utf-8")
         self.booster = _lightgbm().Booster(model_str=text)
         return self
+
+
+def law_base(features: Floats, batch: Batch) -> Floats:
+    """Mean of the power law and the broken power law at each horizon, (n_cells,)."""
+    rise = features[:, [FEATURES.index("power_law"), FEATURES.index("broken_power_law")]].mean(axis=1)
+    return np.asarray(mean_of_last(batch, 3)[batch.cell] + rise, dtype=np.float64)
 
 
 def cell_features(batch: Batch) -> Floats:
