@@ -234,14 +234,14 @@ def serve(curves: Path | None, port: int, ready: Any = None) -> None:
     import uvicorn
 
     application = make_app(curves)
-    ready_forecasters()  # slow the first time: loads every forecaster
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-        listener.listen()
     except OSError as error:
         raise InputError(f"cannot be used: {error.strerror}", field="port", value=port) from error
+    ready_forecasters()  # slow the first time: loads every forecaster
+    listener.listen()
     if ready is not None:
         ready(f"http://127.0.0.1:{listener.getsockname()[1]}/")
     config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False)

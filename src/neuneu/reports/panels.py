@@ -88,7 +88,10 @@ def forecast_panels(
 
 
 def _horizons(curve: Curve, end: float, beyond: float | None) -> Floats:
-    """Later checkpoints, then points up to `beyond` final clocks where that is asked or all has been seen."""
+    """Later checkpoints, then points up to `beyond` final clocks where that is asked or all has been seen.
+
+    Before them a point close to the context end, so that a drawn fan starts there.
+    """
     later = curve.clock[curve.clock > end]
     last = float(curve.clock[-1])
     if beyond is not None:
@@ -98,7 +101,9 @@ def _horizons(curve: Curve, end: float, beyond: float | None) -> Floats:
     else:
         final = planned_end(curve) if planned_end(curve) > last else BEYOND * last
     ahead = np.linspace(last, final, AHEAD + 1)[1:] if final > last else np.empty(0)
-    return np.concatenate([later, ahead])
+    horizons = np.concatenate([later, ahead])
+    start = end + 0.02 * (horizons[:1] - end)
+    return np.concatenate([start, horizons])
 
 
 def panels_to_cells(panels: Iterable[Panel]) -> pl.DataFrame:

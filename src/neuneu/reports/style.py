@@ -66,9 +66,9 @@ def markers(names: Iterable[str]) -> dict[str, str]:
 def readable(number: float) -> str:
     """A count for people: 950, 1.2k, 300M, 10B, 1.5T; beyond that a power of ten."""
     if number >= 1e15:
-        exponent = int(np.floor(np.log10(number) + 1e-12))
-        mantissa = f"{number / 10**exponent:.2g}"
-        power = f"10{str(exponent).translate(SUPERSCRIPT)}"
+        mantissa, exponent = f"{number:.1e}".split("e")
+        mantissa, exponent = mantissa.removesuffix(".0"), str(int(exponent))
+        power = f"10{exponent.translate(SUPERSCRIPT)}"
         return power if mantissa == "1" else f"{mantissa}×{power}"
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size * 0.9995:

@@ -1,0 +1,43 @@
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+
+from neuneu.curves.table import CurveTable
+
+
+def test_the_demo_forecasts_real_runs_and_writes_everything(neuneu, tmp_path: Path) -> None:
+    done = neuneu("demo", "--output", tmp_path / "demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("last-value", "power-law", "noise between checkpoints", "report.html"):
+        assert name in done.stdout
+    curves = CurveTable.read(tmp_path / "demo" / "curves.parquet")
+    assert len(curves.runs) >= 2
+    cells = pl.read_parquet(tmp_path / "demo" / "forecasts.parquet")
+    truth = cells.filter(pl.col("value").is_not_null())
+    assert set(truth["run"]) == set(curves.runs)
+    assert (truth["clock"] > truth["context_clock"]).all()
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert not re.search(r"https?://", page)
+    assert (tmp_path / "demo" / "fan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_writes_the_same_bytes_again_and_speaks_json(neuneu, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        done = neuneu("demo", "--output", name, "--forecaster", "power-law", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == ["curves.parquet", "fan.png", "forecasts.parquet", "report.html"]
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    scores = json.loads(done.stdout)["scores"]
+    assert {row["forecaster"] for row in scores} == {"last-value", "power-law"}
+
+
+def test_a_demo_folder_that_is_a_file_is_refused(neuneu, tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("mine")
+    done = neuneu("demo", "--output", tmp_path / "demo")
+    assert done.returncode == 2
+    assert "must be a folder" in done.stderr
+    assert (tmp_path / "demo").read_text() == "mine"
