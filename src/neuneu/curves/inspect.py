@@ -141,14 +141,16 @@ def problems(frame: pl.DataFrame) -> pl.DataFrame:
 def gaps(frame: pl.DataFrame) -> pl.DataFrame:
     """Intervals between a run's checkpoints that are longer than both neighbours' by the factor GAP.
 
-    Neighbours on both sides, so that neither doubling steps nor a change to a coarser grid is a gap.
+    It takes a neighbour on both sides, so that neither doubling steps nor a coarser grid make a gap.
     """
-    points = with_clock(frame).select("run", "step", "clock").unique().sort("run", "clock", "step")
+    points = with_clock(frame).select("run", "step", "clock").sort("run", "clock", "step")
+    points = points.unique(["run", "clock"], keep="first", maintain_order=True)
     interval = pl.col("clock").diff().over("run")
-    around = pl.max_horizontal(interval.shift(1).over("run"), interval.shift(-1).over("run"))
+    before, after = interval.shift(1).over("run"), interval.shift(-1).over("run")
     found = points.with_columns(
-        pl.col("step").shift(1).over("run").alias("before"), (interval / around).alias("times")
-    ).filter((pl.col("times") > GAP) & interval.shift(1).over("run").is_not_null())
+        pl.col("step").shift(1).over("run").alias("before"),
+        (interval / pl.max_horizontal(before, after)).alias("times"),
+    ).filter((pl.col("times") > GAP) & before.is_not_null() & after.is_not_null())
     detail = pl.format(
         "no checkpoint since step {}: {} times its neighbours' interval", "before", _rounded("times")
     )

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curves.tables import rows
 from neuneu.curves.readers.neuneu_npy import load_array, read_neuneu_npy, write_neuneu_npy
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-
-from ..tables import rows
 
 
 @settings(max_examples=20)

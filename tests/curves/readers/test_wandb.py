@@ -80,7 +80,7 @@ def test_a_run_that_was_rewound_must_be_settled_by_the_user(tmp_path: Path) -> N
     ("name", "content", "words"),
     [
         ("a.csv", "x,piqa/acc\n1,0.5\n", "no step column"),
-        ("a.csv", "_step,loss\n1,0.5\n", "no values"),
+        ("a.csv", "_step,loss\n1,0.5\n", "nothing to read (loss: no task"),
         ("a.csv", "_step,piqa/acc\n1,half\n", "must be a number (row 1)"),
         ("a.csv", "_step,piqa/acc\n1,0.5\n2,Infinity\n", "must be finite (row 2)"),
         ("a.csv", "_step,piqa/acc\n1,1e400\n", "must be finite (row 1)"),
