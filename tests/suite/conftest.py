@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.tiny import write_tiny
+from .tiny import write_tiny
 
 
 @pytest.fixture(scope="session")

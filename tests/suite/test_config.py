@@ -10,7 +10,8 @@ import yaml
 from neuneu.errors import InputError
 from neuneu.suite.config import load_suite
 from neuneu.suite.pretrain import checkpoint_steps
-from suite.tiny import TINY
+
+from .tiny import TINY
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "suite").glob("*.yaml"))
 

@@ -1,5 +1,6 @@
 """Clock, schedule, and a state that brings a run back exactly."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_checkpoints_are_in_order_in_range_and_end_with_the_run(
     schedule = Schedule(tokens=tokens, learning_rate=1)
     steps = checkpoint_steps(Clock(count=count, first_tokens=first, log_share=share), schedule)
     assert steps == sorted(set(steps))
-    assert 1 <= steps[0]
+    assert steps[0] >= 1
     assert steps[-1] == schedule.steps
     assert len(steps) <= count
 
@@ -29,7 +30,7 @@ def test_checkpoints_are_logarithmic_then_even() -> None:
     schedule = Schedule(tokens=2_048_000, sequence=128, batch=16, learning_rate=1)
     steps = checkpoint_steps(Clock(count=20, first_tokens=20_480, log_share=0.4), schedule)
     assert (steps[0], steps[9], steps[-1]) == (10, 400, 1000)
-    assert {b - a for a, b in zip(steps[9:], steps[10:], strict=False)} == {60}
+    assert {b - a for a, b in pairwise(steps[9:])} == {60}
 
 
 @pytest.mark.parametrize("kind", ["cosine", "wsd"])
@@ -41,7 +42,7 @@ def test_learning_rate_warms_up_peaks_and_falls_to_its_minimum(kind: str) -> Non
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == pytest.approx(2.0)
     assert rates[100] == pytest.approx(0.2)
-    assert all(b <= a for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(b <= a for a, b in pairwise(rates[10:]))
     if kind == "wsd":
         assert rates[10:81] == [pytest.approx(2.0)] * 71
 

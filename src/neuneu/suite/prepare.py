@@ -1,6 +1,9 @@
 """Texts → tokenizer, token files to train on and held-out pieces, once per suite."""
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,8 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, read_json, write_json
-from neuneu.suite.config import SuiteConfig, TokenizerSettings
-from neuneu.suite.texts import read_pieces
+from neuneu.suite.config import SuiteConfig
+from neuneu.suite.texts import draw_pieces, read_pieces
 
 END = "<|endoftext|>"
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
@@ -30,26 +33,44 @@ def prepare_texts(config: SuiteConfig, folder: Path, root: Path) -> None:
                 "made with other sources, tokenizer or held_out; choose another folder", where=text
             )
         return
-    train: dict[str, list[str]] = {}
-    sources: dict[str, Any] = {}
-    for name, parts in config.sources.items():
-        pieces = [piece for part in parts for piece in read_pieces(part, root)]
-        held = [piece for piece in pieces if _is_held_out(piece, config.held_out)]
-        train[name] = [piece for piece in pieces if not _is_held_out(piece, config.held_out)]
-        if not held or not train[name]:
-            raise InputError("too little text to hold a part out", field="sources", value=name)
-        write_json(text / f"{name}.held_out.json", held)
-        digest = hashlib.sha256("\0".join(pieces).encode()).hexdigest()
-        sources[name] = {"pieces": len(pieces), "held_out": len(held), "sha256": digest}
-    tokenizer = _make_tokenizer(config.tokenizer, train)
+    tokenizer = _make_tokenizer(config, root)
     with atomic_path(text / "tokenizer.json") as path:
         tokenizer.save(str(path))
-    for name, pieces in train.items():
-        tokens = encode_pieces(tokenizer, pieces)
-        with atomic_path(text / f"{name}.npy") as path:
-            np.save(path, tokens)
-        sources[name]["tokens"] = len(tokens)
+    sources = {name: _write_source(config, name, root, tokenizer, text) for name in config.sources}
     write_json(facts, {"settings": settings, "sources": sources})
+
+
+def _write_source(config: SuiteConfig, name: str, root: Path, tokenizer: Any, text: Path) -> dict[str, Any]:
+    """One source's held-out pieces and token file, written as they are read; returns their numbers."""
+    held: list[str] = []
+    digest, pieces = hashlib.sha256(), 0
+    with tempfile.TemporaryFile() as raw:
+        for batch in _batches(_pieces(config, name, root)):
+            for piece in batch:
+                digest.update(piece.encode() if not pieces else b"\0" + piece.encode())
+                pieces += 1
+            held += [piece for piece in batch if _is_held_out(piece, config.held_out)]
+            rest = [piece for piece in batch if not _is_held_out(piece, config.held_out)]
+            encode_pieces(tokenizer, rest).tofile(raw)
+        raw.flush()
+        kind = _kind(tokenizer)
+        n_tokens = raw.tell() // kind.itemsize
+        if not held or not n_tokens:
+            raise InputError("too little text to hold a part out", field="sources", value=name)
+        with atomic_path(text / f"{name}.npy") as path:
+            np.save(path, np.memmap(raw, dtype=kind, mode="r", shape=(n_tokens,)))
+    write_json(text / f"{name}.held_out.json", held)
+    return {"pieces": pieces, "held_out": len(held), "sha256": digest.hexdigest(), "tokens": n_tokens}
+
+
+def _pieces(config: SuiteConfig, name: str, root: Path) -> Iterator[str]:
+    for part in config.sources[name]:
+        yield from read_pieces(part, root)
+
+
+def _batches(pieces: Iterator[str], size: int = 1000) -> Iterator[list[str]]:
+    while batch := list(islice(pieces, size)):
+        yield batch
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -64,12 +85,15 @@ def load_tokenizer(folder: Path) -> Any:
 def encode_pieces(tokenizer: Any, pieces: list[str]) -> Tokens:
     """One stream of token ids, an END before every piece."""
     end = tokenizer.token_to_id(END)
-    wide = tokenizer.get_vocab_size() > 2**16
     ids: list[int] = []
     for encoding in tokenizer.encode_batch(pieces, add_special_tokens=False):
         ids.append(end)
         ids.extend(encoding.ids)
-    return np.array(ids, dtype=np.uint32) if wide else np.array(ids, dtype=np.uint16)
+    return np.array(ids, dtype=_kind(tokenizer))
+
+
+def _kind(tokenizer: Any) -> "np.dtype[Any]":
+    return np.dtype(np.uint32 if tokenizer.get_vocab_size() > 2**16 else np.uint16)
 
 
 def _is_held_out(piece: str, share: float) -> bool:
@@ -78,11 +102,12 @@ def _is_held_out(piece: str, share: float) -> bool:
     return number < share * 2**64
 
 
-def _make_tokenizer(settings: TokenizerSettings, train: dict[str, list[str]]) -> Any:
+def _make_tokenizer(config: SuiteConfig, root: Path) -> Any:
     try:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     except ImportError as error:
         raise MissingExtraError("tokenizers", "lm") from error
+    settings = config.tokenizer
     if settings.name is not None:
         tokenizer = Tokenizer.from_pretrained(settings.name)
         tokenizer.add_special_tokens([END])
@@ -96,13 +121,10 @@ def _make_tokenizer(settings: TokenizerSettings, train: dict[str, list[str]]) ->
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
+    room = settings.sample_bytes // len(config.sources)
     sample: list[str] = []
-    for pieces in train.values():
-        room = settings.sample_bytes // len(train)
-        for piece in sorted(pieces, key=lambda text: hashlib.sha256(text.encode()).digest()):
-            room -= len(piece.encode())
-            if room < 0:
-                break
-            sample.append(piece)
+    for name in config.sources:
+        train = (piece for piece in _pieces(config, name, root) if not _is_held_out(piece, config.held_out))
+        sample += draw_pieces(train, room)
     tokenizer.train_from_iterator(sample, trainer=trainer)
     return tokenizer

@@ -2,11 +2,12 @@
 
 import gzip
 import hashlib
+import heapq
 import html
 import json
 import re
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,29 +18,46 @@ PIECE = 4_000
 """Longest piece of text, in characters: pieces are what is held out, dropped when repeated, and shuffled."""
 
 
-def read_pieces(source: Source, root: Path) -> list[str]:
+def read_pieces(source: Source, root: Path) -> Iterator[str]:
     """Pieces of the source's text, without repetitions, in the order of files; at most `max_bytes`.
 
     root: the folder that absolute path patterns start from, / on a machine with the packages installed.
     Where there is more text than `max_bytes`, pieces are kept by a hash of their text, so that all files
-    are drawn from. Raises InputError if nothing matches.
+    are drawn from; memory holds those kept and a hash of each piece. Raises InputError if nothing matches.
     """
-    seen: dict[bytes, str] = {}
-    for document in _documents(source, root):
-        for piece in split_pieces(document):
-            seen.setdefault(hashlib.sha256(piece.encode()).digest(), piece)
-    if not seen:
+    pieces = _unique(piece for document in _documents(source, root) for piece in split_pieces(document))
+    if source.max_bytes is not None:
+        pieces = iter(draw_pieces(pieces, source.max_bytes))
+    first = next(pieces, None)
+    if first is None:
         packages = f"; install {source.package}" if source.package else ""
         raise InputError(f"no text found{packages}", field="sources.paths", value=", ".join(source.paths))
-    if source.max_bytes is None:
-        return list(seen.values())
-    room, kept = source.max_bytes, set()
-    for key in sorted(seen):
-        room -= len(seen[key].encode())
-        if room < 0:
-            break
-        kept.add(key)
-    return [piece for key, piece in seen.items() if key in kept]
+    yield first
+    yield from pieces
+
+
+def draw_pieces(pieces: Iterable[str], room: int) -> list[str]:
+    """The pieces with the smallest hashes that fit into `room` bytes, in their order."""
+    heap: list[tuple[int, int, str]] = []
+    for number, piece in enumerate(pieces):
+        heapq.heappush(heap, (-int.from_bytes(_digest(piece), "big"), number, piece))
+        room -= len(piece.encode())
+        while room < 0:
+            room += len(heapq.heappop(heap)[2].encode())
+    return [piece for _, _, piece in sorted(heap, key=lambda entry: entry[1])]
+
+
+def _unique(pieces: Iterable[str]) -> Iterator[str]:
+    seen: set[bytes] = set()
+    for piece in pieces:
+        digest = _digest(piece)
+        if digest not in seen:
+            seen.add(digest)
+            yield piece
+
+
+def _digest(piece: str) -> bytes:
+    return hashlib.sha256(piece.encode()).digest()
 
 
 def split_pieces(document: str, limit: int = PIECE) -> Iterator[str]:

@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 import yaml
 from safetensors.numpy import load_file
-from suite.tiny import TINY, write_tiny
 
 from neuneu.curves.table import CurveTable
+
+from .tiny import TINY, write_tiny
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
