@@ -1,0 +1,114 @@
+"""The fast encoder against the library, text by text."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from neuneu.errors import InputError
+from neuneu.losses.encoding import Encoder, load_tokenizer, tokenizer_digest, vocabulary_digest
+
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+SAMPLE = ["the cat's 1234 mats, don't\n\n  sit. Où est-il? x=1;", "naïve café 東京 мир 🙂 x²½ Ⅷ"] * 20
+
+
+def byte_level(split: str | None, normal: bool) -> Tokenizer:
+    made = Tokenizer(models.BPE())
+    made.normalizer = normalizers.NFC() if normal else None
+    steps = [pre_tokenizers.Split(Regex(split), "isolated")] if split else []
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None))
+    made.pre_tokenizer = pre_tokenizers.Sequence(steps) if split else steps[0]
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=360, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(SAMPLE, trainer)
+    return made
+
+
+def word_level() -> Tokenizer:
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"], show_progress=False)
+    made.train_from_iterator(SAMPLE, trainer)
+    return made
+
+
+KINDS = {
+    "gpt2": byte_level(None, False),
+    "neox": byte_level(None, True),
+    "llama3": byte_level(LLAMA3, False),
+    "qwen": byte_level(QWEN, True),
+    "bert": word_level(),
+}
+FAST = {name: Encoder(made) for name, made in KINDS.items()}
+
+TEXT = st.text(
+    st.one_of(
+        st.sampled_from(list("aZ'sS19 \n\t.,_\r\x0b\x1c\x85\xa0é")),
+        st.sampled_from(list("\u0301\u2028\u180e\u0130ſK½Ⅷ東мิ🙂\u200d")),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    max_size=40,
+)
+
+
+@given(texts=st.lists(st.one_of(TEXT, TEXT.map(lambda t: t + "<|end|>" + t)), min_size=1, max_size=6))
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_the_library_on_any_text(kind: str, texts: list[str]) -> None:
+    for text, found in zip(texts, FAST[kind].encode(texts), strict=True):
+        expected = KINDS[kind].encode(text, add_special_tokens=False)
+        assert found.ids.tolist() == expected.ids
+        assert list(zip(found.starts.tolist(), found.ends.tolist(), strict=True)) == expected.offsets
+
+
+def test_every_pair_of_ascii_characters_between_letters_and_spaces() -> None:
+    pairs = ["".join(pair) for pair in itertools.product(map(chr, range(128)), repeat=2)]
+    texts = [f"a{pair}b {pair} 1{pair}2" for pair in pairs]
+    for kind in ("gpt2", "llama3"):
+        for text, found in zip(texts, FAST[kind].encode(texts), strict=True):
+            assert found.ids.tolist() == KINDS[kind].encode(text, add_special_tokens=False).ids
+
+
+def test_byte_level_tokenizers_take_the_fast_way_and_others_do_not() -> None:
+    assert {kind: encoder._pieces("Plain words, 12 of them.") is not None for kind, encoder in FAST.items()} == {
+        "gpt2": True, "neox": True, "llama3": True, "qwen": True, "bert": False,
+    }  # fmt: skip
+
+
+def test_digests_tell_tokenizers_apart(tokenizer: Path) -> None:
+    digests = [tokenizer_digest(made) for made in KINDS.values()]
+    assert len(set(digests)) == len(digests)
+    assert tokenizer_digest(load_tokenizer(str(tokenizer))) == tokenizer_digest(
+        load_tokenizer(str(tokenizer))
+    )
+    other = Tokenizer.from_str(KINDS["gpt2"].to_str())
+    other.add_tokens(["brandnew"])
+    assert vocabulary_digest(other) != vocabulary_digest(KINDS["gpt2"])
+
+
+def test_padding_and_truncation_of_a_saved_tokenizer_do_not_count(tmp_path: Path) -> None:
+    made = Tokenizer.from_str(KINDS["gpt2"].to_str())
+    made.enable_truncation(4)
+    made.enable_padding()
+    made.save(str(tmp_path / "tokenizer.json"))
+    loaded = load_tokenizer(str(tmp_path))
+    assert tokenizer_digest(loaded) == tokenizer_digest(KINDS["gpt2"])
+    assert len(loaded.encode("a b c d e f g").ids) > 4
+
+
+def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--hub"):
+        load_tokenizer("gpt2")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match="no fast tokenizer"):
+        load_tokenizer(str(tmp_path))
