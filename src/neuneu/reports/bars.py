@@ -106,7 +106,7 @@ def grouped_chart(cells: ScoredCells, by: str) -> "Figure":
             axes.plot(
                 means[name][code].value, height, marker[name], color=colour[name], markersize=6, zorder=3
             )
-    _name_rows(axes, [_short(labels[first[code]]) for code in order])
+    _name_rows(axes, [style.shorten(labels[first[code]]) for code in order])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(f"mean absolute error ({'points' if cells.percent else 'metric units'})")
@@ -183,11 +183,7 @@ def _by_error(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    return _short(row["forecaster"]) + (" (sees the future)" if row.get("sees_future") else "")
-
-
-def _short(name: str, limit: int = 40) -> str:
-    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[-limit // 2 + 1 :]}"
+    return style.shorten(row["forecaster"]) + (" (sees the future)" if row.get("sees_future") else "")
 
 
 def _count(rows: Sequence[Mapping[str, Any]], field: str, noun: str) -> str:

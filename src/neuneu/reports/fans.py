@@ -72,8 +72,7 @@ def compute_chart(panels: Sequence[Panel], *, log: bool = False) -> "Figure":
 def short_run(panel: Panel, limit: int = 34) -> str:
     """A run's name for a figure: without folders, cut in the middle where it is long."""
     name = panel.curve.key.run.rstrip("/").rsplit("/", 1)[-1] or panel.curve.key.run
-    half = (limit - 1) // 2
-    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+    return style.shorten(name, limit)
 
 
 def metric_label(panel: Panel) -> str:
@@ -215,10 +214,8 @@ def _label_grid(axes: Any, grid: list[list[Panel]], panels: Sequence[Panel]) -> 
             axes[index, 0].set_ylabel(metric_label(line[0]))
         for column, panel in enumerate(line):
             task = _task_title(panel, panels)
-            if tasks_above and len(grid) > 1:
-                axes[index, column].set_title(f"{task}, {metric_label(panel)}" if index == 0 else "")
-            else:
-                axes[index, column].set_title(task if one_run_a_row else f"{task}\n{short_run(panel)}")
+            title = task if one_run_a_row else f"{task}\n{short_run(panel, 26)}"
+            axes[index, column].set_title(title if index == 0 or not tasks_above else "")
             below = index + 1 < len(grid) and column < len(grid[index + 1])
             if not below:
                 axes[index, column].set_xlabel(style.clock_label(panel.curve.clock_unit))
@@ -228,7 +225,9 @@ def _task_title(panel: Panel, panels: Sequence[Panel]) -> str:
     """The task, with shots and variant where the figure shows it in several."""
     key = panel.curve.key
     settings = {p.curve.key[1:] for p in panels if p.curve.key.task == key.task}
-    parts = [key.task]
+    parts = [style.shorten(key.task, 28)]
+    if not style.in_percent(key.metric):
+        parts.append(key.metric)
     if len({setting[2] for setting in settings}) > 1 and key.n_shot is not None:
         parts.append(f"{key.n_shot}-shot")
     if len({setting[3] for setting in settings}) > 1 and key.variant is not None:

@@ -110,7 +110,7 @@ def steps_chart(cells: ScoredCells, clock_unit: str = "clock") -> "Figure":
             place.plot(at, error, color=colour[name], linewidth=1.4)
         for end in np.unique(cells.place["context_clock"].to_numpy()[mine]):
             place.axvline(end, color=style.MUTED, linewidth=0.9)
-        place.set_title(cells.place["run"][int(first[code])].rsplit("/", 1)[-1][:40])
+        place.set_title(style.shorten(cells.place["run"][int(first[code])].rsplit("/", 1)[-1], 34))
         place.set_xlim(left=0)
         style.clock_axis(place, clock_unit, log=False, label=code + columns >= len(shown))
     for place in axes.flat[len(shown) :]:

@@ -76,6 +76,12 @@ def readable(number: float) -> str:
     return f"{number:.3g}"
 
 
+def shorten(name: str, limit: int = 40) -> str:
+    """A name of at most this many characters, cut in the middle where it is longer."""
+    half = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+
+
 def clock_label(unit: str) -> str:
     """The name of a clock axis."""
     return {"tokens": "training tokens", "flops": "training compute (FLOPs)", "step": "training step"}.get(
