@@ -116,6 +116,9 @@ def _protocol(results: Results) -> Row:
         "intervals": f"95 %, bootstrap over runs within each source, {N_DRAWS} draws",
         "seed": setting.seed,
         "n_curves_left_out": cells.left_out,
+        "sources_without_cells": sorted(
+            set(cells.sources) - {cells.sources[s] for s in cells.source.tolist()}
+        ),
     }
 
 

@@ -74,6 +74,18 @@ def _open_losses(path: Path | None) -> LossStore | None:
     return open_losses(path)
 
 
+COLUMNS = (
+    "MAE", "95 %", "pinball", "cov80", "width80", "skill LV", "skill PL", "rank", "runs", "curves", "cells",
+    "refused",
+)  # fmt: skip
+LEGEND = (
+    "MAE, pinball and width in points where the metric is an accuracy; cov80: share inside the 80 % interval, "
+    "! where it is further than 5 points from 80 %; skill: 1 - MAE / MAE of last-value (LV), power-law (PL); "
+    "rank: pairs of runs of one size and budget, different recipes, put in the right order; refused cells are "
+    "scored with last-value's forecast"
+)
+
+
 def print_leaderboard(document: dict[str, Any]) -> None:
     """The leaderboard for people: all sources, then each; accuracies in points (hundredths)."""
     from rich.console import Console
@@ -82,22 +94,10 @@ def print_leaderboard(document: dict[str, Any]) -> None:
     metric = document["protocol"]["metric"]
     scale = 100.0 if " " in metric or find_metric(metric).accuracy else 1.0
     table = Table(title=_title(document), title_justify="left", header_style="bold", box=None)
+    table.caption, table.caption_justify = LEGEND, "left"
     for name in ("source", "forecaster"):
         table.add_column(name)
-    for name in (
-        "MAE",
-        "95 %",
-        "pinball",
-        "cov80",
-        "width80",
-        "skill LV",
-        "skill PL",
-        "rank",
-        "runs",
-        "curves",
-        "cells",
-        "refused",
-    ):
+    for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     sections = [("all", document["overall"]), *document["sources"].items()]
     for source, rows in sections if len(sections) > 2 else sections[1:]:
@@ -122,7 +122,7 @@ def _cells(source: str, row: dict[str, Any], scale: float) -> list[str]:
         _number(row["mae"] * scale, ".2f"),
         f"{bounds[0] * scale:.2f}–{bounds[1] * scale:.2f}" if bounds else "–",
         _number(row["pinball"] * scale, ".2f"),
-        _number(row["coverage80"], ".1%"),
+        _number(row["coverage80"], ".1%") + ("!" if abs(row["coverage80"] - 0.8) > 0.05 else ""),
         _number(row["width80"] * scale, ".2f"),
         _number(row["skill_vs_last_value"], "+.1%"),
         _number(row["skill_vs_power_law"], "+.1%"),
