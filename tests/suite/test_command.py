@@ -77,6 +77,19 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(root: Path, trained:
     assert digests(root / "killed") == digests(trained)
 
 
+def test_two_processes_on_a_run_train_as_one_does(root: Path, trained: Path) -> None:
+    command = arguments(root, root / "parallel")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "neuneu", *command, "--only", "*-seed0"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    name = "runs/llama-s-even-seed0/scores/00000032.json"
+    together, alone = (json.loads((folder / name).read_text()) for folder in (root / "parallel", trained))
+    assert together["train_loss"] == pytest.approx(alone["train_loss"], abs=1e-3)
+    assert not list((root / "parallel" / "runs").glob("*-seed1"))
+
+
 def test_two_seeds_differ_and_files_are_there(trained: Path) -> None:
     first, second = (trained / "runs" / f"llama-s-even-seed{seed}" for seed in (0, 1))
     for kind, ending in (("scores", "json"), ("items", "safetensors"), ("losses", "npy")):

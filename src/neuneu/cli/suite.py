@@ -42,9 +42,11 @@ def run(
     """
     from neuneu.suite.config import load_suite
     from neuneu.suite.grid import Questions, run_suite
+    from neuneu.suite.parallel import join_processes
 
     settings = load_suite(config)
     _use_threads(threads)
+    join_processes()
     run_suite(settings, output, Questions(blimp, requests), root=root, only=only, report=note)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from neuneu.errors import InputError
 from neuneu.files import read_json, write_json
 from neuneu.suite.config import Run, SuiteConfig
+from neuneu.suite.parallel import agree, place
 from neuneu.suite.prepare import prepare_texts
 from neuneu.suite.pretrain import checkpoint_steps, train_run
 from neuneu.suite.questions import Exam, make_exam
@@ -44,8 +45,8 @@ def run_suite(
         raise InputError("matches no run of the grid", field="only", value=only)
     exam = prepare_suite(config, folder, questions, root)
     for run in runs:
-        with _held(folder / "runs" / f".{run.name}.lock", wait=False) as ours:
-            if ours:
+        with _run_held(folder, run) as ours:
+            if agree(ours):
                 train_run(config, run, folder, exam, report)
 
 
@@ -105,6 +106,16 @@ def _state(folder: Path, run: Run, *, finished: bool) -> str:
             if not ours:
                 return "running"
     return "begun" if (folder / "runs" / run.name).exists() else "to do"
+
+
+@contextmanager
+def _run_held(folder: Path, run: Run) -> Iterator[bool]:
+    """Hold a run, in the first of several processes on it; the others hold nothing."""
+    if place()[0] > 0:
+        yield False
+        return
+    with _held(folder / "runs" / f".{run.name}.lock", wait=False) as ours:
+        yield ours
 
 
 @contextmanager

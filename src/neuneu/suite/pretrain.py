@@ -18,6 +18,8 @@ from neuneu.files import atomic_path, read_json, write_json
 from neuneu.suite.config import Clock, Run, Schedule, SuiteConfig
 from neuneu.suite.mix import BlockOrder
 from neuneu.suite.models import build_model, count_parameters
+from neuneu.suite.parallel import add_up, place
+from neuneu.suite.prepare import load_tokenizer
 from neuneu.suite.questions import Exam
 from neuneu.suite.scoring import score_checkpoint
 
@@ -56,18 +58,20 @@ def train_run(
 
     Raises InputError where the folder was begun with other settings or questions.
     """
-    place = folder / "runs" / run.name
+    home = folder / "runs" / run.name
+    first = place()[0] == 0
     trainer = Trainer(config, run, folder)
-    _check_identity(trainer, exam, place)
+    if first:
+        _check_identity(trainer, exam, home)
     points = set(checkpoint_steps(config.checkpoints, config.schedule))
-    trainer.restore(place / "state.safetensors")
+    trainer.restore(home / "state.safetensors")
     while trainer.step < config.schedule.steps:
         trainer.advance()
-        if trainer.step in points:
-            _evaluate(trainer, exam, place)
+        if trainer.step in points and first:
+            _evaluate(trainer, exam, home)
             report(f"{run.name}: step {trainer.step} of {config.schedule.steps}, loss {trainer.loss:.3f}")
-        if trainer.step in points or trainer.step % SAVE_EVERY == 0:
-            trainer.save(place / "state.safetensors")
+        if first and (trainer.step in points or trainer.step % SAVE_EVERY == 0):
+            trainer.save(home / "state.safetensors")
 
 
 class Trainer:
@@ -78,9 +82,9 @@ class Trainer:
 
         self.config, self.run, self.schedule = config, run, config.schedule
         size = config.sizes[run.size]
-        vocabulary = read_json(folder / "text" / "tokenizer.json")["model"]["vocab"]
+        vocabulary = load_tokenizer(folder).get_vocab_size()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = build_model(run, size, config.schedule, len(vocabulary)).to(self.device)
+        self.model = build_model(run, size, config.schedule, vocabulary).to(self.device)
         self.peak = size.learning_rate or config.schedule.learning_rate
         self.micro_batch = size.micro_batch or config.schedule.micro_batch or config.schedule.batch
         self.bf16 = config.schedule.bf16 if size.bf16 is None else size.bf16
@@ -109,15 +113,17 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.schedule, self.peak)
         self.model.train()
-        total = 0.0
-        for part in torch.split(rows, self.micro_batch):
+        total = torch.zeros((), device=self.device)
+        rank, world = place()
+        for part in torch.split(rows[rank::world], self.micro_batch):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 hidden = self.model.base_model(input_ids=part, use_cache=False)[0][:, :-1]
                 logits = self.model.get_output_embeddings()(hidden)
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), part[:, 1:].flatten())
             loss = loss * len(part) / len(rows)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+            total += loss.detach()
+        add_up(self.model.parameters(), total)
         if not math.isfinite(total):
             raise InputError(
                 "the loss is not finite; lower the learning rate",
@@ -128,7 +134,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step, self.loss = self.step + 1, total
+        self.step, self.loss = self.step + 1, float(total)
 
     def save(self, path: Path) -> None:
         """Write everything that the rest of the run depends on."""
@@ -179,21 +185,21 @@ class Trainer:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
-def _evaluate(trainer: Trainer, exam: Exam, place: Path) -> None:
+def _evaluate(trainer: Trainer, exam: Exam, home: Path) -> None:
     from safetensors.numpy import save_file
 
     name = f"{trainer.step:08d}"
     scores = score_checkpoint(trainer.model, exam)
-    with atomic_path(place / "items" / f"{name}.safetensors") as path:
+    with atomic_path(home / "items" / f"{name}.safetensors") as path:
         save_file(scores.items, path)
-    with atomic_path(place / "losses" / f"{name}.npy") as path:
+    with atomic_path(home / "losses" / f"{name}.npy") as path:
         np.save(path, scores.losses.astype(np.float16))
     keep = trainer.config.checkpoints.keep_weights
     if keep == "all" or (keep == "final" and trainer.step == trainer.schedule.steps):
-        _save_weights(trainer.model, place / "weights" / name)
+        _save_weights(trainer.model, home / "weights" / name)
     tokens = trainer.step * trainer.schedule.tokens_per_step
     document = {"step": trainer.step, "tokens": tokens, "train_loss": trainer.loss, "rows": scores.rows}
-    write_json(place / "scores" / f"{name}.json", document)
+    write_json(home / "scores" / f"{name}.json", document)
 
 
 def _save_weights(model: Any, folder: Path) -> None:
@@ -209,12 +215,12 @@ def _save_weights(model: Any, folder: Path) -> None:
         target.replace(folder)
 
 
-def _check_identity(trainer: Trainer, exam: Exam, place: Path) -> None:
+def _check_identity(trainer: Trainer, exam: Exam, home: Path) -> None:
     """Write what the run is, or check that it is the same run as before."""
     import torch
     import transformers
 
-    facts, config = place / "run.json", trainer.config
+    facts, config = home / "run.json", trainer.config
     identity = {
         **trainer.run.model_dump(mode="json"),
         "suite": config.name,
@@ -231,4 +237,4 @@ def _check_identity(trainer: Trainer, exam: Exam, place: Path) -> None:
     for name, value in identity.items():
         if known.get(name) != value:
             rule = f"begun with {known.get(name)!r}; choose another folder"
-            raise InputError(rule, where=place, field=name, value=value)
+            raise InputError(rule, where=home, field=name, value=value)

@@ -1,6 +1,8 @@
 """Everything a checkpoint of a suite is asked, made once from held-out pieces and question folders."""
 
 import hashlib
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,10 +135,17 @@ def _word_orders(pieces: Sequence[str], encode: Encode, start: int, items: int) 
 
 
 def _bytes_of(tokenizer: Any) -> NDArray[np.int64]:
-    """Bytes of each token of a byte-level vocabulary, which writes a byte as one character; END has none."""
+    """Bytes of text that each token stands for; END has none.
+
+    A byte-level vocabulary writes a byte as one character; SentencePiece's writes a blank as ▁ and a lone
+    byte as <0x0A>.
+    """
+    byte_level = '"ByteLevel"' in json.dumps(json.loads(tokenizer.to_str())["decoder"])
     sizes = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
     for token, index in tokenizer.get_vocab().items():
-        sizes[index] = 0 if token == END else len(token)
+        lone = re.fullmatch("<0x[0-9A-F]{2}>", token)
+        plain = len(token) if byte_level else 1 if lone else len(token.replace("▁", " ").encode())
+        sizes[index] = 0 if token == END else plain
     return sizes
 
 
