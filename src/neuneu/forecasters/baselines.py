@@ -59,8 +59,7 @@ class ReferenceShift(CalibratedForecaster):
     Each reference is read in log-clock relative to the runs' ends where both are known (planned end of this
     run, last clock of the reference), else at the same clock; its rise after the context end is added to the
     level there. Several references are averaged with weights that halve for every factor of two in compute
-    (parameters × final clock) that they are away. Declines where there is no reference that covers the context
-    end.
+    (parameters × final clock) that they are away. Declines where there is no reference.
     """
 
     name = "reference-shift"

@@ -46,8 +46,8 @@ class Ladder(CalibratedForecaster):
     """Bhagia et al. 2024, given the run's context: loss from size and tokens, then accuracy from loss.
 
     Both steps are fitted to finished smaller runs. The first is moved to pass through the run's own loss at
-    the context end, the second through its accuracy there. Declines without two such runs that have losses (of
-    the store, or bits per byte of the task) or without the run's own loss.
+    the context end, the second through its accuracy there. Declines without two such runs that have losses
+    (of the store, or bits per byte of the task) or without the run's own loss.
     """
 
     name = "ladder"

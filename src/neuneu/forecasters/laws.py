@@ -104,8 +104,8 @@ class BrokenPowerLaw(CalibratedForecaster):
     """Power law whose exponent changes once, smoothly, inside the context (Caballero et al. 2023, one break).
 
     a − b · u ** −c · (1 + (u / d) ** (1 / f)) ** (−f · change), u = clock / context end, f = `BREAK_WIDTH`;
-    least squares over a grid of c, change and d with (a, b) in closed form. The exponents before and after the
-    break, c and c + change, are in [0.02, 2]. Where the break does not lower the Bayesian information
+    least squares over a grid of c, change and d with (a, b) in closed form. The exponents before and after
+    the break, c and c + change, are in [0.02, 2]. Where the break does not lower the Bayesian information
     criterion, the plain power law is used.
     """
 

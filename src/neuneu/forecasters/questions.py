@@ -50,7 +50,8 @@ def ask_questions(
     """Questions at several context ends of every long enough curve of the table, one metric a curve.
 
     A context holds the checkpoints up to a fraction of the run's final clock; of the later ones at most
-    `HORIZONS_PER_CONTEXT` are asked, evenly picked; of a source at most `curves_per_source` curves. whole_evidence: look up other curves of the run,
+    `HORIZONS_PER_CONTEXT` are asked, evenly picked; of a source at most
+    `curves_per_source` curves. whole_evidence: look up other curves of the run,
     references and losses as well (slower).
     """
     builder = EvidenceBuilder(table, losses, references) if whole_evidence else None

@@ -54,7 +54,7 @@ class _Rival(CalibratedForecaster):
         except (ValueError, ZeroDivisionError, FloatingPointError, IndexError, RuntimeError):
             return np.full(len(ahead), np.nan)
         path = np.concatenate([series[-1:], np.asarray(mean, dtype=np.float64)])
-        return np.interp(ahead, np.arange(len(path)), path)
+        return np.asarray(np.interp(ahead, np.arange(len(path)), path), dtype=np.float64)
 
 
 class DampedHolt(_Rival):

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.curves.table import CurveTable
-from neuneu.files import write_json
+from neuneu.files import write_json, write_text
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster
 from neuneu.forecasters.evidence import smaller_finished_runs
+from neuneu.forecasters.trees import BoostedTrees
 
-METHODS = ("last-value", "mean-k", "log-linear", "power-law")
+METHODS = (
+    "last-value", "mean-k", "log-linear", "reference-shift", "power-law", "broken-power-law", "logistic",
+    "logistic-future", "ladder", "gaussian-process", "lightgbm", "damped-holt", "dot",
+)  # fmt: skip
 FOLDER = Path(__file__).parent
 
 
@@ -27,6 +31,9 @@ def main(paths: list[str]) -> None:
         forecaster = make_forecaster(name).fit(curves, references=smaller_finished_runs)
         assert isinstance(forecaster, CalibratedForecaster)
         assert forecaster.calibration
+        if isinstance(forecaster, BoostedTrees):
+            write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
+        print(name, flush=True)
         methods[name] = forecaster.calibration.to_document()
     sources = sorted(Path(path).stem for path in paths)
     write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})

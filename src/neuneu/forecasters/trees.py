@@ -39,6 +39,8 @@ PARAMETERS: dict[str, Any] = {
 ROUNDS = 60
 FOLDS = 3
 CURVES_PER_SOURCE = 200
+WITHOUT_REFERENCES = 0.25
+"""Share of training questions whose references are hidden: the trees must do without them too."""
 FEATURES = (
     "log_horizon", "planned", "n_points", "span", "noise", "slope", "level", "spread", "item_error",
     "above_chance", "last", "earlier", "log_linear", "power_law", "broken_power_law", "references",
@@ -79,6 +81,8 @@ class BoostedTrees(CalibratedForecaster):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
         batch, truth, weight = _training_rows(questions)
         features = cell_features(batch)
+        hidden = np.random.default_rng(seed).random(batch.n) < WITHOUT_REFERENCES
+        features[hidden[batch.cell], FEATURES.index("references")] = np.nan
         base = law_base(features, batch)
         fold = _folds(questions)[batch.cell]
         point = np.empty(len(truth))
