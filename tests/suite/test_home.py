@@ -1,0 +1,50 @@
+"""The packaged home curves are what they say: counts, chance, clocks, provenance."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from neuneu.curves.tasks import find_metric
+from neuneu.suite.home import CURVES, read_home_curves
+
+
+def test_every_accuracy_is_a_whole_number_of_items() -> None:
+    frame = read_home_curves().frame
+    accuracies = frame.filter(
+        pl.col("metric").is_in([m for m in frame["metric"].unique() if find_metric(m).accuracy])
+    )
+    counts = accuracies["value"].to_numpy() * accuracies["n_items"].to_numpy()
+    np.testing.assert_allclose(counts, np.round(counts), atol=1e-6)
+    expected = (accuracies["value"] * (1 - accuracies["value"]) / accuracies["n_items"]).sqrt()
+    np.testing.assert_allclose(accuracies["stderr"], expected, atol=1e-9)
+
+
+def test_every_run_has_every_task_on_one_clock() -> None:
+    table = read_home_curves()
+    for run in table.runs:
+        curves = list(table.filter(run=run))
+        assert len({curve.key.task for curve in curves if curve.key.task.startswith("blimp_")}) == 67
+        assert len({tuple(curve.clock) for curve in curves}) == 1
+        assert all(curve.clock_unit == "tokens" for curve in curves)
+        assert all(
+            curve.facts.planned_tokens and curve.clock[-1] <= curve.facts.planned_tokens for curve in curves
+        )
+        bits = next(c for c in curves if (c.key.task, c.key.metric) == ("text_dictionary", "bpb"))
+        assert bits.values[-1] < bits.values[0]
+
+
+def test_provenance_covers_the_runs_and_names_licences() -> None:
+    provenance = json.loads(Path(CURVES.parent / "provenance.json").read_text(encoding="utf-8"))
+    assert {f"home/{name}" for name in provenance["runs"]} == set(read_home_curves().runs)
+    assert all(row["licence"] for row in provenance["licences_of_texts"])
+
+
+def test_the_package_is_small_and_holds_numbers_only() -> None:
+    files = [path for path in CURVES.parent.iterdir() if path.suffix not in (".py", "")]
+    assert sorted(path.name for path in files if path.is_file()) == ["curves.parquet", "provenance.json"]
+    assert CURVES.stat().st_size < 1_500_000
+    frame = read_home_curves().frame
+    strings = [name for name, kind in frame.schema.items() if kind == pl.String]
+    assert max(len(value) for name in strings for value in frame[name].drop_nulls().unique()) < 80
