@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "the of and a to in is that it was for on are as with his they at be this from I have or by one had "
     "not but what all were when we there can an your which their said if do will each about how up out "
     "them naïve café Straße 東京 мир 🙂 don't it's 3.14 2026 x=y+1; (see below) e-mail ... well-known"

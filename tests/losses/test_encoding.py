@@ -80,9 +80,8 @@ def test_every_pair_of_ascii_characters_between_letters_and_spaces() -> None:
 
 
 def test_byte_level_tokenizers_take_the_fast_way_and_others_do_not() -> None:
-    assert {kind: encoder._pieces("Plain words, 12 of them.") is not None for kind, encoder in FAST.items()} == {
-        "gpt2": True, "neox": True, "llama3": True, "qwen": True, "bert": False,
-    }  # fmt: skip
+    fast = [kind for kind, encoder in FAST.items() if encoder._pieces("Plain words, 12 of them.") is not None]
+    assert fast == ["gpt2", "neox", "llama3", "qwen"]
 
 
 def test_digests_tell_tokenizers_apart(tokenizer: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -120,7 +120,7 @@ def _text(value: Any, where: str, field: str, names: list[str]) -> str:
 def _open(file: Path) -> Iterator[io.TextIOWrapper]:
     """The lines of a UTF-8 file, unpacked by its ending; InputError on bytes that are not UTF-8."""
     decompress: dict[str, Callable[[Any], Any]] = {
-        ".zst": _unpack_zstd,
+        ".zst": lambda raw: io.BufferedReader(_Unpacked(raw), 2**20),
         ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
     }
     try:
@@ -137,12 +137,41 @@ def _open(file: Path) -> Iterator[io.TextIOWrapper]:
         raise
 
 
-def _unpack_zstd(raw: Any) -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingExtraError("zstandard", "lm") from error
-    return zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(raw, read_across_frames=True)
+class _Unpacked(io.RawIOBase):
+    """The content of a zstd file of any number of frames; EOFError where the last one is cut off."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        try:
+            import zstandard
+        except ImportError as error:
+            raise MissingExtraError("zstandard", "lm") from error
+        self._raw, self._ready = raw, b""
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
+        self._frame: Any = None
+
+    def readable(self) -> bool:
+        """It is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what comes next."""
+        packed = b""
+        while not self._ready:
+            packed = packed or self._raw.read(2**17)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("it ends in the middle")
+                return 0
+            self._frame = self._frame or self._decompressor.decompressobj()
+            self._ready = self._frame.decompress(packed)
+            packed = self._frame.unused_data if self._frame.eof else b""
+            self._frame = None if self._frame.eof else self._frame
+            if packed:
+                self._raw.seek(-len(packed), io.SEEK_CUR)
+                packed = b""
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 def _kind(file: Path) -> str:

@@ -93,7 +93,7 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Tokens of each text; fastest with many at once."""
-        pieces = [self._pieces(text) if self._pattern is not None else None for text in texts]
+        pieces = [self._pieces(text) for text in texts]
         ours = [index for index, found in enumerate(pieces) if found is not None]
         theirs = [index for index, found in enumerate(pieces) if found is None]
         encoded = dict(zip(ours, self._join([pieces[i] or [] for i in ours]), strict=True))
@@ -103,7 +103,7 @@ class Encoder:
 
     def _pieces(self, text: str) -> list[str] | None:
         """The pieces that the library would encode one by one; None where that is not sure."""
-        if not text or (self._added is not None and self._added.search(text)):
+        if self._pattern is None or not text or (self._added is not None and self._added.search(text)):
             return None
         new = set(text) - self._alike
         if new and not (new.isdisjoint(self._unlike) and self._learn(new)):
@@ -116,9 +116,8 @@ class Encoder:
     def _learn(self, characters: set[str]) -> bool:
         """Whether both engines split these characters alike, in the company of letters, digits and others."""
         for character in characters:
-            probe = (
-                f"a{character}a 1{character}1 .{character}. {character} {character}{character}\n{character}"
-            )
+            c = character
+            probe = f"a{c}a 1{c}1 .{c}. {c} {c}{c}\n{c} '{c} '{c}a '{c}{c}\n\n{c}\r{c}  {c}"
             theirs = [span for _, span in self._tokenizer.pre_tokenizer.pre_tokenize_str(probe)]
             patterns = [self._pattern, *([self._ascii] if character.isascii() else [])]
             alike = all(theirs == [match.span() for match in pattern.finditer(probe)] for pattern in patterns)
