@@ -2,7 +2,7 @@
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Demo:
         """A row a context and forecaster, errors in points."""
         rows = [
             {
-                "seen": f"{context:.0%} of the clock",
+                "context": f"{context:.0%}".replace("%", " %"),
                 "forecaster": line.forecaster,
                 "error": round(line.mae.value, 2),
                 "95 % low": _known(line.mae.low),
@@ -70,8 +70,11 @@ def run_demo(output: Path, forecaster: str | None = None) -> Demo:
     files = [output / name for name in ("curves.parquet", "forecasts.parquet", "fan.png", "report.html")]
     table.write(files[0])
     write_table(files[1], pl.concat([found.cells for found in answers.values()]))
-    shown = [panel for panel in answer.panels if panel.curve.key.task in TASKS]
-    style.save(fan_chart(grid_of(shown or answer.panels)), files[2])
+    alone = [
+        replace(panel, forecasts={answer.chosen: panel.forecasts[answer.chosen]}) for panel in answer.panels
+    ]
+    shown = [panel for panel in alone if panel.curve.key.task in TASKS]
+    style.save(fan_chart(grid_of(shown or alone)), files[2])
     write_text(files[3], page)
     return Demo(answers, files)
 
@@ -100,10 +103,11 @@ def print_demo(found: Demo, *, as_json: bool = False) -> None:
         f"{len(answer.tasks)} tasks; "
         "each is forecast from its first part, the rest is compared with what came true.\n",
         highlight=False,
+        soft_wrap=True,
     )
     shown = Table(box=None, header_style="bold")
     for name in table.columns:
-        shown.add_column(name, justify="left" if name in ("seen", "forecaster") else "right")
+        shown.add_column(name, justify="left" if name in ("context", "forecaster") else "right")
     scored = answer.scored
     unit = "points" if scored is not None and scored.percent else "metric units"
     for row in table.iter_rows(named=True):

@@ -154,7 +154,7 @@ def _dots(curve: Curve, frame: Frame, name: str) -> list[str]:
     """Measured values as round-capped strokes of no length: one path, however many."""
     if not len(curve):
         return []
-    chosen = spread(len(curve), MAX_DOTS)
+    chosen = style.spread(len(curve), MAX_DOTS)
     points = zip(frame.x(curve.clock[chosen]), frame.y(curve.values[chosen]), strict=True)
     path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
     size = "" if len(curve) <= 60 else " small"
@@ -163,13 +163,8 @@ def _dots(curve: Curve, frame: Frame, name: str) -> list[str]:
 
 
 def _thin(forecast: Forecast) -> Forecast:
-    chosen = spread(len(forecast.horizons), MAX_POINTS)
+    chosen = style.spread(len(forecast.horizons), MAX_POINTS)
     return Forecast(forecast.horizons[chosen], forecast.values[chosen], forecast.levels)
-
-
-def spread(n: int, most: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-    """Indices of at most `most` of n items, evenly spread, first and last included."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 def _path(points: Floats) -> str:

@@ -152,16 +152,15 @@ def _nearest_context(cells: pl.DataFrame, fraction: float) -> pl.DataFrame:
 
 
 def grid_of(panels: Sequence[Panel]) -> list[Panel]:
-    """A small grid: the first settings of the tasks, for a few runs from the smallest to the largest."""
+    """A small grid: tasks evenly picked, for a few runs from the smallest to the largest."""
     runs = list(dict.fromkeys(panel.curve.key.run for panel in panels))
-    count = min(GRID_RUNS, len(runs))
-    spread = [runs[round(i * (len(runs) - 1) / max(count - 1, 1))] for i in range(count)]
-    held = [{p.curve.key[1:] for p in panels if p.curve.key.run == run} for run in spread]
+    picked = [runs[index] for index in style.spread(len(runs), GRID_RUNS)]
+    held = [{p.curve.key[1:] for p in panels if p.curve.key.run == run} for run in picked]
     shared = set.intersection(*held) or held[0]
     ordered = sorted(shared, key=lambda setting: tuple(str(part) for part in setting))
     one_a_task = list({setting[0]: setting for setting in reversed(ordered)}.values())[::-1]
-    settings = one_a_task[:GRID_TASKS]
-    return [p for run in spread for p in panels if p.curve.key.run == run and p.curve.key[1:] in settings]
+    settings = [one_a_task[index] for index in style.spread(len(one_a_task), GRID_TASKS)]
+    return [p for run in picked for p in panels if p.curve.key.run == run and p.curve.key[1:] in settings]
 
 
 def _scored(inputs: Inputs, options: Options) -> ScoredCells:

@@ -14,7 +14,7 @@ from neuneu.errors import MissingExtraError
 from neuneu.forecasters.base import Refusal
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, Line
-from neuneu.reports.drawing import draw_panel, readings, spread
+from neuneu.reports.drawing import draw_panel, readings
 from neuneu.reports.panels import Panel
 from neuneu.reports.scores import Estimate
 
@@ -43,7 +43,7 @@ def render_report(answer: Answer, origin: Origin | None = None, max_charts: int 
     answer, the same bytes. Raises MissingExtraError without jinja2.
     """
     origin = origin or Origin()
-    drawn = [answer.panels[index] for index in spread(len(answer.panels), max_charts)]
+    drawn = [answer.panels[index] for index in style.spread(len(answer.panels), max_charts)]
     scored = answer.scored
     floor = scored.noise_floor * scored.unit if scored else float("nan")
     page: str = template("report.html.j2").render(

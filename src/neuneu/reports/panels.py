@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -106,16 +107,6 @@ def _horizons(curve: Curve, end: float, beyond: float | None) -> Floats:
     return np.concatenate([start, horizons])
 
 
-def panels_to_cells(panels: Iterable[Panel]) -> pl.DataFrame:
-    """The panels' forecasts as cells, a row a forecaster and horizon; columns as in cells.parquet.
-
-    value is null where the truth is not known; where a forecaster declined, refused is true and last-value's
-    quantiles stand in, as in an evaluation.
-    """
-    frames = [frame for panel in panels for frame in _panel_cells(panel)]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=CELLS)
-
-
 CELLS: dict[str, pl.DataType] = {
     "source": pl.String(), "run": pl.String(), "task": pl.String(), "metric": pl.String(),
     "n_shot": pl.Int64(), "variant": pl.String(), "forecaster": pl.String(), "context_step": pl.Int64(),
@@ -124,31 +115,47 @@ CELLS: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-def _panel_cells(panel: Panel) -> Iterable[pl.DataFrame]:
+def panels_to_cells(panels: Iterable[Panel]) -> pl.DataFrame:
+    """The panels' forecasts as cells, a row a forecaster and horizon; columns as in cells.parquet.
+
+    value is null where the truth is not known; where a forecaster declined, refused is true and last-value's
+    quantiles stand in, as in an evaluation.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in CELLS}
+    for panel in panels:
+        for forecaster in panel.forecasts:
+            for name, part in _cells_of(panel, forecaster).items():
+                columns[name] += part
+    return pl.DataFrame(columns, schema=CELLS)
+
+
+def _cells_of(panel: Panel, forecaster: str) -> dict[str, list[Any]]:
     curve, truth = panel.curve, panel.truth
-    clocks = next((f.horizons for f in panel.answered.values()), truth.clock)
-    steps = dict(zip(truth.clock.tolist(), truth.steps.tolist(), strict=True))
-    values = dict(zip(truth.clock.tolist(), truth.values.tolist(), strict=True))
-    for forecaster, forecast in panel.forecasts.items():
-        given = forecast if isinstance(forecast, Forecast) else panel.answered.get(FALLBACK)
-        yield pl.DataFrame(
-            {
-                "source": curve.facts.source,
-                **curve.key._asdict(),
-                "forecaster": forecaster,
-                "context_step": int(panel.context.steps[-1]),
-                "step": [steps.get(clock) for clock in clocks.tolist()],
-                "context_clock": panel.end,
-                "clock": clocks,
-                "value": [values.get(clock) for clock in clocks.tolist()],
-                **{
-                    name: given.quantile(level) if given and level in given.levels else [None] * len(clocks)
-                    for name, level in QUANTILES.items()
-                },
-                "refused": isinstance(forecast, Refusal),
-            },
-            schema=CELLS,
-        )
+    answer = panel.forecasts[forecaster]
+    given = answer if isinstance(answer, Forecast) else panel.answered.get(FALLBACK)
+    clocks = next((f.horizons for f in panel.answered.values()), truth.clock).tolist()
+    known = {c: (s, v) for c, s, v in zip(truth.clock, truth.steps.tolist(), truth.values, strict=True)}
+    same = {
+        "source": curve.facts.source,
+        **curve.key._asdict(),
+        "forecaster": forecaster,
+        "context_step": int(panel.context.steps[-1]),
+        "context_clock": panel.end,
+        "refused": isinstance(answer, Refusal),
+    }
+    absent = [None] * len(clocks)
+    return {
+        **{name: [value] * len(clocks) for name, value in same.items()},
+        "step": [known.get(clock, (None, None))[0] for clock in clocks],
+        "clock": clocks,
+        "value": [known.get(clock, (None, None))[1] for clock in clocks],
+        **{
+            name: given.values[:, given.levels.index(level)].tolist()
+            if given and level in given.levels
+            else absent
+            for name, level in QUANTILES.items()
+        },
+    }
 
 
 def panels_from_cells(cells: pl.DataFrame, curves: CurveTable | None = None) -> list[Panel]:

@@ -15,6 +15,7 @@ from neuneu.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 Params = ParamSpec("Params")
 
@@ -74,6 +75,11 @@ def readable(number: float) -> str:
         if number >= size * 0.9995:
             return f"{number / size:.3g}{letter}"
     return f"{number:.3g}"
+
+
+def spread(n: int, most: int) -> "NDArray[np.int64]":
+    """Indices of at most `most` of n items, evenly spread, first and last included."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 def shorten(name: str, limit: int = 40) -> str:
