@@ -165,7 +165,7 @@ def test_unsorted_steps_are_sorted() -> None:
     assert curve.values.tolist() == pytest.approx([0.26, 0.28, 0.27, 0.25])
 
 
-def test_a_million_points_are_read_quickly_enough_to_matter() -> None:
+def test_a_million_points_are_one_curve() -> None:
     n = 1_000_000
     table = CurveTable.from_frame(rows(n, step=range(n), value=np.linspace(0.2, 0.9, n)))
     (curve,) = table
@@ -177,6 +177,14 @@ def test_a_million_points_are_read_quickly_enough_to_matter() -> None:
 def test_joining_a_table_with_itself_changes_nothing(frame: pl.DataFrame) -> None:
     table = CurveTable.from_frame(frame)
     assert CurveTable.concat([table, table, table]).frame.equals(table.frame)
+
+
+def test_a_part_of_a_curve_joins_the_whole() -> None:
+    """Ten fractions of 570 tell the validation split, three do not: the same rows all the same."""
+    frame = rows(10, value=[(200 + i) / 570 for i in range(10)])
+    whole, part = CurveTable.from_frame(frame), CurveTable.from_frame(frame[:3])
+    assert (whole.frame["n_items"][0], part.frame["n_items"][0]) == (570, 2376)
+    assert len(CurveTable.concat([whole, part])) == 10
 
 
 def test_joining_tables_that_disagree_is_refused() -> None:

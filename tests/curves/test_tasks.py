@@ -81,3 +81,14 @@ def test_items_agree_with_the_fractions_of_real_results(shared: Path) -> None:
     off = table.frame.select((share - share.round(0)).abs().max())
     assert off.item() < 2e-3
     assert table.frame["n_items"].null_count() == 0
+
+
+def test_a_validation_split_is_told_by_its_values(shared: Path) -> None:
+    """In-loop evaluations do not say that they took ARC's validation split; their fractions do."""
+    frame = CurveTable.read(shared / "data" / "curves" / "olmo_ladder_final_new.parquet").one_metric().frame
+    counts = frame.group_by("task", "variant").agg(pl.col("n_items").unique())
+    told = {(task, variant): n for task, variant, n in counts.iter_rows()}
+    assert told["arc_easy", "rc"] == [570]
+    assert told["arc_challenge", None] == [299]
+    assert told["mmlu_stem", "mc"] == [321]
+    assert told["mmlu_stem", "mc_test"] == [3018]

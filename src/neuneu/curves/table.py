@@ -28,10 +28,12 @@ SCHEMA: dict[str, pl.DataType] = {
 
 REQUIRED = ("run", "task", "metric", "step", "value")
 KEY = ("run", "task", "metric", "n_shot", "variant")
+FILLED = ("chance", "n_items")
 RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
 MAX_PERCENT_HINT = 100.0
 MAX_WHOLE = 2.0**63 - 1024
 MAX_COUNTED = 1e6
+MIN_MULTIPLES = 8
 NAMES = ("run", "task", "metric", "variant", "source")
 NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "must not be empty": lambda name: name == "",
@@ -162,7 +164,8 @@ def _join(tables: Sequence[CurveTable], where: str) -> pl.DataFrame:
     frame = pl.concat([table.frame for table in tables]).sort([*KEY, "step"], nulls_last=False)
     repeated = _same_as_before(frame, [*KEY, "step"])
     if repeated.any():
-        same = repeated & _same_as_before(frame, list(SCHEMA))
+        told = [name for name in SCHEMA if name not in FILLED]
+        same = repeated & _same_as_before(frame, told)
         frame = frame.filter(~same)
     return _sort_unique(frame, where)
 
@@ -284,8 +287,9 @@ def _same_as_before(frame: pl.DataFrame, columns: list[str]) -> pl.Series:
 
 
 def fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Fill chance and n_items from the registry, n_items from the standard error where that says fewer.
+    """Fill chance and n_items from the registry, n_items from the values where they say fewer.
 
+    A validation split is told by the variant, or by values that are all multiples of 1 / its items.
     The standard error of an accuracy p over n items is sqrt(p (1 - p) / (n - 1)), which gives n back; where
     that is no whole number, the standard error is of another kind (a mean over tasks, a bootstrap).
     """
@@ -297,20 +301,30 @@ def fill_facts(frame: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     accuracy = pl.col("metric").is_in(accurate)
-    validation = pl.col("variant").str.contains("(^|_)val").fill_null(False)
-    registered = (
-        pl.when(validation & pl.col("_validation").is_not_null()).then("_validation").otherwise("_items")
-    )
+    registered = pl.when(_of_validation(accuracy)).then("_validation").otherwise("_items")
     counted = pl.col("value") * (1 - pl.col("value")) / pl.col("stderr") ** 2 + 1
     whole = ((counted - counted.round(0)).abs() < 1e-6 * counted) & counted.is_between(2, MAX_COUNTED)
     counted = pl.when(accuracy & whole).then(counted.round(0).cast(pl.Int64, strict=False))
-    filled = frame.join(known, on="task", how="left", maintain_order="left").with_columns(
+    joined = frame.join(known, on="task", how="left", maintain_order="left")
+    filled = joined.with_columns(
         pl.col("chance").fill_nan(None).fill_null(pl.when(accuracy).then(pl.col("_chance"))),
         pl.col("n_items").fill_null(pl.min_horizontal(registered, counted)),
         pl.col("stderr").fill_nan(None),
         pl.col("flops").fill_nan(None),
     )
     return filled.select(list(SCHEMA))
+
+
+def _of_validation(accuracy: pl.Expr) -> pl.Expr:
+    """Whether a row is of a task's validation split: by its variant, or by all values of its curve.
+
+    Values are told apart from rounded ones by there being many; 1e-6 is beyond what float32 loses.
+    """
+    share = pl.col("value") * pl.col("_validation")
+    fits = accuracy & ((share - share.round(0)).abs() < 1e-6 * pl.col("_validation"))
+    multiples = (fits.all() & (fits.len() >= MIN_MULTIPLES)).over(KEY)
+    named = pl.col("variant").str.contains("(^|_)val").fill_null(value=False)
+    return pl.col("_validation").is_not_null() & (named | multiples)
 
 
 def _split_curves(frame: pl.DataFrame) -> Iterator[Curve]:
