@@ -1,6 +1,8 @@
 """Text out of HTML, manuals, quotations; pieces lose nothing."""
 
 import gzip
+import hashlib
+import random
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from neuneu.errors import InputError
 from neuneu.suite.config import Source
 from neuneu.suite.texts import (
+    draw_pieces,
     read_pieces,
     split_pieces,
     text_of_fortunes,
@@ -73,6 +76,23 @@ def test_gzip_is_read_repetitions_dropped_and_the_limit_kept(tmp_path: Path) -> 
     assert sum(len(piece.encode()) for piece in some) <= 10_000
     assert set(some) < set(pieces)
     assert some == [piece for piece in pieces if piece in set(some)]
+
+
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=6), max_size=30, unique=True),
+    st.integers(0, 60),
+    st.randoms(),
+)
+def test_drawn_pieces_are_the_smallest_hashes_in_any_order(
+    pieces: list[str], room: int, source: random.Random
+) -> None:
+    expected: list[str] = []
+    for piece in sorted(pieces, key=lambda text: hashlib.sha256(text.encode()).digest()):
+        if sum(map(len, expected)) + len(piece) > room:
+            break
+        expected.append(piece)
+    shuffled = source.sample(pieces, len(pieces))
+    assert draw_pieces(shuffled, room) == [piece for piece in shuffled if piece in expected]
 
 
 def test_no_text_names_the_package_to_install(tmp_path: Path) -> None:

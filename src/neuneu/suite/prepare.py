@@ -125,6 +125,6 @@ def _make_tokenizer(config: SuiteConfig, root: Path) -> Any:
     sample: list[str] = []
     for name in config.sources:
         train = (piece for piece in _pieces(config, name, root) if not _is_held_out(piece, config.held_out))
-        sample += draw_pieces(train, room)
+        sample += sorted(draw_pieces(train, room), key=lambda piece: hashlib.sha256(piece.encode()).digest())
     tokenizer.train_from_iterator(sample, trainer=trainer)
     return tokenizer

@@ -37,13 +37,22 @@ def read_pieces(source: Source, root: Path) -> Iterator[str]:
 
 
 def draw_pieces(pieces: Iterable[str], room: int) -> list[str]:
-    """The pieces with the smallest hashes that fit into `room` bytes, in their order."""
+    """The pieces with the smallest hashes that fit into `room` bytes, in their order.
+
+    Which these are does not depend on the order: all pieces up to a hash, at which room ends.
+    """
     heap: list[tuple[int, int, str]] = []
+    ceiling = 2**256
     for number, piece in enumerate(pieces):
-        heapq.heappush(heap, (-int.from_bytes(_digest(piece), "big"), number, piece))
+        key = int.from_bytes(_digest(piece), "big")
+        if key >= ceiling:
+            continue
+        heapq.heappush(heap, (-key, number, piece))
         room -= len(piece.encode())
         while room < 0:
-            room += len(heapq.heappop(heap)[2].encode())
+            largest, _, dropped = heapq.heappop(heap)
+            room += len(dropped.encode())
+            ceiling = -largest
     return [piece for _, _, piece in sorted(heap, key=lambda entry: entry[1])]
 
 
