@@ -48,6 +48,11 @@ def test_a_single_run_leaves_nothing_to_learn_from(make_table):
     assert fold.train() is None
 
 
+def test_sources_without_a_long_curve_are_no_group(make_table):
+    sources = [Source("a", make_table("a", "f")), Source("b", make_table("b", "g", n_checkpoints=3))]
+    assert "folds by run" in leave_source_out(sources).rule
+
+
 def test_runs_of_one_name_in_two_sources_stay_apart(make_table):
     table = make_table("a", n_runs=2)
     other = CurveTable(table.frame.with_columns(source=pl.lit("b")))

@@ -188,6 +188,7 @@ class _Sheet:
         self.reasons: dict[str, int] = {}
         self.seconds = {"fit": 0.0, "forecast": 0.0}
         self.sees_future = setting.protocol.sees_future
+        self.ships = False
 
     def fill(
         self, fold: Fold, train: CurveTable | None, builders: Sequence[EvidenceBuilder], fallback: Floats
@@ -214,6 +215,7 @@ class _Sheet:
         if not self.fitted:
             return forecaster
         if train is None:
+            self.ships |= not forecaster.learns
             return Refusal("no other run to learn from") if forecaster.learns else forecaster
         setting = self.setting
         try:
@@ -235,6 +237,8 @@ class _Sheet:
     def answers(self) -> Answers:
         """What was filled in."""
         how = self.setting.split.rule if self.fitted else "as it ships"
+        if self.fitted and self.ships:
+            how += "; as it ships where no run was left to fit on"
         reasons = dict(sorted(self.reasons.items()))
         return Answers(self.name, self.quantiles, self.refused, how, self.sees_future, reasons, self.seconds)
 

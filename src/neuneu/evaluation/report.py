@@ -79,10 +79,10 @@ COLUMNS = (
     "refused",
 )  # fmt: skip
 LEGEND = (
-    "MAE, pinball and width in points where the metric is an accuracy; cov80: share inside the 80 % interval, "
-    "! where it is further than 5 points from 80 %; skill: 1 - MAE / MAE of last-value (LV), power-law (PL); "
-    "rank: pairs of runs of one size and budget, different recipes, put in the right order; refused cells are "
-    "scored with last-value's forecast"
+    "MAE, pinball and width in points where the metric is an accuracy; cov80: share inside the 80 % "
+    "interval, ! where further than 5 points from 80 %; skill: 1 - MAE / MAE of last-value (LV), power-law "
+    "(PL); rank: pairs of runs of one size and budget, different recipes, put in the right order; refused "
+    "cells are scored with last-value's forecast"
 )
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.evaluation.protocol import MIN_CHECKPOINTS
 from neuneu.files import read_json
 
 FIELDS = {
@@ -39,8 +40,8 @@ class Source:
 class Fold:
     """Runs forecast together, and what may be fitted on for them.
 
-    test: (source, run) pairs; train: makes the curves that no tested run is in, None where there is none
-    (made when asked for, since each is about as large as all of the data).
+    test: (source, run) pairs; train: makes the curves that no tested run is in, None where none of them is
+    long enough to learn from (made when asked for, since each is about as large as all of the data).
     """
 
     test: frozenset[tuple[str, str]]
@@ -75,9 +76,10 @@ def read_sources(paths: Sequence[str | Path]) -> list[Source]:
 def leave_source_out(sources: Sequence[Source], seed: int = 0) -> Split:
     """Each group of sources is forecast by methods fitted on all other groups.
 
-    Sources that share a family, or a source without families its name, are one group. With one group
-    only, its runs are dealt into up to five folds instead.
+    Sources that share a family, or a source without families its name, are one group; sources without a
+    long enough curve are not asked. With one group only, its runs are dealt into up to five folds instead.
     """
+    sources = [source for source in sources if _has_long_curves(source.table)] or sources
     groups = _groups(sources)
     if len(groups) == 1:
         return _folds_by_run(sources, seed)
@@ -123,8 +125,11 @@ def _folds_by_run(sources: Sequence[Source], seed: int) -> Split:
 
 
 def join_sources(sources: Sequence[Source]) -> CurveTable | None:
-    """One table of several sources; a run name that two of them use becomes `source:run` in both."""
-    frames = [source.table.frame for source in sources if len(source.table)]
+    """One table of several sources; a run name that two of them use becomes `source:run` in both.
+
+    None where no curve is long enough to learn from.
+    """
+    frames = [source.table.frame for source in sources if _has_long_curves(source.table)]
     if not frames:
         return None
     count: dict[str, int] = defaultdict(int)
@@ -136,6 +141,11 @@ def join_sources(sources: Sequence[Source]) -> CurveTable | None:
     joined = [frame.with_columns(apart.otherwise(pl.col("run")).alias("run")) for frame in frames]
     keys = ["run", "task", "metric", "n_shot", "variant", "step"]
     return CurveTable(pl.concat(joined).sort(keys, nulls_last=False))
+
+
+def _has_long_curves(table: CurveTable) -> bool:
+    lengths = table.frame.group_by("run", "task", "metric", "n_shot", "variant").len()["len"]
+    return bool((lengths >= MIN_CHECKPOINTS).any())
 
 
 def read_manifest(path: str | Path) -> dict[str, dict[str, list[Any]]]:
