@@ -157,7 +157,7 @@ class Predictor:
         if self.model.config.encoder == "diffhist":
             return [
                 (store, (self._weights, view.run, (int(seen[-1]), target), masked))
-                for target in _target_steps(question, view.steps)
+                for target in target_steps(question, view.steps)
             ]
         steps = tuple(seen.tolist()) if self.model.config.encoder == "average" else (int(seen[-1]),)
         return [(store, (self._weights, view.run, steps, masked))] * count
@@ -195,7 +195,7 @@ def _chunk_end(lengths: Integers, start: int) -> int:
     return start + max(int(fits.argmin()) if not fits.all() else len(ahead), 1)
 
 
-def _target_steps(question: Asked, known: Integers) -> list[int]:
+def target_steps(question: Asked, known: Integers) -> list[int]:
     """The checkpoint with losses nearest to each horizon; the clock runs as it did at the context end."""
     context = question.context
     steps = np.asarray(question.horizons) * (context.steps[-1] / context.clock[-1])

@@ -128,12 +128,15 @@ def prepare_inputs(
     config: LossConfig,
     cache: Path | None = None,
     steps: dict[str, Integers] | None = None,
+    *,
+    running: bool = True,
 ) -> EncoderInputs:
     """Read the losses of runs once and lay them out for the encoder.
 
     steps: only these of each run (by default all that have losses). cache: a folder where the CNN's rows are
-    kept as a memory-mapped float16 array, named by everything that they depend on. Raises InputError where a
-    loss vector is shorter than the model reads or no run has losses.
+    kept as a memory-mapped float16 array, named by everything that they depend on. running: the average is
+    taken over the checkpoints so far, not of each alone. Raises InputError where a loss vector is shorter than
+    the model reads or no run has losses.
     """
     length = loss_length(store, model)
     mine = {run: store.steps(run) if steps is None else steps[run] for run in sorted(runs)}
@@ -148,7 +151,7 @@ def prepare_inputs(
     if model.encoder == "cnn":
         rows = _cnn_rows(store, list(checkpoints), config, length, cache)
     else:
-        rows = _summary_rows(store, list(checkpoints), model, config, exclusions, length)
+        rows = _summary_rows(store, list(checkpoints), model, config, exclusions, length, running=running)
     return EncoderInputs(model.encoder, checkpoints, rows, exclusions, of_task, mine)
 
 
@@ -240,6 +243,8 @@ def _summary_rows(
     config: LossConfig,
     exclusions: NDArray[np.bool_],
     length: int,
+    *,
+    running: bool,
 ) -> NDArray[np.float32]:
     width = model.n_bins if model.encoder == "diffhist" else 1
     rows = np.empty((len(keys), len(exclusions), width), dtype=np.float32)
@@ -253,7 +258,7 @@ def _summary_rows(
                 rows[row, column] = histogram(values[~mask], model.n_bins, 0.0, high)
             else:
                 # The published encoder averages raw losses over the checkpoints of the context.
-                n = seen.get(run, 0)
+                n = seen.get(run, 0) if running else 0
                 before = float(rows[row - 1, column, 0]) if n else 0.0
                 rows[row, column] = before + (float(np.nanmean(losses[~mask])) - before) / (n + 1)
         seen[run] = seen.get(run, 0) + 1

@@ -1,0 +1,104 @@
+"""`neuneu train` and `neuneu convert` through the real command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tests.conftest import ROOT
+from tests.forecasters.neural.small import make_config, make_losses, make_table
+from tests.forecasters.neural.test_convert import published
+
+from neuneu.forecasters.neural.config import read_config
+from neuneu.forecasters.neural.forecaster import NeuNeuForecaster
+
+Run = Callable[..., Any]
+
+
+def write_losses(folder: Path) -> None:
+    """Losses of made-up runs as item losses, one .npz a run."""
+    import numpy as np
+
+    folder.mkdir()
+    store = make_losses()
+    for run in store.runs:
+        losses = np.stack([store.read(run, int(step)) for step in store.steps(run)])
+        np.savez(folder / f"{run}.npz", steps=store.steps(run), other=losses.astype(np.float16))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    make_table().write(tmp_path / "curves.parquet")
+    write_losses(tmp_path / "losses")
+    document = make_config(
+        data={"curves": [str(tmp_path / "curves.parquet")], "losses": str(tmp_path / "losses")},
+        samples={"validation_share": 0.3},
+    ).model_dump(mode="json")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    return tmp_path / "config.yaml"
+
+
+def test_train_writes_a_model_that_forecasts(neuneu: Run, config: Path, tmp_path: Path) -> None:
+    done = neuneu("train", config, "-o", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    loaded = NeuNeuForecaster().load(tmp_path / "model")
+    assert loaded.conformal is not None
+    records = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "mae", "learning_rate", "gradient_norm"} <= records[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"training": {"learning_rate": -1}}, "training.learning_rate = -1"),
+        ({"training": {"learning_rates": 1}}, "training.learning_rates"),
+        ({"model": {"width": 30, "n_heads": 4}}, "model"),
+        ({"forecaster": "neuneu-3"}, "forecaster"),
+        ({"data": {"curves": ["absent.parquet"]}}, "absent.parquet"),
+        ({"data": {"curves": ["CURVES"], "losses": "absent"}}, "absent"),
+        ({"data": {"curves": ["CURVES"]}}, "losses"),
+    ],
+)
+def test_bad_configuration_is_one_line(
+    neuneu: Run, config: Path, tmp_path: Path, change: dict[str, Any], names: str
+) -> None:
+    document = {**yaml.safe_load(config.read_text()), **change}
+    text = yaml.safe_dump(document).replace("CURVES", str(tmp_path / "curves.parquet"))
+    config.write_text(text)
+    done = neuneu("train", config, "-o", tmp_path / "model")
+    assert done.returncode == 2
+    assert names in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_convert(neuneu: Run, tmp_path: Path) -> None:
+    torch.save(published("cnn")[0], tmp_path / "best_model.pt")
+    done = neuneu("convert", tmp_path / "best_model.pt", "-o", tmp_path / "folder")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    (tmp_path / "best_model.pt").write_bytes(b"no weights")
+    done = neuneu("convert", tmp_path / "best_model.pt", "-o", tmp_path / "other")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["neuneu.yaml", "neuneu-small.yaml"])
+def test_shipped_configurations_are_valid(name: str) -> None:
+    read_config(ROOT / "configs" / name)
+
+
+def test_released_configuration_is_the_published_one() -> None:
+    from neuneu.forecasters.neural.neuneu import NeuNeu, count_parameters
+
+    model = read_config(ROOT / "configs" / "neuneu.yaml").model
+    with torch.device("meta"):
+        assert count_parameters(NeuNeu(model, 256_000)) == 19_223_917
