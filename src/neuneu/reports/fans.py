@@ -90,11 +90,10 @@ def legend_handles(
 
     colour = style.colours(names)
     dot: dict[str, Any] = {**DOT, "markersize": 5}
-    handles: list[Any] = [
-        Line2D([], [], **dot, label="seen"),
-        Line2D([], [], **{**dot, "markerfacecolor": "white"}, label="came true"),
-        *(Line2D([], [], color=colour[name], label=name) for name in names),
-    ]
+    handles: list[Any] = [Line2D([], [], **dot, label="seen")] if any(len(p.context) for p in panels) else []
+    if any(len(panel.truth) for panel in panels):
+        handles.append(Line2D([], [], **{**dot, "markerfacecolor": "white"}, label="came true"))
+    handles += [Line2D([], [], color=colour[name], label=name) for name in names]
     if fan:
         handles += [
             Patch(facecolor=colour[name], alpha=alpha, label=text)
