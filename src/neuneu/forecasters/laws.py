@@ -158,7 +158,7 @@ def fit_broken_power_law(points: Points, low: Floats, high: Floats) -> BrokenPow
                 best = _try_broken(points, trial, low, high, best)
     ratio = (BROKEN_EXPONENTS[1] / BROKEN_EXPONENTS[0]) ** (1 / 3)
     width = -first * (places[1] - places[0]) / 3
-    for _ in range(2):
+    for _ in range(4):
         for left in (1 / ratio, 1.0, ratio):
             for right in (1 / ratio, 1.0, ratio):
                 for move in (-1.0, 0.0, 1.0):
