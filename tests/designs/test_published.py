@@ -11,11 +11,11 @@ from neuneu.designs.published import (
     Rows,
     build_rows,
     compare,
-    organisation,
     outer_folds,
     read_selected,
     seed_errors,
 )
+from neuneu.designs.splits import organisation
 from neuneu.errors import InputError
 
 Selected = dict[tuple[str, str], tuple[list[str], float, float]]

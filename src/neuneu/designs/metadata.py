@@ -108,6 +108,8 @@ def _model_file(path: Path, summaries: Mapping[str, Mapping[str, float]]) -> Bat
         raise InputError('must be an object with the text "id"', where=path)
     facts = architecture_from_config(document.get("config") or {})
     facts |= {c.name: document[c.name] for c in MODELS.values if document.get(c.name) is not None}
+    if isinstance(document.get("created_at"), str):
+        facts.setdefault("released", document["created_at"][:10])
     total = (document.get("safetensors") or {}).get("total")
     if total:
         facts.setdefault("total_params", total)

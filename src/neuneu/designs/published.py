@@ -21,6 +21,7 @@ from neuneu.designs.boosting import Trees, bin_table, fit
 from neuneu.designs.labels import PUBLISHED_TASKS, Task, labels
 from neuneu.designs.records import read_text_csv
 from neuneu.designs.significance import benjamini_hochberg, half_width, paired_t
+from neuneu.designs.splits import organisation
 from neuneu.designs.store import DesignStore
 from neuneu.designs.views import evaluations, facts
 from neuneu.errors import InputError
@@ -247,11 +248,6 @@ def _xgboost(X: Matrix, y: Matrix, depth: int, rate: float) -> Callable[[Matrix,
 @cache
 def _fitters() -> Mapping[str, Fitter]:
     return {"fast": _fast, "xgboost": _xgboost}
-
-
-def organisation(name: str) -> str:
-    """The part of an id before the slash; models without one are one organisation."""
-    return name.split("/", 1)[0] if "/" in name else "(none)"
 
 
 def compare(

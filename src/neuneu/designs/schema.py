@@ -115,6 +115,7 @@ MODELS = Table(
         _count("num_layers", "transformer blocks"),
         _count("num_kv_heads", "key-value heads"),
         _count("vocab_size", "tokens in the vocabulary"),
+        _label("released", "first published, ISO date"),
     ),
 )
 DATASETS = Table(
@@ -213,7 +214,7 @@ def published_columns(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.name not in _ADDED_IN_2)
 
 
-_ADDED_IN_2 = ("num_layers", "num_kv_heads", "vocab_size")
+_ADDED_IN_2 = ("num_layers", "num_kv_heads", "vocab_size", "released")
 
 
 def create_statements(table: Table, columns: Sequence[str] | None = None) -> str:
@@ -241,7 +242,10 @@ def migrations() -> dict[int, tuple[str, ...]]:
             "INSERT INTO schema_version VALUES (1);",
         ),
         2: (
-            *(f"ALTER TABLE model_annotations ADD COLUMN {name} INTEGER;" for name in _ADDED_IN_2),
+            *(
+                f"ALTER TABLE model_annotations ADD COLUMN {name} {MODELS.column(name).type};"
+                for name in _ADDED_IN_2
+            ),
             "UPDATE schema_version SET version = 2;",
         ),
     }
