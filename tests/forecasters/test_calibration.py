@@ -63,7 +63,7 @@ def test_too_short_curves_cannot_calibrate() -> None:
 
 
 def test_shipped_intervals_cover_real_curves_from_elsewhere(shared: Path) -> None:
-    """The DataDecide sample has no part in what ships; its contexts are one or two points, so a wide tolerance."""
+    """The DataDecide sample has no part in what ships; with contexts of one or two points, a wide margin."""
     forecaster = load_forecaster("power-law")
     inside = []
     for curve in CurveTable.read(shared / "data/curves/datadecide_sample.parquet").one_metric():
