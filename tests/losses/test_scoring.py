@@ -1,0 +1,277 @@
+"""Checkpoints are found, scored once, and written whole, whatever interrupts the work."""
+
+import http.server
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuneu.errors import InputError
+from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, load_model, parse_step
+from neuneu.losses.corpus import read_corpus, tokenize_corpus
+from neuneu.losses.forward import token_losses
+from neuneu.losses.scoring import Scoring, score_checkpoints
+from neuneu.losses.windows import plan_windows
+
+SCORING = Scoring(window=32, stride=16)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, runs: Path, corpus: Path) -> Path:
+    """The store of an uninterrupted run over all checkpoints."""
+    path = tmp_path_factory.mktemp("whole") / "store"
+    score_checkpoints([runs], corpus, path, SCORING)
+    return path
+
+
+def test_stored_losses_are_the_model_s(whole: Path, runs: Path, corpus: Path) -> None:
+    from neuneu.losses.store import open_losses
+
+    store, text = open_losses(whole), read_corpus(corpus)
+    assert store.runs == ["alpha", "beta"]
+    assert store.steps("beta").tolist() == [0, 5, 20]
+    assert store.fingerprint == text.fingerprint
+    windows = plan_windows(text.bounds, 32, 16)
+    expected = token_losses(load_model(runs / "beta/step20"), text.tokens, windows)
+    np.testing.assert_allclose(store.read("beta", 20), expected, atol=0.01)
+    assert np.isnan(store.read("beta", 20)).sum() == (text.bounds[:, 1] > text.bounds[:, 0]).sum()
+    assert np.nanmax(abs(store.read("beta", 20) - store.read("beta", 5))) > 1
+
+
+def test_shards_and_reruns_end_in_the_same_bytes(
+    whole: Path, runs: Path, corpus: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    for number in (2, 1, 3, 1):
+        score_checkpoints([runs], corpus, tmp_path / "s", SCORING, shard=(number, 3), report=lines.append)
+    assert len(lines) == 6  # none twice, none left out
+    assert contents(tmp_path / "s") == contents(whole)
+
+
+def test_killed_at_random_moments_no_checkpoint_is_lost_or_scored_twice(
+    whole: Path, runs: Path, corpus: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from neuneu.losses.scoring import *;"
+        "score_checkpoints([sys.argv[1]], sys.argv[2], sys.argv[3], Scoring(window=32, stride=16),"
+        "report=lambda line: open(sys.argv[4], 'a').write(line + '\\n'))"
+    )
+    store, log = tmp_path / "s", tmp_path / "log"
+    command = [sys.executable, "-c", code, str(runs), str(corpus), str(store), str(log)]
+    rng = random.Random(1)
+    for kill in range(2):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(store.glob("*/step*"))) <= kill:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(store) == contents(whole)
+    scored = [line.split(":")[0] for line in log.read_text().splitlines()]
+    assert len(scored) == len(set(scored))
+
+
+def test_the_window_comes_from_the_store_or_the_model(runs: Path, corpus: Path, tmp_path: Path) -> None:
+    first = score_checkpoints([runs / "alpha/step0"], corpus, tmp_path / "a")
+    assert (first.settings["window"], first.settings["stride"]) == (64, 32)  # as the model was trained
+    score_checkpoints([runs / "alpha/step0"], corpus, tmp_path / "b", SCORING)
+    again = score_checkpoints([runs / "alpha/step5"], corpus, tmp_path / "b")
+    assert again.settings["window"] == 32
+    assert again.steps("alpha").tolist() == [0, 5]
+    for scoring in (Scoring(window=48), Scoring(window=32, stride=8), Scoring(window=32, bos=True)):
+        with pytest.raises(InputError, match="another store"):
+            score_checkpoints([runs], corpus, tmp_path / "b", scoring)
+    with pytest.raises(InputError, match="window = 65: the model reads at most 64"):
+        score_checkpoints([runs], corpus, tmp_path / "c", Scoring(window=65))
+    with pytest.raises(InputError, match="shard = '3/2'"):
+        score_checkpoints([runs], corpus, tmp_path / "c", shard=(3, 2))
+
+
+def test_bos_gives_first_tokens_a_loss(runs: Path, corpus: Path, tmp_path: Path) -> None:
+    scoring = Scoring(window=32, bos=True)
+    store = score_checkpoints([runs / "alpha/step0"], corpus, tmp_path / "a", scoring)
+    assert not np.isnan(store.read("alpha", 0)).any()
+    assert store.facts("alpha", 0)["bos_id"] == 0
+
+
+def test_another_text_or_tokenizer_is_refused(
+    whole: Path, runs: Path, text_file: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    tokenize_corpus([text_file], tmp_path / "other", str(tokenizer), max_documents=4)
+    with pytest.raises(InputError, match="fingerprint"):
+        score_checkpoints([runs], tmp_path / "other", whole, SCORING)
+    checkpoint = tmp_path / "run/step1"
+    shutil.copytree(runs / "alpha/step0", checkpoint)
+    form = json.loads((tokenizer / "tokenizer.json").read_text())
+    form["added_tokens"].append({**form["added_tokens"][0], "id": 400, "content": "<|new|>"})
+    (checkpoint / "tokenizer.json").write_text(json.dumps(form))
+    with pytest.raises(InputError, match="another vocabulary"):
+        score_checkpoints([checkpoint], tmp_path / "other", tmp_path / "s", SCORING)
+    shutil.copy(tokenizer / "tokenizer.json", checkpoint)
+    assert score_checkpoints([checkpoint], tmp_path / "other", tmp_path / "s", SCORING).runs == ["run"]
+
+
+def test_steps_are_read_from_names() -> None:
+    names = {
+        "step1000": 1000, "step1000-seed-default": 1000, "step3-unsharded": 3, "checkpoint-500": 500,
+        "step_7": 7, "global_step12": 12, "step1000-tokens4B": 1000,
+        "main": None, "step": None, "mystep5": None, "step5x": None,
+    }  # fmt: skip
+    assert {name: parse_step(name) for name in names} == names
+
+
+def test_local_checkpoints_are_found(runs: Path, tmp_path: Path) -> None:
+    found = find_checkpoints([runs])
+    assert [(c.run, c.step) for c in found] == [(r, s) for r in ("alpha", "beta") for s in (0, 5, 20)]
+    assert find_checkpoints([runs / "alpha"], run="x")[1].run == "x"
+    assert find_checkpoints([runs / "alpha/step5"]) == [Checkpoint("alpha", 5, str(runs / "alpha/step5"))]
+    shutil.copytree(runs / "alpha/step5", tmp_path / "final")
+    assert find_checkpoints([tmp_path / "final"], run="x", step=9)[0].step == 9
+    shutil.copytree(runs / "alpha", tmp_path / "two")
+    shutil.copytree(runs / "alpha/step5", tmp_path / "two/step5-seed-2")
+    (tmp_path / "torn/step1").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for source, message in [
+        (tmp_path / "final", "--step"),
+        (tmp_path / "two", "two checkpoints of one run and step"),
+        (tmp_path / "torn", r"config\.json is missing"),
+        (tmp_path / "empty", "none was found"),
+        ("EleutherAI/pythia-70m", "--hub"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            find_checkpoints([source])
+
+
+def test_only_safetensors_and_only_whole_models(runs: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "step1"
+    shutil.copytree(runs / "alpha/step0", folder)
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    missing = dict(weights)
+    missing.pop("model.norm.weight")
+    save_file(missing, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="weights are missing"):
+        load_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="--allow-bin"):
+        load_model(folder)
+    assert load_model(folder, allow_bin=True).config.vocab_size == 400
+    config = json.loads((folder / "config.json").read_text())
+    config.update(
+        model_type="own", auto_map={"AutoModelForCausalLM": "code.Model", "AutoConfig": "code.Config"}
+    )
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(folder, allow_bin=True)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def hub(runs: Path, tmp_path: Path) -> Iterator[str]:
+    """A stand-in for the hub: org/model with branches of steps, over HTTP as the client asks for them."""
+    branches = {f"step{s}-seed-default": runs / f"alpha/step{s}" for s in (0, 5, 20)}
+    branches |= {"step5-seed-small-aux-2": runs / "beta/step5", "main": runs / "alpha/step20"}
+    commits = {f"{number:040x}": name for number, name in enumerate(branches, 1)}
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.split("?")[0].replace("%2F", "/").strip("/")
+            if path == "api/models/org/model/refs":
+                return self._json(
+                    {"branches": [_ref(name, c) for c, name in commits.items()], "converts": [], "tags": []}
+                )
+            for commit, name in commits.items():
+                for revision in (name, commit):
+                    if path == f"api/models/org/model/revision/{revision}":
+                        files = [{"rfilename": file.name} for file in branches[name].iterdir()]
+                        return self._json({"id": "org/model", "sha": commit, "siblings": files})
+                    if path == f"api/models/org/model/tree/{revision}":
+                        listed = [
+                            {
+                                "type": "file",
+                                "path": f.name,
+                                "size": f.stat().st_size,
+                                "oid": f"{commit[-8:]}{f.name}",
+                            }
+                            for f in branches[name].iterdir()
+                        ]
+                        return self._json(listed)
+                    prefix = f"org/model/resolve/{revision}/"
+                    if path.startswith(prefix):
+                        return self._send((branches[name] / path.removeprefix(prefix)).read_bytes(), commit)
+            return self.send_error(404)
+
+        def _json(self, document: Any) -> None:
+            self._send(json.dumps(document).encode(), "")
+
+        def _send(self, content: bytes, commit: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", f'"{hash(content):x}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def _ref(name: str, commit: str) -> dict[str, str]:
+    return {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+
+
+def test_hub_revisions_are_scored_as_local_folders_are(
+    hub: str, whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    from neuneu.losses.zarr_store import ZarrLossStore
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    found = find_checkpoints(["org/model"], hub=True, revision="step*-seed-default", run="alpha")
+    store = score_checkpoints(found, corpus, tmp_path / "s", SCORING)
+    expected = ZarrLossStore(whole)
+    assert store.steps("alpha").tolist() == [0, 5, 20]
+    for step in (0, 5, 20):
+        np.testing.assert_array_equal(store.read("alpha", step), expected.read("alpha", step))
+    assert store.facts("alpha", 5)["revision"] == "step5-seed-default"
+    assert find_checkpoints(["org/model"], hub=True, revision="main", step=20)[0].run == "org/model"
+    for name, revision, message in [
+        ("org/model", "step5-*", "two checkpoints of one run and step"),
+        ("org/model", "step9*", "no branch or tag of a step matches"),
+        ("org/none", "step*", "cannot be fetched"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            find_checkpoints([name], hub=True, revision=revision)
