@@ -57,3 +57,21 @@ def test_bad_input_is_one_line_and_exit_two(neuneu: Run, tmp_path: Path, folder:
     assert not store.exists()
     for arguments in (("stats", "-s", store), ("query", "DROP TABLE x", "-s", store)):
         assert neuneu("designs", *arguments).returncode == 2
+
+
+def test_contributions_are_validated_and_added(neuneu: Run, tmp_path: Path, folder: Path) -> None:
+    store = tmp_path / "designs.duckdb"
+    assert neuneu("designs", "import", "export", folder, "--store", store).returncode == 0
+    made = neuneu("designs", "template", "org/new")
+    path = tmp_path / "new.yaml"
+    path.write_text(made.stdout.replace("dimension:", "dimension: 256"))
+    assert neuneu("designs", "validate", path).returncode == 0
+    assert neuneu("designs", "add", path, "--store", store, "--dry-run").returncode == 0
+    count = ("designs", "query", "SELECT count(*) AS n FROM model_annotations", "-s", store, "--json")
+    assert json.loads(neuneu(*count).stdout) == [{"n": 2}]
+    assert neuneu("designs", "add", path, "--store", store).returncode == 0
+    assert json.loads(neuneu(*count).stdout) == [{"n": 3}]
+    path.write_text("model: org/new\narchitecture: {dimension: wide}\n")
+    bad = neuneu("designs", "validate", path)
+    assert bad.returncode == 2
+    assert "dimension" in bad.stderr

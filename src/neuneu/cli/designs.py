@@ -261,6 +261,63 @@ def alias(
     note(f"{name} = {model}")
 
 
+@designs.command()
+def template(
+    model: Annotated[str, typer.Argument(help="The model's id.")] = "org/name",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A local checkpoint (or config.json) to fill in from.")
+    ] = None,
+) -> None:
+    """Print a YAML template that describes one model, filled from its config.json where there is one.
+
+    Example: neuneu designs template org/name --checkpoint path/to/checkpoint > name.yaml
+    """
+    from neuneu.designs.contribute import harvest
+    from neuneu.designs.contribute import template as blank
+
+    sys.stdout.write(blank(model=model) if checkpoint is None else harvest(checkpoint, model))
+
+
+@designs.command()
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="Filled-in templates.")],
+) -> None:
+    """Check filled-in templates; every problem is named, one line each.
+
+    Example: neuneu designs validate name.yaml
+    """
+    from neuneu.designs.contribute import read_contribution
+
+    problems = []
+    for path in paths:
+        try:
+            note(f"{path}: good, {len(read_contribution(path))} rows")
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+@designs.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Filled-in templates.")],
+    store: Store,
+    policy: Policy = "error",
+    dry_run: DryRun = False,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put models described by filled-in templates into a design database.
+
+    Example: neuneu designs add name.yaml --store designs.duckdb --dry-run
+    """
+    from neuneu.designs.contribute import read_contribution
+    from neuneu.designs.records import merge_batches
+
+    batch = merge_batches([read_contribution(path) for path in paths])
+    _apply(batch, store, policy, dry_run, output, as_json)
+
+
 class Protocol(StrEnum):
     """How `designs predict` judges predictors."""
 

@@ -139,7 +139,10 @@ def rows_from_facts(table: Table, facts: Mapping[str, Any], path: Path, source: 
 
 
 def _check_value(table: Table, name: str, value: Any, path: Path) -> Any:
-    column = table.column(name)
+    try:
+        column = table.column(name)
+    except InputError as error:
+        raise InputError(f"unknown field of {table.name}", where=path, field=name) from error
     if value is None or (column.missing_code and value == -1):
         return None
     if column.type == "VARCHAR":
