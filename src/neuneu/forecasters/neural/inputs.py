@@ -135,8 +135,8 @@ def prepare_inputs(
 
     steps: only these of each run (by default all that have losses). cache: a folder where the CNN's rows are
     kept as a memory-mapped float16 array, named by everything that they depend on. running: the average is
-    taken over the checkpoints so far, not of each alone. Raises InputError where a loss vector is shorter than
-    the model reads or no run has losses.
+    taken over the checkpoints so far, not of each alone. Raises InputError where a loss vector is shorter
+    than the model reads, or no run has losses.
     """
     length = loss_length(store, model)
     mine = {run: store.steps(run) if steps is None else steps[run] for run in sorted(runs)}

@@ -1,0 +1,210 @@
+"""NeuNeu's cost, the plain way and ours side by side in one run.
+
+The plain way: every sample carries and encodes its own loss vector; one call per cell, which reads its loss
+file each time. Run `python -m benchmarks.neuneu [--quick] [--output FILE.json]`. Times are processor seconds
+of one thread, so that other work on the machine disturbs them little; each is the best of its repeats.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuneu.curves.curve import Curve, CurveKey
+from neuneu.files import to_json, write_text
+from neuneu.forecasters.evidence import LossView
+from neuneu.forecasters.neural.config import LossConfig, ModelConfig, SampleConfig
+from neuneu.forecasters.neural.inference import Asked, Predictor
+from neuneu.forecasters.neural.neuneu import NeuNeu, Questions, objective
+from neuneu.losses.store import MemoryLossStore
+
+TASKS, HORIZONS, CONTEXT, BATCH = 66, 29, 8, 256
+SIZES = {
+    "released": ModelConfig(),
+    "small": ModelConfig(width=128, n_layers=2, n_heads=4, feed_forward=512),
+}
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Processor seconds of the fastest repeat, after one to warm up."""
+    work()
+    best = float("inf")
+    for _ in range(repeats):
+        began = process_time()
+        work()
+        best = min(best, process_time() - began)
+    return best
+
+
+def peak(precision: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product on this thread."""
+    n = 1024
+    a, b = torch.rand(n, n).to(precision), torch.rand(n, n).to(precision)
+    return 2 * n**3 / seconds(lambda: a @ b, 3)
+
+
+def transformer_flops(config: ModelConfig, tokens: int, sequences: int) -> float:
+    """Operations of the matrix products of one forward pass; the last layer works on BOS alone."""
+    d, f = config.width, config.feed_forward
+    whole = 2 * tokens * (4 * d * d + 2 * d * f)
+    last = 2 * tokens * 2 * d * d + 2 * sequences * (2 * d * d + 2 * d * f)
+    return float((config.n_layers - 1) * whole + last)
+
+
+def contexts(batch: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Values, gaps, mask, target of a batch: contexts of 2 to 22 points, as dropping leaves of 36."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, 23, batch)
+    mask = torch.from_numpy(np.arange(lengths.max()) < lengths[:, None])
+    values = torch.from_numpy(rng.random(mask.shape, dtype=np.float32)) * mask
+    return values, mask.float(), mask, torch.from_numpy(rng.random(batch, dtype=np.float32))
+
+
+def step(model: NeuNeu, questions: Questions, target: torch.Tensor, *, bf16: bool = False) -> None:
+    """Forward and backward of one batch."""
+    model.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss = objective(model.config, model(questions).float(), target)
+    loss.backward()
+
+
+def training(size: str, length: int, distinct: int, repeats: int) -> dict[str, Any]:
+    """One training step of 256 samples, which show `distinct` checkpoints."""
+    model = NeuNeu(SIZES[size], length)
+    values, gaps, mask, target = contexts(BATCH)
+    store = np.random.default_rng(1).random((distinct, length)).astype(np.float16)
+    view = torch.from_numpy(np.random.default_rng(2).integers(0, distinct, BATCH))
+
+    def gather() -> torch.Tensor:
+        return torch.from_numpy(store).float()
+
+    def plain() -> None:
+        rows = [store[i].astype(np.float32) for i in view.tolist()]
+        inputs = torch.from_numpy(np.stack(rows))
+        torch.ones_like(inputs)  # the published collate makes a mask of this size, unused
+        step(model, Questions(values, gaps, mask, inputs, torch.arange(BATCH)), target)
+
+    def encode() -> None:
+        model.zero_grad(set_to_none=True)
+        model.encode(gather()).sum().backward()
+
+    def ours(*, bf16: bool) -> None:
+        step(model, Questions(values, gaps, mask, gather(), view), target, bf16=bf16)
+
+    tokens = int(mask.numel() + 2 * BATCH)
+    flops = 3 * transformer_flops(SIZES[size], tokens, BATCH)
+    times = {
+        "plain": seconds(plain, max(repeats - 1, 1)),
+        "ours": seconds(lambda: ours(bf16=False), repeats),
+        "ours_bf16": seconds(lambda: ours(bf16=True), repeats),
+        "encoding": seconds(encode, repeats),
+    }
+    return {
+        "size": size,
+        "losses": length,
+        "distinct_checkpoints": distinct,
+        **{f"{name}_seconds": value for name, value in times.items()},
+        "plain_samples_per_second": BATCH / times["plain"],
+        "ours_samples_per_second": BATCH / times["ours"],
+        "ours_bf16_samples_per_second": BATCH / times["ours_bf16"],
+        "speedup": times["plain"] / times["ours"],
+        "speedup_bf16": times["plain"] / times["ours_bf16"],
+        "encoding_share": times["encoding"] / times["ours"],
+        "plain_batch_bytes": 2 * 4 * BATCH * length,
+        "ours_batch_bytes": 4 * distinct * length,
+        "transformer_gigaflops": flops / 1e9,
+        "times_floor": times["ours"] / (flops / peak(torch.float32)),
+        "times_floor_bf16": times["ours_bf16"] / (flops / peak(torch.bfloat16)),
+    }
+
+
+def answering(size: str, length: int, cells: int, repeats: int, folder: Path) -> dict[str, Any]:
+    """All tasks and horizons of a run (66 × 29), against one call per cell (timed on `cells` of them)."""
+    config = SIZES[size]
+    model = NeuNeu(config, length).eval()
+    rng = np.random.default_rng(3)
+    losses = rng.exponential(3.0, length).astype(np.float32)
+    np.save(folder / "losses.npy", losses)
+    steps = 1000 * np.arange(1, CONTEXT + 1)
+    curves = [
+        Curve(
+            CurveKey("run", f"task-{i}", "acc"), steps, steps.astype(float), "step", rng.random(CONTEXT),
+            np.full(CONTEXT, np.nan),
+        )
+        for i in range(TASKS)
+    ]  # fmt: skip
+    horizons = 1000.0 * np.arange(CONTEXT + 1, CONTEXT + HORIZONS + 1)
+
+    def one_by_one() -> None:
+        for i in range(cells):
+            p = np.exp(-np.clip(np.load(folder / "losses.npy"), 0, 20))
+            gaps = torch.ones(1, CONTEXT)
+            gaps[0, -1] = 1 + i % HORIZONS
+            values = torch.from_numpy(curves[i % TASKS].values[None].astype(np.float32))
+            with torch.inference_mode():
+                inputs = torch.from_numpy(p[None])
+                model(Questions(values, gaps, gaps > 0, inputs, torch.zeros(1, dtype=torch.int64)))
+
+    def all_at_once(precision: str) -> Callable[[], None]:
+        def work() -> None:
+            # A new predictor and store each time: nothing is cached between repeats.
+            read = np.load(folder / "losses.npy")[None].astype(np.float64)
+            store = MemoryLossStore({"run": (steps[-1:], read)}, "benchmark")
+            predictor = Predictor(model, LossConfig(), SampleConfig(), precision=precision)  # type: ignore[arg-type]
+            predictor.quantiles([Asked(curve, horizons, LossView(store, "run")) for curve in curves])
+
+        return work
+
+    n = TASKS * HORIZONS
+    flops = transformer_flops(config, n * (CONTEXT + 2), n)
+    plain = seconds(one_by_one, max(repeats - 1, 1)) / cells * n
+    ours, bf16 = (seconds(all_at_once(precision), repeats) for precision in ("float32", "bf16"))
+    return {
+        "size": size,
+        "losses": length,
+        "cells": n,
+        "plain_seconds": plain,
+        "ours_seconds": ours,
+        "ours_bf16_seconds": bf16,
+        "speedup": plain / ours,
+        "speedup_bf16": plain / bf16,
+        "microseconds_per_cell": ours / n * 1e6,
+        "transformer_gigaflops": flops / 1e9,
+        "weight_bytes": 4 * sum(p.numel() for p in model.transformer.parameters()),
+        "times_floor": ours / (flops / peak(torch.float32)),
+        "times_floor_bf16": bf16 / (flops / peak(torch.bfloat16)),
+    }
+
+
+def main() -> None:
+    """Run both halves and print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the small size and 34,412 losses only")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--distinct", type=int, default=8, help="distinct checkpoints in a batch")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cases = [("small", 34_412)]
+    if not arguments.quick:
+        cases = [("released", 256_000), ("small", 256_000), ("released", 34_412), ("small", 34_412)]
+    found: dict[str, Any] = {"threads": 1, "torch": torch.__version__, "training": [], "answering": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for size, length in cases:
+            found["training"].append(training(size, length, arguments.distinct, arguments.repeats))
+            found["answering"].append(answering(size, length, 24, arguments.repeats, Path(folder)))
+            sys.stderr.write(f"{size} {length}: done\n")
+    text = to_json(found)
+    sys.stdout.write(text)
+    if arguments.output is not None:
+        write_text(arguments.output, text)
+
+
+if __name__ == "__main__":
+    main()
