@@ -141,7 +141,7 @@ def test_a_person_drops_a_table_and_reads_the_report(browser, address: str, tabl
     page.get_by_role("button", name="Forecast").click()
     page.get_by_text("Done.").wait_for(timeout=60_000)
     report = page.frame_locator("iframe")
-    assert report.get_by_role("heading", name="How close it came").is_visible()
+    report.get_by_role("heading", name="How close it came").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     chart = report.locator("figure").first
     before = chart.locator(".reading").inner_text()

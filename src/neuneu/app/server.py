@@ -11,6 +11,7 @@ from neuneu.app.uploads import MAX_UPLOAD, TooLargeError, read_body, read_upload
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError
 from neuneu.files import to_json
+from neuneu.forecasters.base import REGISTRY
 from neuneu.reports.answer import Answer, ask, default_forecaster, ready_forecasters
 from neuneu.reports.html import Origin, asset, render_report, template
 
@@ -146,7 +147,7 @@ def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> Fas
 
     @app.get("/api/forecasters")
     def forecasters() -> list[ForecasterInfo]:
-        """Forecasters that can answer without learning from other runs first."""
+        """Forecasters that answer as they ship; slow the first time, as each is loaded and asked."""
         chosen = default_forecaster()
         return [
             ForecasterInfo(name=name, description=text, default=name == chosen)
@@ -173,10 +174,9 @@ def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> Fas
 def _ask(table: CurveTable, asked: Asked) -> Answer:
     """Answer with registered forecasters only: a name from outside is never a path."""
     names = [name.strip() for name in asked.forecaster.split(",") if name.strip()]
-    known = ready_forecasters()
     for name in names:
-        if name not in known:
-            raise InputError(f"unknown; known: {', '.join(known)}", field="forecaster", value=name)
+        if name not in REGISTRY:
+            raise InputError(f"unknown; known: {', '.join(REGISTRY)}", field="forecaster", value=name)
     if len(table.one_metric(asked.metric).curves) > MAX_CURVES:
         raise TooLargeError(f"more than {MAX_CURVES} curves; choose runs or tasks")
     return ask(
@@ -208,7 +208,6 @@ def _page(curves: Path | None, max_upload: int) -> str:
     text: str = template("page.html.j2").render(
         css=asset("report.css"),
         script=asset("page.js"),
-        forecasters=ready_forecasters(),
         default=default_forecaster(),
         offered=curves.name if curves is not None else "",
         limit=f"{max_upload / 2**20:.0f} MB",
@@ -240,7 +239,6 @@ def serve(curves: Path | None, port: int, ready: Any = None) -> None:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         raise InputError(f"cannot be used: {error.strerror}", field="port", value=port) from error
-    ready_forecasters()  # slow the first time: loads every forecaster
     listener.listen()
     if ready is not None:
         ready(f"http://127.0.0.1:{listener.getsockname()[1]}/")

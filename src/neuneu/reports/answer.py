@@ -19,12 +19,20 @@ from neuneu.reports.scores import Estimate, ScoredCells
 BASELINES = ("last-value", "power-law")
 """What every report shows beside the chosen forecaster."""
 
-PREFERRED = ("neuneu-2", "power-law")
+PREFERRED = ("neuneu-2", "gaussian-process", "power-law")
+"""What is used where none is named: the first that is ready; best on runs it was not fitted on first."""
 
 
+@lru_cache(maxsize=1)
 def default_forecaster() -> str:
-    """The name of the forecaster that is used where none is named: the best that ships."""
-    return next(name for name in PREFERRED if name in REGISTRY)
+    """The name of the forecaster that is used where none is named: the best that ships here."""
+    for name in PREFERRED[:-1]:
+        try:
+            ready_forecaster(name)
+        except (NeuneuError, ImportError):
+            continue
+        return name
+    return PREFERRED[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ def print_demo(found: Demo, *, as_json: bool = False) -> None:
     )
     shown = Table(box=None, header_style="bold")
     for name in table.columns:
-        shown.add_column(name, justify="left" if name in ("context", "forecaster") else "right")
+        left = name in ("context", "forecaster")
+        shown.add_column(name, justify="left" if left else "right", no_wrap=left)
     scored = answer.scored
     unit = "points" if scored is not None and scored.percent else "metric units"
     for row in table.iter_rows(named=True):

@@ -5,6 +5,14 @@
   const save = document.querySelector(".save"), button = form.querySelector("button[type=submit]");
   let page = null;
   document.querySelector(".here").textContent = location.origin + "/";
+  fetch("/api/forecasters").then((answer) => answer.json()).then((found) => {
+    for (const { name, description } of found) {
+      if (name === form.elements.forecaster.value) continue;
+      const option = new Option(name, name);
+      option.title = description;
+      form.elements.forecaster.add(option);
+    }
+  }).catch(() => {});
   const say = (text, bad = false) => { status.textContent = text; status.classList.toggle("bad", bad); };
   for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
