@@ -200,6 +200,13 @@ def test_other_questions_are_refused(root: Path, trained: Path, neuneu: Run) -> 
     assert "exam" in done.stderr
 
 
+def test_a_model_that_is_not_there_is_refused_without_the_network(root: Path, neuneu: Run) -> None:
+    done = neuneu("suite", "evaluate", "nowhere", "--blimp", root / "blimp")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "hub:OWNER/NAME" in done.stderr
+
+
 def test_packaging_nothing_is_refused(tmp_path: Path, neuneu: Run) -> None:
     done = neuneu("suite", "package", tmp_path, "--output", tmp_path / "out")
     assert done.returncode == 2

@@ -64,7 +64,9 @@ def status(config: Config, output: Folder, as_json: AsJson = False) -> None:
 
 @suite.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Model folders or hub names: [RUN=]NAME[@STEP].")],
+    models: Annotated[
+        list[str], typer.Argument(help="Model folders or hub:OWNER/NAME, as [RUN=]NAME[@STEP].")
+    ],
     blimp: Blimp = None,
     requests: Requests = None,
     task: Annotated[

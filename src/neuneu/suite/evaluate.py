@@ -27,7 +27,7 @@ def evaluate_models(
 ) -> CurveTable:
     """Minimal pairs and multiple choice for any models.
 
-    models: folders or hub names as for `from_pretrained`, written as `parse_model` says; tokenizer: a
+    models: folders, or hub:OWNER/NAME, written as `parse_model` says; tokenizer: a
     tokenizer.json for models that bring none. Only safetensors weights are read. Raises InputError on a model
     or question file that cannot be read, MissingExtraError without transformers.
     """
@@ -69,6 +69,11 @@ def _load(path: str, tokenizer_file: Path | None) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
     except ImportError as error:
         raise MissingExtraError("transformers", "lm") from error
+    on_hub = path.startswith("hub:")
+    if not on_hub and not Path(path).is_dir():
+        rule = "no such folder; a model on the hub is written hub:OWNER/NAME"
+        raise InputError(rule, field="model", value=path)
+    path = path.removeprefix("hub:")
     try:
         if tokenizer_file is not None:
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file))
