@@ -204,7 +204,7 @@ def test_a_model_that_is_not_there_is_refused_without_the_network(root: Path, ne
     done = neuneu("suite", "evaluate", "nowhere", "--blimp", root / "blimp")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "hub:OWNER/NAME" in done.stderr
+    assert "--hub" in done.stderr
 
 
 def test_packaging_nothing_is_refused(tmp_path: Path, neuneu: Run) -> None:

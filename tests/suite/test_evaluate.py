@@ -16,7 +16,7 @@ from neuneu.suite.evaluate import parse_model
         ("runs/a/step20", ("a", "runs/a/step20", 20)),
         ("runs/a/step20@7", ("a", "runs/a/step20", 7)),
         ("b=runs/a/step20/", ("b", "runs/a/step20/", 20)),
-        ("hub:owner/name@5", ("hub:owner/name", "hub:owner/name", 5)),
+        ("owner/name@5", ("owner/name", "owner/name", 5)),
     ],
 )
 def test_run_folder_and_step(name: str, expected: tuple[str, str, int]) -> None:

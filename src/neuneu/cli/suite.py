@@ -64,15 +64,14 @@ def status(config: Config, output: Folder, as_json: AsJson = False) -> None:
 
 @suite.command()
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(help="Model folders or hub:OWNER/NAME, as [RUN=]NAME[@STEP].")
-    ],
+    models: Annotated[list[str], typer.Argument(help="Model folders, as [RUN=]FOLDER[@STEP].")],
     blimp: Blimp = None,
     requests: Requests = None,
     task: Annotated[
         list[str] | None, typer.Option(help="Request task to ask, e.g. sciq/rc_0shot; repeat for more.")
     ] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json for models that bring none.")] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Models are names on the Hugging Face hub.")] = False,
     pairs: Annotated[int, typer.Option(min=1, help="Minimal pairs per paradigm.")] = 1000,
     items: Annotated[int, typer.Option(min=1, help="Questions per request task.")] = 1000,
     output: Output = None,
@@ -93,6 +92,7 @@ def evaluate(
         tasks=task or (),
         pairs=pairs,
         items=items,
+        hub=hub,
         report=note,
     )
     columns = ["run", "step", "task", "metric", "value", "stderr", "n_items", "chance"]

@@ -23,11 +23,12 @@ def evaluate_models(
     items: int = 1000,
     longest: int | None = None,
     share: bool = True,
+    hub: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> CurveTable:
     """Minimal pairs and multiple choice for any models.
 
-    models: folders, or hub:OWNER/NAME, written as `parse_model` says; tokenizer: a
+    models: folders, or with `hub` names of the hub, written as `parse_model` says; tokenizer: a
     tokenizer.json for models that bring none. Only safetensors weights are read. Raises InputError on a model
     or question file that cannot be read, MissingExtraError without transformers.
     """
@@ -36,7 +37,7 @@ def evaluate_models(
     rows: list[dict[str, Any]] = []
     for name in models:
         run, path, step = parse_model(name)
-        model, reader = _load(path, tokenizer)
+        model, reader = _load(path, tokenizer, hub=hub)
         exam = _exam(reader, model, blimp, requests, tasks, pairs=pairs, items=items, longest=longest)
         scores = score_checkpoint(model, exam, share=share)
         params = sum(parameter.numel() for parameter in model.parameters())
@@ -64,16 +65,13 @@ def parse_model(name: str) -> tuple[str, str, int]:
     return run or path, path, int(step) if rest != path else 0
 
 
-def _load(path: str, tokenizer_file: Path | None) -> tuple[Any, Any]:
+def _load(path: str, tokenizer_file: Path | None, *, hub: bool) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
     except ImportError as error:
         raise MissingExtraError("transformers", "lm") from error
-    on_hub = path.startswith("hub:")
-    if not on_hub and not Path(path).is_dir():
-        rule = "no such folder; a model on the hub is written hub:OWNER/NAME"
-        raise InputError(rule, field="model", value=path)
-    path = path.removeprefix("hub:")
+    if not hub and not Path(path).is_dir():
+        raise InputError("no such folder; --hub looks for it on the hub", field="model", value=path)
     try:
         if tokenizer_file is not None:
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file))
