@@ -112,15 +112,16 @@ def package(
         Path, typer.Option("--output", "-o", help="Folder for curves.parquet, provenance.json.")
     ],
     losses: Annotated[bool, typer.Option("--losses", help="Write each run's token losses too.")] = False,
+    finished: Annotated[bool, typer.Option("--finished", help="Leave out runs that go on.")] = False,
 ) -> None:
     """Write the curves of every run, finished or not: numbers only, no text, no question.
 
-    Example: neuneu suite package home --output src/neuneu/suite/home
+    Example: neuneu suite package home --output out --finished
     """
     from neuneu.suite.package import package_losses, package_suite
 
-    files = package_losses(folder, output) if losses else []
-    table = package_suite(folder, output)
+    files = package_losses(folder, output, finished=finished) if losses else []
+    table = package_suite(folder, output, finished=finished)
     note(f"{len(table)} rows of {len(table.runs)} runs → {output / 'curves.parquet'}")
     if files:
         note(f"token losses of {len(files)} runs → {output / 'losses'}")

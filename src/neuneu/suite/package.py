@@ -15,34 +15,34 @@ LARGEST = {"curves.parquet": 1_500_000, "losses": 3_000_000, "all losses": 25_00
 """Bytes that a packaged file, a run's token losses and all of them may have."""
 
 
-def read_suite(folder: str | Path) -> CurveTable:
-    """The curves of every run of a suite, finished or not, from its folder.
+def read_suite(folder: str | Path, *, finished: bool = False) -> CurveTable:
+    """The curves of every run of a suite, or only of the finished ones, from its folder.
 
     Runs are named SUITE/RUN; params are those outside embeddings and head; flops are 6 × the parameters
     that act on a token × tokens (Kaplan et al. 2020). Raises InputError where nothing has been evaluated.
     """
-    rows = [row for place in _places(Path(folder)) for row in _rows(place)]
+    rows = [row for place in _places(Path(folder), finished) for row in _rows(place)]
     if not rows:
         raise InputError("no run has been evaluated yet", where=folder)
     return CurveTable.from_frame(columns_of(rows), folder)
 
 
-def package_suite(folder: Path, output: Path) -> CurveTable:
+def package_suite(folder: Path, output: Path, *, finished: bool = False) -> CurveTable:
     """Write curves.parquet and provenance.json to `output`: numbers only, no text, no question.
 
     Raises InputError where the table would be larger than it may be.
     """
-    table = read_suite(folder)
+    table = read_suite(folder, finished=finished)
     with atomic_path(output / "curves.parquet") as path:
         table.write(path)
         if path.stat().st_size > LARGEST["curves.parquet"]:
             rule = f"must stay under {LARGEST['curves.parquet']} bytes"
             raise InputError(rule, where=output / "curves.parquet", field="size", value=path.stat().st_size)
-    write_json(output / "provenance.json", _provenance(folder))
+    write_json(output / "provenance.json", _provenance(folder, finished))
     return table
 
 
-def package_losses(folder: Path, output: Path) -> list[Path]:
+def package_losses(folder: Path, output: Path, *, finished: bool = False) -> list[Path]:
     """Write each run's token losses, float16, as `output`/losses/RUN.safetensors; returns the files.
 
     A file holds steps (n,) and losses (n, n_positions): nats of each token of the held-out windows, sources
@@ -51,7 +51,7 @@ def package_losses(folder: Path, output: Path) -> list[Path]:
     from safetensors.numpy import save
 
     files: dict[Path, bytes] = {}
-    for place in _places(folder):
+    for place in _places(folder, finished):
         steps = sorted((place / "losses").glob("*.npy"))
         losses = np.stack([np.load(step, allow_pickle=False) for step in steps])
         arrays = {"steps": np.array([int(step.stem) for step in steps]), "losses": losses}
@@ -68,10 +68,17 @@ def package_losses(folder: Path, output: Path) -> list[Path]:
     return list(files)
 
 
-def _places(folder: Path) -> list[Path]:
+def _places(folder: Path, finished: bool) -> list[Path]:
+    """Folders of the runs that have been evaluated, or that have reached their planned tokens."""
     if not (folder / "suite.json").exists():
         raise InputError("no suite here: it has no suite.json", where=folder)
-    return [place for place in sorted((folder / "runs").glob("*/")) if any((place / "scores").glob("*.json"))]
+    places = sorted(place for place in (folder / "runs").glob("*/") if any((place / "scores").glob("*.json")))
+    return [place for place in places if not finished or _is_finished(place)]
+
+
+def _is_finished(place: Path) -> bool:
+    last = read_json(max((place / "scores").glob("*.json")))
+    return bool(last["tokens"] == read_json(place / "run.json")["planned_tokens"])
 
 
 def _rows(place: Path) -> list[dict[str, Any]]:
@@ -97,11 +104,11 @@ def _rows(place: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
+def _provenance(folder: Path, finished: bool) -> dict[str, Any]:
     """What made the curves: settings, texts with licences, runs with versions and progress."""
     suite, text = read_json(folder / "suite.json"), read_json(folder / "text" / "facts.json")
     runs = {}
-    for place in _places(folder):
+    for place in _places(folder, finished):
         run = read_json(place / "run.json")
         last = read_json(sorted((place / "scores").glob("*.json"))[-1])
         runs[place.name] = {
