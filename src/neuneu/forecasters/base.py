@@ -134,6 +134,7 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "lightgbm": ("neuneu.forecasters.trees", "BoostedTrees"),
     "damped-holt": ("neuneu.forecasters.rivals", "DampedHolt"),
     "dot": ("neuneu.forecasters.rivals", "DynamicOptimizedTheta"),
+    "neuneu-2": ("neuneu.forecasters.neural.neuneu2", "Neuneu2"),
     "neuneu": ("neuneu.forecasters.neural.forecaster", "NeuNeuForecaster"),
     "neuneu-sequential": ("neuneu.forecasters.neural.forecaster", "NeuNeuSequential"),
     "neuneu-average": ("neuneu.forecasters.neural.forecaster", "NeuNeuAverage"),

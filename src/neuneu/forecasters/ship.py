@@ -1,7 +1,7 @@
-"""Makes what ships with the classical forecasters: `python -m neuneu.forecasters.ship CURVES.parquet…`.
+"""Makes what ships with the forecasters: `python -m neuneu.forecasters.ship CURVES.parquet…`.
 
-Fits every listed method on finished runs and writes calibration.json (and trees.txt) beside this file. What
-ships was made from openly licensed curves only: the OLMo ladder (Apache-2.0), open-sci-ref (Apache-2.0),
+Fits every listed method on finished runs and writes calibration.json, trees.txt and neural/shipped/neuneu-2
+beside this file; seed 0. What ships was made from openly licensed curves only: the OLMo ladder (Apache-2.0), open-sci-ref (Apache-2.0),
 Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
 """
 
@@ -14,6 +14,7 @@ from neuneu.files import write_json, write_text
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster
 from neuneu.forecasters.evidence import smaller_finished_runs
+from neuneu.forecasters.neural.neuneu2 import Neuneu2
 from neuneu.forecasters.trees import BoostedTrees
 
 METHODS = (
@@ -35,6 +36,7 @@ def main(paths: list[str]) -> None:
             write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
         print(name, flush=True)
         methods[name] = forecaster.calibration.to_document()
+    Neuneu2().fit(curves, references=smaller_finished_runs).save(FOLDER / "neural" / "shipped" / "neuneu-2")
     sources = sorted(Path(path).stem for path in paths)
     write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
 

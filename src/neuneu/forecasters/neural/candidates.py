@@ -1,0 +1,425 @@
+"""Candidate forecasts: what each piece of evidence, taken alone, says about the value at a horizon."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuneu.curves.curve import Curve, Floats
+from neuneu.curves.tasks import find_metric
+from neuneu.forecasters.baselines import smooth
+from neuneu.forecasters.batch import Batch, Points, make_batch
+from neuneu.forecasters.evidence import Evidence
+from neuneu.forecasters.features import ContextFeatures, context_features, mean_of_last
+from neuneu.forecasters.laws import fit_power_law
+
+FROM_CURVE = (
+    "last", "level", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
+    "damped_line", "chance",
+)  # fmt: skip
+FROM_LOSS = ("loss_rise",)
+ALIGNMENTS = ("clock", "plan")
+PER_ALIGNMENT = ("nearest", "mean", "alike", "level")
+FROM_REFERENCES = tuple(f"{kind}_by_{alignment}" for alignment in ALIGNMENTS for kind in PER_ALIGNMENT)
+CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES
+"""Names of the candidates, in the order of columns.
+
+From the curve: its last value; a local line's level at the context end; the mean of recent values and of
+the last five; a power law, as it is and moved to the level; a line in log-clock through all points, through
+recent ones, and one that flattens out; chance. From another metric of the task (bits per byte and the like):
+its power law, read through the recent relation of accuracy to it. From references: the rise of the nearest
+one, of all by nearness, of those that look alike so far, added to the level; and where the alike ones stand,
+unmoved. A reference is read at the same clock or at the same share of its plan.
+"""
+
+MOST_REFERENCES = 12
+LEVEL_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
+"""Widths in log-clock of exponential weights that fade into the past."""
+OVERLAP = 2.1
+"""Contexts and references are compared over this much log-clock before the context end (a factor of 8)."""
+BEYOND = 0.03
+"""A reference is read so much log-clock beyond its last checkpoint, no further."""
+
+REFERENCE_FACTS = (
+    "references",
+    "nearest",
+    "size_gap",
+    "plan_gap",
+    "same_recipe",
+    "unlike",
+    "offset",
+    "spread",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidate forecasts of a batch and facts that tell which to trust.
+
+    values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
+    NaN where unknown; size: (n,) the size of noise around the curve, in units.
+    """
+
+    values: Floats
+    facts: Floats
+    size: Floats
+
+
+def make_candidates(batch: Batch) -> Candidates:
+    """Candidates and facts for every cell of a batch."""
+    features = context_features(batch)
+    level, slope = local_line(batch.points, LEVEL_WIDTH, batch.last)
+    size = np.sqrt(features.noise**2 + np.nan_to_num(0.45 * features.item_error) ** 2 + 0.003**2)
+    values = np.full((len(batch.cell), len(CANDIDATES)), np.nan)
+    values[:, : len(FROM_CURVE)] = _from_curve(batch, features, level)
+    values[:, len(FROM_CURVE)] = _from_loss(batch, level)
+    reference_values, reference_facts = _from_references(batch, level, size)
+    values[:, len(FROM_CURVE) + 1 :] = reference_values
+    inside = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
+    facts = np.concatenate(
+        [_curve_facts(batch, features, level, slope, size), reference_facts, _horizon_facts(batch)], axis=1
+    )
+    return Candidates(inside, facts, size)
+
+
+def local_line(points: Points, width: float, fallback: Floats) -> tuple[Floats, Floats]:
+    """Level at the context end and slope of a line whose weights fade with log-clock, each (n,)."""
+    faded = Points(
+        points.x,
+        points.y,
+        points.weight * np.exp(np.maximum(points.x / width, -60.0)),
+        points.owner,
+        points.n,
+    )
+    total = np.maximum(faded.total, 1e-30)
+    mean_x, mean_y = faded.sum(faded.x) / total, faded.sum(faded.y) / total
+    dx = faded.x - mean_x[faded.owner]
+    squares = faded.sum(dx**2) + 1e-3 * width * total
+    slope = faded.sum(dx * (faded.y - mean_y[faded.owner])) / squares
+    known = points.count > 0
+    return np.where(known, mean_y - slope * mean_x, fallback), np.where(known, slope, 0.0)
+
+
+def _from_curve(batch: Batch, features: ContextFeatures, level: Floats) -> Floats:
+    cell, ahead = batch.cell, batch.log_horizon
+    points = batch.points
+    total = np.maximum(points.total, 1.0)
+    mean_x, mean_y = points.sum(points.x) / total, points.sum(points.y) / total
+    dx = points.x - mean_x[points.owner]
+    squares = points.sum(dx**2)
+    slope = points.sum(dx * points.y) / np.where(squares > 1e-18, squares, np.inf)
+    line = np.where(points.count > 0, mean_y - slope * mean_x, batch.last)
+    law = fit_power_law(points.thinned(), batch.low, batch.high)
+    fitted = np.isfinite(law.error)
+    at_end, later = law.at(np.zeros(batch.n), np.arange(batch.n)), law.at(ahead, cell)
+    faded_level, local_slope = local_line(points, LINE_WIDTH, batch.last)
+    recent = points.keep(points.x > -RECENT_WIDTH)
+    recent_mean = np.where(recent.total > 0, recent.sum(recent.y) / np.maximum(recent.total, 1.0), batch.last)
+    return np.stack(
+        [
+            batch.last[cell],
+            level[cell],
+            recent_mean[cell],
+            mean_of_last(batch, 5)[cell],
+            np.where(fitted[cell], later, level[cell]),
+            np.where(fitted[cell], level[cell] + later - at_end[cell], level[cell]),
+            line[cell] + slope[cell] * ahead,
+            faded_level[cell] + local_slope[cell] * ahead,
+            level[cell] + local_slope[cell] * -np.expm1(-ahead),
+            (features.level - features.above_chance)[cell],
+        ],
+        axis=1,
+    )
+
+
+def _from_loss(batch: Batch, level: Floats) -> Floats:
+    """Rise that a lower-is-better metric of the task implies, (n_cells,); NaN where there is none."""
+    values = np.full(len(batch.cell), np.nan)
+    owners, losses = [], []
+    for i, evidence in enumerate(batch.evidences):
+        lower = [c for c in evidence.other_metrics if not find_metric(c.key.metric).higher_is_better]
+        if lower and len(lower[0]) >= 4:
+            owners.append(i)
+            losses.append(lower[0])
+    if not owners:
+        return values
+    bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+    horizons = [batch.evidences[i].end * np.exp(batch.log_horizon[bounds[i] : bounds[i + 1]]) for i in owners]
+    loss_batch = make_batch([Evidence(context=loss) for loss in losses], horizons)
+    law = fit_power_law(loss_batch.points.thinned(), loss_batch.low, loss_batch.high)
+    later = law.at(loss_batch.log_horizon, loss_batch.cell)
+    now = law.at(np.zeros(loss_batch.n), np.arange(loss_batch.n))
+    fall = later - now[loss_batch.cell]
+    for j, (i, loss) in enumerate(zip(owners, losses, strict=True)):
+        if np.isfinite(law.error[j]):
+            gain = _gain(batch.evidences[i].context, loss) * loss_batch.unit[j] / batch.unit[i]
+            values[bounds[i] : bounds[i + 1]] = level[i] + gain * fall[loss_batch.cell == j]
+    return values
+
+
+def _gain(curve: Curve, loss: Curve) -> float:
+    """Slope of the curve's values over the other metric's, later points weighing more."""
+    common, mine, theirs = np.intersect1d(curve.steps, loss.steps, return_indices=True)
+    if len(common) < 3:
+        return 0.0
+    x, y = loss.values[theirs], curve.values[mine]
+    clock = np.maximum(curve.clock[mine], 1e-300)
+    weight = np.exp(np.maximum(np.log(clock / clock[-1]) / LINE_WIDTH, -60.0))
+    dx = x - np.average(x, weights=weight)
+    squares = np.sum(weight * dx**2)
+    return float(np.sum(weight * dx * y) / squares) if squares > 1e-18 else 0.0
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One reference read against one context: rises and levels at the horizons, and how alike it looks."""
+
+    rise: Floats
+    level: Floats
+    distance: float
+    size_gap: float
+    plan_gap: float
+    same_recipe: float
+    offset: float
+    unlike: float
+
+
+def _from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, Floats]:
+    values = np.full((len(batch.cell), len(FROM_REFERENCES)), np.nan)
+    facts = np.full((len(batch.cell), len(ALIGNMENTS) * len(REFERENCE_FACTS)), np.nan)
+    bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+    for i, evidence in enumerate(batch.evidences):
+        if not evidence.references or evidence.end <= 0:
+            continue
+        part = slice(bounds[i], bounds[i + 1])
+        for j, alignment in enumerate(ALIGNMENTS):
+            readings = list(_readings(evidence, batch, i, part, level[i], alignment))
+            if readings:
+                columns = slice(j * len(PER_ALIGNMENT), (j + 1) * len(PER_ALIGNMENT))
+                values[part, columns], known = _combine(readings, level[i], size[i])
+                facts[part, j * len(REFERENCE_FACTS) : (j + 1) * len(REFERENCE_FACTS)] = known
+    return values, facts
+
+
+def _readings(
+    evidence: Evidence, batch: Batch, i: int, part: slice, level: float, alignment: str
+) -> Iterator[_Reading]:
+    """Read the nearest references at the horizons, and over the context for comparison."""
+    context = evidence.context
+    x, y = _recent(context.clock, context.values / batch.unit[i], evidence.end)
+    ahead = batch.log_horizon[part]
+    for reference in _nearest(evidence):
+        clock, values = _smoothed(reference, batch.unit[i])
+        if len(clock) < 4:
+            continue
+        shift = (
+            np.log(reference.clock[-1] / evidence.planned_end)
+            if alignment == "plan" and evidence.planned_end
+            else 0.0
+        )
+        if alignment == "plan" and not evidence.planned_end:
+            return
+        end = np.log(evidence.end) + shift
+        if not clock[0] - 0.2 <= end <= clock[-1] + BEYOND:
+            continue
+        at_end = float(np.interp(end, clock, values))
+        later = np.where(end + ahead <= clock[-1] + BEYOND, np.interp(end + ahead, clock, values), np.nan)
+        seen = (x + end >= clock[0] - 0.2) & (x + end <= clock[-1] + BEYOND)
+        gap = y[seen] - np.interp(x[seen] + end, clock, values)
+        size_gap, plan_gap, same = _relation(evidence, reference)
+        yield _Reading(
+            rise=later - at_end,
+            level=later,
+            distance=abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0),
+            size_gap=size_gap,
+            plan_gap=plan_gap,
+            same_recipe=float(same),
+            offset=level - at_end,
+            unlike=float(gap.std()) if len(gap) >= 2 else np.nan,
+        )
+
+
+def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
+    """Up to 16 context points of the last `OVERLAP` of log-clock, relative to the context end."""
+    moving = clock > 0
+    x = np.log(clock[moving]) - np.log(end)
+    recent = np.flatnonzero(x >= -OVERLAP)
+    if len(recent) > 16:
+        recent = recent[np.round(np.linspace(0, len(recent) - 1, 16)).astype(np.intp)]
+    return x[recent], values[moving][recent]
+
+
+def _nearest(evidence: Evidence) -> list[Curve]:
+    """The references nearest in size, plan and recipe; at most `MOST_REFERENCES`."""
+    if len(evidence.references) <= MOST_REFERENCES:
+        return list(evidence.references)
+
+    def distance(reference: Curve) -> tuple[float, str]:
+        size_gap, plan_gap, same = _relation(evidence, reference)
+        return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
+
+    return sorted(evidence.references, key=distance)[:MOST_REFERENCES]
+
+
+def _relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
+    """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
+    mine, theirs = evidence.context.facts, reference.facts
+    size_gap = float(np.log(mine.params / theirs.params)) if mine.params and theirs.params else 0.0
+    end = evidence.planned_end or evidence.end
+    plan_gap = float(np.log(end / reference.clock[-1])) if reference.clock[-1] > 0 else 0.0
+    return size_gap, plan_gap, mine.recipe == theirs.recipe
+
+
+def _smoothed(reference: Curve, unit: float) -> tuple[Floats, Floats]:
+    moving = reference.clock > 0
+    return np.log(reference.clock[moving]), smooth(reference.values[moving] / unit)
+
+
+def _combine(readings: list[_Reading], level: float, size: float) -> tuple[Floats, Floats]:
+    """Candidates of one alignment, (n_horizons, 4), and facts, (n_horizons, n_reference_facts)."""
+    rise, levels = np.stack([r.rise for r in readings]), np.stack([r.level for r in readings])
+    distance = np.array([r.distance for r in readings])
+    unlike = np.array([r.unlike for r in readings])
+    offset = np.array([r.offset for r in readings])
+    known = np.where(np.isnan(unlike), 2 * size, unlike)
+    near = np.exp(-1.5 * distance)
+    alike = near * np.exp(-np.abs(offset) / (0.03 + size)) * np.exp(-known / (0.01 + size))
+    reach = ~np.isnan(rise)
+    order = np.where(reach, distance[:, None], np.inf)
+    nearest = np.argmin(order, axis=0)
+    columns = np.arange(rise.shape[1])
+    some = reach.any(axis=0)
+    mean_rise, spread = _weighted(rise, near)
+    alike_rise, _ = _weighted(rise, alike)
+    alike_level, _ = _weighted(levels, alike)
+    candidates = np.stack(
+        [level + rise[nearest, columns], level + mean_rise, level + alike_rise, alike_level], axis=1
+    )
+    size_gap, plan_gap, same = (
+        np.array([getattr(reading, name) for reading in readings])[nearest]
+        for name in ("size_gap", "plan_gap", "same_recipe")
+    )
+    facts = np.stack(
+        [
+            np.log1p(reach.sum(axis=0)),
+            distance[nearest],
+            size_gap,
+            plan_gap,
+            same,
+            np.log((known[nearest] + 1e-4) / size),
+            offset[nearest] / size,
+            np.log((spread + 1e-4) / size),
+        ],
+        axis=1,
+    )
+    facts[~some] = np.nan
+    return candidates, facts
+
+
+def _weighted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean and spread over the first axis, leaving out NaN; NaN where nothing is left."""
+    reach = ~np.isnan(values)
+    weight = np.where(reach, weights[:, None] + 1e-12, 0.0)
+    total = weight.sum(axis=0)
+    safe = np.where(total > 0, total, 1.0)
+    mean = (weight * np.where(reach, values, 0.0)).sum(axis=0) / safe
+    spread = np.sqrt((weight * np.where(reach, values - mean, 0.0) ** 2).sum(axis=0) / safe)
+    return np.where(total > 0, mean, np.nan), np.where(total > 0, spread, np.nan)
+
+
+CURVE_FACTS = (
+    "n_points", "span", "size", "level", "to_bound", "above_chance", "slope", "recent_slope", "spread",
+    "last_off_level", "items", "jump", "params", "tokens", "best", "worst", "three", "curvature",
+)  # fmt: skip
+HORIZON_FACTS = ("ahead", "of_plan", "plan_left")
+FACTS = CURVE_FACTS + tuple(f"{fact}_by_{a}" for a in ALIGNMENTS for fact in REFERENCE_FACTS) + HORIZON_FACTS
+"""Names of the facts, in the order of columns."""
+
+
+def _curve_facts(
+    batch: Batch, features: ContextFeatures, level: Floats, slope: Floats, size: Floats
+) -> Floats:
+    span = np.maximum(features.span, 0.1)
+    bound = np.minimum(level - batch.low, batch.high - level)
+    facts = np.stack(
+        [
+            np.log(np.maximum(features.n_points, 1.0)),
+            np.log(span),
+            np.log(size),
+            level,
+            np.where(np.isfinite(bound), bound, 1.0),
+            features.above_chance / size,
+            features.slope / size,
+            slope / size,
+            np.log((features.spread + 1e-4) / size),
+            (batch.last - level) / size,
+            np.log(features.item_error),
+            _shared_jump(batch),
+            *_size_and_tokens(batch),
+            *_shape(batch, level, size, features),
+        ],
+        axis=1,
+    )
+    return facts[batch.cell]
+
+
+def _size_and_tokens(batch: Batch) -> tuple[Floats, Floats]:
+    """Log of parameters and of tokens at the context end, NaN where unknown."""
+    curves = [evidence.context for evidence in batch.evidences]
+    params = [np.log(c.facts.params) if c.facts.params else np.nan for c in curves]
+    tokens = [np.log(c.clock[-1]) if c.clock_unit == "tokens" and c.clock[-1] > 0 else np.nan for c in curves]
+    return np.array(params), np.array(tokens)
+
+
+def _shape(batch: Batch, level: Floats, size: Floats, features: ContextFeatures) -> list[Floats]:
+    points = batch.points
+    best, worst = np.full(batch.n, -np.inf), np.full(batch.n, np.inf)
+    np.maximum.at(best, points.owner, points.y)
+    np.minimum.at(worst, points.owner, points.y)
+    known = points.count > 0
+    line = local_line(points, LINE_WIDTH, batch.last)[1]
+    wide_line = local_line(points, WIDE, batch.last)[1]
+    return [
+        np.where(known, best - level, 0.0) / size,
+        np.where(known, worst - level, 0.0) / size,
+        (mean_of_last(batch, 3) - level) / size,
+        (line - wide_line) / size,
+    ]
+
+
+def _shared_jump(batch: Batch) -> Floats:
+    """Mean last change of the run's other tasks in units of their usual change, (n,); NaN without them.
+
+    Tells a checkpoint that is odd in every task from one that is odd in this task.
+    """
+    seen: dict[tuple[int, float], dict[str, list[float]]] = {}
+    means = []
+    for evidence in batch.evidences:
+        key = (id(evidence.run_curves), evidence.end)
+        if key not in seen:
+            seen[key] = _last_changes(evidence)
+        changes = [c for task, own in seen[key].items() if task != evidence.context.key.task for c in own]
+        means.append(float(np.mean(changes)) if len(changes) >= 3 else np.nan)
+    return np.array(means)
+
+
+def _last_changes(evidence: Evidence) -> dict[str, list[float]]:
+    """Last change of each accuracy of the run in units of its usual change, by task."""
+    changes: dict[str, list[float]] = {}
+    for curve in evidence.run_curves:
+        if curve.clock_unit != evidence.context.clock_unit or (curve.low, curve.high) != (0.0, 1.0):
+            continue
+        n = int(np.searchsorted(curve.clock, evidence.end, side="right"))
+        recent = np.diff(curve.values[max(0, n - 6) : n])
+        usual = float(np.abs(recent[:-1]).mean()) if len(recent) >= 3 else 0.0
+        if usual > 0:
+            changes.setdefault(curve.key.task, []).append(float(np.clip(recent[-1] / usual, -5.0, 5.0)))
+    return changes
+
+
+def _horizon_facts(batch: Batch) -> Floats:
+    ends = np.array(
+        [np.log(e.planned_end / e.end) if e.planned_end and e.end > 0 else np.nan for e in batch.evidences]
+    )
+    plan = ends[batch.cell]
+    return np.stack([batch.log_horizon, plan, plan - batch.log_horizon], axis=1)
