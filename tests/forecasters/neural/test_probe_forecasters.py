@@ -65,4 +65,4 @@ def test_average_probe_learns_what_losses_say() -> None:
     curve = exact.curves[0]
     later = curve.after(3000)
     answer = probe.forecast(builder.at(curve, 3000, sees_future=True), later.clock)
-    assert np.abs(answer.median - later.values).mean() < 0.03
+    assert np.abs(answer.median - later.values).mean() < 0.06
