@@ -1,7 +1,10 @@
 """Scoring on a local Ray of two workers that loses one in the middle."""
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ import ray
 from neuneu.losses.scoring import Scoring, score_checkpoints
 
 runs, corpus, output = sys.argv[1:]
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 done, killed = [], []
 
 
@@ -39,9 +42,16 @@ print(len(done), len(killed))
 @pytest.mark.slow
 def test_a_lost_worker_loses_no_checkpoint(runs: Path, corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CODE, str(runs), str(corpus), str(tmp_path / "ray")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[-2:] == ["6", "1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        output, errors = process.communicate(timeout=500)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever Ray may have left
+    assert process.returncode == 0, errors[-3000:]
+    assert output.split()[-2:] == ["6", "1"]
     alone = score_checkpoints([runs], corpus, tmp_path / "alone", Scoring(window=32, stride=16))
     together = score_checkpoints([runs], corpus, tmp_path / "ray", Scoring(window=32, stride=16))
     assert together.runs == alone.runs

@@ -116,6 +116,18 @@ def test_a_checkpoint_is_never_overwritten(tmp_path: Path) -> None:
     assert store.read("run", 1).tolist() == [0, 0, 0, 0]
 
 
+def test_a_damaged_checkpoint_is_refused_not_read_as_missing_losses(tmp_path: Path) -> None:
+    store = make(tmp_path / "s")
+    store.write("run", 1, np.zeros(4))
+    chunk = store.path / "run/step1/c/0"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    with pytest.raises(InputError, match="is damaged"):
+        store.read("run", 1)
+    chunk.unlink()
+    with pytest.raises(InputError, match="its chunk is missing"):
+        store.read("run", 1)
+
+
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     for path, message in [(tmp_path / "none", "no such folder"), (tmp_path, "word_losses")]:
         with pytest.raises(InputError, match=message):

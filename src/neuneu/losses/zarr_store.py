@@ -130,8 +130,18 @@ class ZarrLossStore(LossStore):
         return (self._array_path(run, step) / "zarr.json").is_file()
 
     def read(self, run: str, step: int) -> Floats:
-        """Losses in nats of one checkpoint, (n_positions,); NaN where a position has no loss."""
-        return np.asarray(self._open(run, step)[:], dtype=np.float64)
+        """Losses in nats of one checkpoint, (n_positions,); NaN where a position has no loss.
+
+        Raises InputError where the checkpoint has no losses, or its file is damaged or lost.
+        """
+        array, where = self._open(run, step), self._array_path(run, step)
+        try:
+            losses = np.asarray(array[:], dtype=np.float64)
+        except Exception as error:  # the codecs raise many kinds
+            raise InputError(f"is damaged: {error}", where=where) from error
+        if np.isnan(losses).all():  # what Zarr makes of a chunk that is not there
+            raise InputError("is damaged: its chunk is missing", where=where)
+        return losses
 
     def facts(self, run: str, step: int) -> dict[str, Any]:
         """What was noted of a checkpoint when its losses were written: model, precision, versions."""
