@@ -98,12 +98,35 @@ def test_item_losses(tmp_path: Path) -> None:
         open_losses(tmp_path)
 
 
+def test_runs_match_curves_but_for_case_and_separators(tmp_path: Path) -> None:
+    for number, name in enumerate(["Gemstone-1280x15", "other_run"]):
+        np.savez(tmp_path / f"{name}.npz", steps=np.array([10]), arcc=np.array([[number, number]]))
+    store = open_losses(tmp_path, ["gemstone/1280x15", "gemstone/1280x1", "other_run", "absent"])
+    assert store.runs == ["gemstone/1280x15", "other_run"]
+    assert store.steps("gemstone/1280x15").tolist() == [10]
+    assert store.read("gemstone/1280x15", 10).tolist() == [0, 0]
+    assert store.read("other_run", 10).tolist() == [1, 1]
+    assert store.steps("gemstone/1280x1").tolist() == []
+    with pytest.raises(InputError, match="no losses of this run"):
+        store.read("Gemstone-1280x15", 10)
+    assert open_losses(tmp_path).runs == ["Gemstone-1280x15", "other_run"]
+
+
+def test_runs_that_match_one_curve_twice_are_refused(tmp_path: Path) -> None:
+    for name in ("a-1", "A_1"):
+        np.savez(tmp_path / f"{name}.npz", steps=np.array([10]), arcc=np.array([[1, 2]]))
+    with pytest.raises(InputError, match="two runs"):
+        open_losses(tmp_path, ["a/1"])
+    assert open_losses(tmp_path, ["a-1"]).runs == ["A_1", "a-1"]
+
+
 def test_real_item_losses(shared: Path) -> None:
     store = open_losses(shared / "data/item_losses")
     assert len(store.runs) == 16
     assert store.n_positions == 34412
     assert store.groups is not None
     assert len(set(store.groups)) == 57 + 8
+    assert store.groups.count("csqa") == 1221
     means = store.mean("Gemstone-1792x7")
     assert means.shape == (35,)
     assert means[-1] < means[0]

@@ -59,7 +59,7 @@ def forecast(
     if losses is not None:
         from neuneu.losses.store import open_losses
 
-        store = open_losses(losses)
+        store = open_losses(losses, table.runs)
     method = ready_forecaster(forecaster, finished, store)
     outlooks = look_ahead(
         table,

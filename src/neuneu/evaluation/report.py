@@ -10,7 +10,7 @@ from neuneu.errors import InputError
 from neuneu.evaluation.benchmark import Progress, Setting, run_benchmark
 from neuneu.evaluation.leaderboard import Results, cells_frame, leaderboard
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
-from neuneu.evaluation.splits import leave_source_out, read_manifest, read_sources, split_by_manifest
+from neuneu.evaluation.splits import Source, leave_source_out, read_manifest, read_sources, split_by_manifest
 from neuneu.files import write_json, write_table
 from neuneu.forecasters.evidence import References, smaller_finished_runs
 from neuneu.losses.store import LossStore
@@ -53,7 +53,7 @@ def evaluate_files(
         if manifest is None
         else split_by_manifest(sources, read_manifest(manifest))
     )
-    setting = Setting(asked, split, _open_losses(losses), REFERENCES[references], metric, fit, seed)
+    setting = Setting(asked, split, _open_losses(losses, sources), REFERENCES[references], metric, fit, seed)
     cells, answers = run_benchmark(forecasters, sources, setting, progress)
     results = Results(cells, answers, setting)
     document = leaderboard(results)
@@ -66,12 +66,12 @@ def evaluate_files(
     return document
 
 
-def _open_losses(path: Path | None) -> LossStore | None:
+def _open_losses(path: Path | None, sources: Sequence[Source]) -> LossStore | None:
     if path is None:
         return None
     from neuneu.losses.store import open_losses
 
-    return open_losses(path)
+    return open_losses(path, {run for source in sources for run in source.table.runs})
 
 
 COLUMNS = (

@@ -18,7 +18,8 @@ from neuneu.losses.store import LossStore, MemoryLossStore
 
 UNITS = {"word": "word_losses", "token": "eval_losses"}
 _LFS = b"version https://git-lfs"
-_ITEM_TASKS = {"arcc": "arc_challenge", "arce": "arc_easy", "openbook": "openbookqa"}
+_ITEM_TASKS = {"arcc": "arc_challenge", "arce": "arc_easy", "coqa": "csqa", "openbook": "openbookqa"}
+"""Names of the published item losses → ours; their "coqa" is CommonsenseQA (1,221 items)."""
 
 
 class PublishedLosses(LossStore):

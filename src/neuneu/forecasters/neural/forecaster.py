@@ -304,7 +304,9 @@ def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuFor
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
     reads_losses = config.model.encoder != "none"
-    losses = open_losses(config.data.losses) if reads_losses and config.data.losses is not None else None
+    losses = None
+    if reads_losses and config.data.losses is not None:
+        losses = open_losses(config.data.losses, table.runs)
     curves = accuracy_curves(table, config)
     train, validation = make_data(curves, losses, config, cache=config.output / "cache")
     model = build_model(config, losses, config.training.seed)
