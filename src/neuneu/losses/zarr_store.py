@@ -1,12 +1,11 @@
 """Losses on disk: one Zarr array a checkpoint, each written whole or not at all."""
 
 import os
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import zarr
@@ -118,7 +117,8 @@ class ZarrLossStore(LossStore):
     @property
     def runs(self) -> list[str]:
         """Names of the runs that have losses, sorted."""
-        return sorted(self._steps_of_runs())
+        folders = [folder for folder in self.path.iterdir() if folder.is_dir() and folder.name != GROUPS]
+        return sorted(unquote(folder.name) for folder in folders if any(folder.glob("step*/zarr.json")))
 
     def steps(self, run: str) -> Integers:
         """Steps of this run that have losses, increasing; empty for an unknown run."""
@@ -195,16 +195,6 @@ class ZarrLossStore(LossStore):
 
     def _array_path(self, run: str, step: int) -> Path:
         return self.path / _folder(run) / f"step{step}"
-
-    def _steps_of_runs(self) -> dict[str, list[int]]:
-        steps: dict[str, list[int]] = defaultdict(list)
-        names: dict[str, str] = {}
-        for file in self.path.glob("*/step*/zarr.json"):
-            folder = file.parent.parent
-            if folder.name not in names:
-                names[folder.name] = str(read_json(folder / "zarr.json")["attributes"]["run"])
-            steps[names[folder.name]].append(_step(file.parent.name))
-        return steps
 
 
 def _copy(memory: MemoryStore, path: Path, under: str = "") -> None:
