@@ -17,7 +17,10 @@ from neuneu.designs.tables import DesignTable, Matrix, build_tables
 from neuneu.errors import InputError
 
 INNER = 5
-SHRINKAGE = 3.0
+SOFTNESS = 0.15
+"""Relative excess of inner error at which a member's other half of the weight falls by e."""
+
+SHRINKAGE = 10.0
 """How strongly weights of the stack are drawn towards equal ones, in units of the members' mean error."""
 
 METHODS = ("median", "log-linear", "linear", "gaussian-process", "xgboost", "lightgbm", "stack")
@@ -87,7 +90,11 @@ def _make(
 def _stack(
     table: DesignTable, train: Indices, test: Indices, inner: Sequence[tuple[Indices, Indices]]
 ) -> tuple[Matrix, Matrix]:
-    """Predictions and inner errors of a convex combination of MEMBERS, weights from the inner folds."""
+    """Predictions and inner errors of a convex combination of MEMBERS, weights from the inner folds.
+
+    Half of the weight is that of least squares, shrunk towards equal weights; half falls with a
+    member's error.
+    """
     from scipy.optimize import nnls
 
     members = list(MEMBERS.values())
@@ -100,8 +107,10 @@ def _stack(
     count = len(members)
     A = np.vstack([held, 100 * np.ones(count), weight * np.eye(count)])
     b = np.concatenate([y, [100.0], np.full(count, weight / count)])
-    weights = nnls(A, b)[0]
-    weights /= weights.sum()
+    solved = nnls(A, b)[0]
+    errors = np.abs(held - y[:, None]).mean(0)
+    ranked = np.exp(-(errors / errors.min() - 1) / SOFTNESS)
+    weights = solved / solved.sum() / 2 + ranked / ranked.sum() / 2
     new = np.column_stack([member(table, train, test) for member in members])
     return new @ weights, held @ weights - y
 

@@ -208,6 +208,13 @@ MEMBERS: dict[str, Predictor] = {
         t, a, b
     ),
     "trees-database": lambda t, a, b: boosted(_database(t), bags=4)(t, a, b),
+    "gp-written": gaussian_process("generation"),
+    "gp-siblings": gaussian_process("composition", "family"),
+    "trees-all": boosted("all", bags=3),
+    "trees-deep": lambda t, a, b: boosted([*t.named("scale"), *t.named("composition")], depth=5, bags=3)(
+        t, a, b
+    ),
+    "trees-written": lambda t, a, b: boosted([*t.named("scale"), *t.named("generation")], bags=3)(t, a, b),
     "residual-trees": lambda t, a, b: boosted(_database(t), bags=4, residual=True)(t, a, b),
 }
 """What the stack is made of."""

@@ -1,0 +1,1 @@
+"""What texts are like: features of documents, and of the models that wrote them."""
