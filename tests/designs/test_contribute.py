@@ -50,7 +50,7 @@ def test_a_good_file_becomes_rows_of_all_tables(tmp_path: Path) -> None:
         ("dimension: 512", "dimension: -7", "dimension"),
         ("dimension: 512", "width: 512", "unknown field"),
         ("percentage_web: 80", "percentage_web: 99", "105"),
-        ("percentage_web: 80", "percentage_web: 800", "from 0 to 100"),
+        ("percentage_code: 20", "percentage_code: -3.5", "from 0 to 100"),
         ("value: 0.45", "value: 45", "from 0 to 1"),
         ("value: 0.45", "value: .inf", "accuracy must be|finite"),
         ("shots: 25", "shots: many", "shots"),
