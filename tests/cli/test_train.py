@@ -12,8 +12,9 @@ from tests.conftest import ROOT
 from tests.forecasters.neural.small import make_config, make_losses, make_table
 from tests.forecasters.neural.test_convert import published
 
+from neuneu.errors import InputError
 from neuneu.forecasters.neural.config import read_config
-from neuneu.forecasters.neural.forecaster import NeuNeuForecaster
+from neuneu.forecasters.neural.forecaster import NeuNeuForecaster, train_forecaster
 
 Run = Callable[..., Any]
 
@@ -51,27 +52,38 @@ def test_train_writes_a_model_that_forecasts(neuneu: Run, config: Path, tmp_path
     assert {"loss", "mae", "learning_rate", "gradient_norm"} <= records[0].keys()
 
 
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [
-        ({"training": {"learning_rate": -1}}, "training.learning_rate = -1"),
-        ({"training": {"learning_rates": 1}}, "training.learning_rates"),
-        ({"model": {"width": 30, "n_heads": 4}}, "model"),
-        ({"forecaster": "neuneu-3"}, "forecaster"),
-        ({"data": {"curves": ["absent.parquet"]}}, "absent.parquet"),
-        ({"data": {"curves": ["CURVES"], "losses": "absent"}}, "absent"),
-        ({"data": {"curves": ["CURVES"]}}, "losses"),
-    ],
-)
-def test_bad_configuration_is_one_line(
-    neuneu: Run, config: Path, tmp_path: Path, change: dict[str, Any], names: str
+BAD = [
+    ({"training": {"learning_rate": -1}}, r"training\.learning_rate = -1"),
+    ({"training": {"learning_rates": 1}}, r"training\.learning_rates"),
+    ({"model": {"width": 30, "n_heads": 4}}, "model"),
+    ({"forecaster": "neuneu-3"}, "forecaster"),
+    ({"data": {"curves": ["absent.parquet"]}}, r"absent\.parquet"),
+    ({"data": {"curves": ["CURVES"], "losses": "absent"}}, "absent"),
+    ({"data": {"curves": ["CURVES"]}}, "losses"),
+]
+
+
+def spoil(config: Path, change: dict[str, Any]) -> None:
+    """Change top-level settings of a configuration file."""
+    text = yaml.safe_dump({**yaml.safe_load(config.read_text()), **change})
+    config.write_text(text.replace("CURVES", str(config.with_name("curves.parquet"))))
+
+
+@pytest.mark.parametrize(("change", "names"), BAD)
+def test_bad_configuration_is_refused(
+    config: Path, tmp_path: Path, change: dict[str, Any], names: str
 ) -> None:
-    document = {**yaml.safe_load(config.read_text()), **change}
-    text = yaml.safe_dump(document).replace("CURVES", str(tmp_path / "curves.parquet"))
-    config.write_text(text)
+    spoil(config, change)
+    with pytest.raises(InputError, match=names):
+        train_forecaster(read_config(config).model_copy(update={"output": tmp_path / "model"}))
+    assert not (tmp_path / "model").exists()
+
+
+def test_bad_configuration_is_one_line(neuneu: Run, config: Path, tmp_path: Path) -> None:
+    spoil(config, BAD[0][0])
     done = neuneu("train", config, "-o", tmp_path / "model")
     assert done.returncode == 2
-    assert names in done.stderr
+    assert "training.learning_rate = -1" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "model").exists()
 

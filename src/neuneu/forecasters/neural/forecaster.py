@@ -50,7 +50,7 @@ def small_config(forecaster: str) -> NeuNeuConfig:
         losses=LossConfig(missing_runs="skip"),
         samples=SampleConfig(validation_share=0.0),
         training=TrainingConfig(
-            learning_rate=2e-3, max_steps=600, epochs=1000, checkpoints_per_group=16, device="cpu"
+            learning_rate=2e-3, max_steps=300, epochs=1000, checkpoints_per_group=16, device="cpu"
         ),
     )
 
@@ -193,7 +193,9 @@ class NeuNeuForecaster(Forecaster):
         from neuneu.forecasters.questions import ask_questions
 
         assert self.predictor is not None
-        questions = ask_questions(table, losses, whole_evidence=True, sees_future=self.sees_future)
+        questions = ask_questions(
+            table, losses, whole_evidence=self.reads_losses, sees_future=self.sees_future
+        )
         asked = [
             Asked(evidence.context, at, self._losses(evidence))
             for evidence, at in zip(questions.evidences, questions.horizons, strict=True)
