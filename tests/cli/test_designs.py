@@ -75,3 +75,46 @@ def test_contributions_are_validated_and_added(neuneu: Run, tmp_path: Path, fold
     bad = neuneu("designs", "validate", path)
     assert bad.returncode == 2
     assert "dimension" in bad.stderr
+
+
+def test_texts_are_tagged_and_aggregated(neuneu: Run, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"How do you do, {i}?"}) + "\n" for i in range(5)))
+    for feature in ("ttr", "keyword_counts"):
+        done = neuneu(
+            "designs", "tag", feature, "--input", texts, "--output", tmp_path / f"{feature}.parquet"
+        )
+        assert done.returncode == 0, done.stderr
+    entropy = tmp_path / "entropy.json"
+    assert neuneu("designs", "tag", "entropy", "--input", texts, "--output", entropy).returncode == 0
+    assert json.loads(entropy.read_text())["num_unique_contexts"] > 3
+    tagged = [f"--tagged={name}={tmp_path / name}.parquet" for name in ("ttr", "keyword_counts")]
+    features, store = tmp_path / "features.csv", tmp_path / "designs.duckdb"
+    assert neuneu("designs", "aggregate", "org/m", *tagged, "-o", features).returncode == 0
+    assert neuneu("designs", "import", "features", features, "-s", store).returncode == 0
+    sql = "SELECT value FROM generation_features WHERE feature = 'ttr_mean'"
+    assert json.loads(neuneu("designs", "query", sql, "-s", store, "--json").stdout)[0]["value"] > 0.5
+    bad = neuneu("designs", "tag", "colour", "--input", texts, "--output", tmp_path / "c.parquet")
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+
+
+def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, shared: Path) -> None:
+    data = shared / "data" / "designs"
+    store = tmp_path / "designs.duckdb"
+    export = data / "metadata" / "duckdb" / "2025_03_03.duckdb"
+    features = data / "performance_prediction" / "all_models_feature_stats_3_03_with_ratios.csv"
+    assert neuneu("designs", "import", "export", export, "-s", store).returncode == 0
+    assert neuneu("designs", "import", "features", features, "-s", store).returncode == 0
+    selected = data / "performance_prediction" / "selected_feats" / "forward_generation_results_303.csv"
+    common = ("-s", store, "--task", "arc_challenge", "--seeds", "2", "--json")
+    done = neuneu("designs", "predict", "--protocol", "published", "--selected", selected, *common)
+    row = json.loads(done.stdout)[0]
+    assert row["models"] == 92
+    assert row["selected"] < row["scaling_laws"] < row["median"]
+    cells = tmp_path / "cells.parquet"
+    methods = ("--predictor", "median,log-linear,xgboost", "--split", "organisation", "--cells", cells)
+    done = neuneu("designs", "predict", "--protocol", "nested", *methods, *common)
+    rows = {row["method"]: row for row in json.loads(done.stdout)}
+    assert rows["log-linear"]["mae"] < rows["median"]["mae"]
+    assert cells.exists()
+    assert neuneu("designs", "predict", "--protocol", "published", *common).returncode == 2
