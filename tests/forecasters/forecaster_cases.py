@@ -11,7 +11,7 @@ from neuneu.forecasters.evidence import Evidence
 
 ALONE = ("last-value", "mean-k", "log-linear", "power-law", "broken-power-law", "gaussian-process")
 """Methods that answer any context, without an extra."""
-WITH_EXTRAS = (*ALONE, "lightgbm")
+WITH_EXTRAS = (*ALONE, "lightgbm", "neuneu-2")
 
 
 def make_curve(

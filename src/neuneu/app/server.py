@@ -11,8 +11,8 @@ from neuneu.app.uploads import MAX_UPLOAD, TooLargeError, read_body, read_upload
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError
 from neuneu.files import to_json
-from neuneu.forecasters.base import REGISTRY
-from neuneu.reports.answer import Answer, ask, default_forecaster, ready_forecasters
+from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY
+from neuneu.reports.answer import Answer, ask, ready_forecasters
 from neuneu.reports.html import Origin, asset, render_report, template
 
 try:
@@ -148,7 +148,7 @@ def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> Fas
     @app.get("/api/forecasters")
     def forecasters() -> list[ForecasterInfo]:
         """Forecasters that answer as they ship; slow the first time, as each is loaded and asked."""
-        chosen = default_forecaster()
+        chosen = DEFAULT_FORECASTER
         return [
             ForecasterInfo(name=name, description=text, default=name == chosen)
             for name, text in ready_forecasters().items()
@@ -208,7 +208,7 @@ def _page(curves: Path | None, max_upload: int) -> str:
     text: str = template("page.html.j2").render(
         css=asset("report.css"),
         script=asset("page.js"),
-        default=default_forecaster(),
+        default=DEFAULT_FORECASTER,
         offered=curves.name if curves is not None else "",
         limit=f"{max_upload / 2**20:.0f} MB",
     )

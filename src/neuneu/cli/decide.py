@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 app = make_app()
 
@@ -25,7 +26,7 @@ def rank(
     run: Run = None,
     task: Task = None,
     metric: MetricName = None,
-    forecaster: Method = "power-law",
+    forecaster: Method = DEFAULT_FORECASTER,
     horizon: At = None,
     pairs: Annotated[bool, typer.Option("--pairs", help="P(run beats other) of every pair.")] = False,
     output: Output = None,
@@ -52,7 +53,7 @@ def advise(
     run: Run = None,
     task: Task = None,
     metric: MetricName = None,
-    forecaster: Method = "power-law",
+    forecaster: Method = DEFAULT_FORECASTER,
     horizon: At = None,
     output: Output = None,
     as_json: AsJson = False,

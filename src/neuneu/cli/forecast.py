@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 app = make_app()
 
@@ -16,7 +17,9 @@ def forecast(
     run: Annotated[str | None, typer.Option(help="This run only.")] = None,
     task: Annotated[str | None, typer.Option(help="This task only.")] = None,
     metric: Annotated[str | None, typer.Option(help="This metric; by default one accuracy a curve.")] = None,
-    forecaster: Annotated[str, typer.Option("--forecaster", "-f", help="Name or folder.")] = "power-law",
+    forecaster: Annotated[
+        str, typer.Option("--forecaster", "-f", help="Name or folder.")
+    ] = DEFAULT_FORECASTER,
     context: Annotated[
         str, typer.Option(help="What may be seen: all, or a share of the clock such as 0.2.")
     ] = "all",

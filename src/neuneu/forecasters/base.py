@@ -120,6 +120,9 @@ class Forecaster(ABC):
         return answer
 
 
+DEFAULT_FORECASTER = "neuneu-2"
+"""What is used where no forecaster is named."""
+
 REGISTRY: dict[str, tuple[str, str]] = {
     "last-value": ("neuneu.forecasters.baselines", "LastValue"),
     "mean-k": ("neuneu.forecasters.baselines", "MeanOfLast"),

@@ -1,8 +1,8 @@
 """Makes what ships with the forecasters: `python -m neuneu.forecasters.ship CURVES.parquet…`.
 
 Fits every listed method on finished runs and writes calibration.json, trees.txt and neural/shipped/neuneu-2
-beside this file; seed 0. What ships was made from openly licensed curves only: the OLMo ladder (Apache-2.0), open-sci-ref (Apache-2.0),
-Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
+beside this file, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
+(Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
 """
 
 import sys

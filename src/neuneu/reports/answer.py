@@ -11,28 +11,13 @@ from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.outlook import ready_forecaster
 from neuneu.errors import InputError, NeuneuError
-from neuneu.forecasters.base import REGISTRY, Forecast
+from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast
 from neuneu.forecasters.evidence import Evidence
 from neuneu.reports.panels import Panel, by_size, forecast_panels, panels_to_cells
 from neuneu.reports.scores import Estimate, ScoredCells
 
 BASELINES = ("last-value", "power-law")
 """What every report shows beside the chosen forecaster."""
-
-PREFERRED = ("neuneu-2", "gaussian-process", "power-law")
-"""What is used where none is named: the first that is ready; best on runs it was not fitted on first."""
-
-
-@lru_cache(maxsize=1)
-def default_forecaster() -> str:
-    """The name of the forecaster that is used where none is named: the best that ships here."""
-    for name in PREFERRED[:-1]:
-        try:
-            ready_forecaster(name)
-        except (NeuneuError, ImportError):
-            continue
-        return name
-    return PREFERRED[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +114,7 @@ def ask(
     Raises InputError on names that are not there and where no curve is left to ask.
     """
     chosen = select(table, metric=metric, runs=runs, tasks=tasks)
-    loaded = [ready_forecaster(name) for name in [*(forecasters or [default_forecaster()]), *BASELINES]]
+    loaded = [ready_forecaster(name) for name in [*(forecasters or [DEFAULT_FORECASTER]), *BASELINES]]
     unique = list({forecaster.name: forecaster for forecaster in loaded}.values())
     panels = by_size(forecast_panels(chosen, unique, context, beyond))
     names = [forecaster.name for forecaster in unique]

@@ -11,8 +11,9 @@ from neuneu.curves.table import CurveTable
 from neuneu.decisions.outlook import ready_forecaster
 from neuneu.errors import InputError
 from neuneu.files import read_json
+from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.reports import bars, fans, lines, style
-from neuneu.reports.answer import default_forecaster, select
+from neuneu.reports.answer import select
 from neuneu.reports.panels import Panel, by_size, forecast_panels, in_flops, panels_from_cells
 from neuneu.reports.scores import ScoredCells, read_cells
 
@@ -109,7 +110,7 @@ def make_panels(inputs: Inputs, options: Options) -> list[Panel]:
         return by_size(panels_from_cells(cells, curves))
     if inputs.curves is None:
         raise InputError("a fan needs a curve table or the cells of an evaluation", field="path")
-    names = options.forecasters or [default_forecaster()]
+    names = options.forecasters or [DEFAULT_FORECASTER]
     table = _select_curves(inputs.curves, options)
     forecasters = [ready_forecaster(name) for name in names]
     return by_size(forecast_panels(table, forecasters, options.context or 0.2, options.beyond))

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 CURVES_PER_SOURCE = 500
 PRIOR_CURVES_PER_FAMILY = 24
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.2, 0.35, 0.6)
-REFLECTED, FEWER_REFERENCES, UNPLANNED = 0.15, 0.4, 0.15
-"""Shares of questions that are turned upside down, lose some references, lose the planned end."""
+REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
+"""Shares of questions upside down, with fewer references, without planned end, with false references."""
 
 
 def training_questions(
-    curves: "CurveTable", references: References | None, seed: int
+    curves: "CurveTable", references: References | None, seed: int, families: int
 ) -> tuple[Questions, Questions]:
     """Questions about real runs and about synthetic ones, both with reference runs and changed at random.
 
@@ -40,7 +40,7 @@ def training_questions(
         )
     )
     prior = ask_questions(
-        synthetic_curves(seed),
+        synthetic_curves(seed, families),
         None,
         smaller_finished_runs,
         whole_evidence=True,
@@ -70,8 +70,13 @@ def _balanced(questions: Questions) -> Questions:
 def _changed(questions: Questions, rng: np.random.Generator) -> Questions:
     evidences, truths = [], []
     for evidence, truth in zip(questions.evidences, questions.truths, strict=True):
-        draw = rng.random(3)
+        draw = rng.random(4)
         new, new_truth = evidence, truth
+        if draw[3] < MISLED:
+            strangers = [questions.evidences[i] for i in rng.choice(len(questions), 3)]
+            new = replace(
+                new, references=tuple(reference for s in strangers for reference in s.references[:1])
+            )
         if draw[0] < FEWER_REFERENCES and len(new.references) > 1:
             kept = rng.permutation(len(new.references))[: rng.integers(1, len(new.references))]
             new = replace(new, references=tuple(new.references[i] for i in sorted(kept)))

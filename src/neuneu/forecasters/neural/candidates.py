@@ -329,7 +329,7 @@ def _weighted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 CURVE_FACTS = (
     "n_points", "span", "size", "level", "to_bound", "above_chance", "slope", "recent_slope", "spread",
-    "last_off_level", "items", "jump", "params", "tokens", "best", "worst", "three", "curvature",
+    "last_off_level", "items", "jump", "params", "best", "worst", "three", "curvature",
 )  # fmt: skip
 HORIZON_FACTS = ("ahead", "of_plan", "plan_left")
 FACTS = CURVE_FACTS + tuple(f"{fact}_by_{a}" for a in ALIGNMENTS for fact in REFERENCE_FACTS) + HORIZON_FACTS
@@ -355,7 +355,7 @@ def _curve_facts(
             (batch.last - level) / size,
             np.log(features.item_error),
             _shared_jump(batch),
-            *_size_and_tokens(batch),
+            _log_params(batch),
             *_shape(batch, level, size, features),
         ],
         axis=1,
@@ -363,12 +363,10 @@ def _curve_facts(
     return facts[batch.cell]
 
 
-def _size_and_tokens(batch: Batch) -> tuple[Floats, Floats]:
-    """Log of parameters and of tokens at the context end, NaN where unknown."""
-    curves = [evidence.context for evidence in batch.evidences]
-    params = [np.log(c.facts.params) if c.facts.params else np.nan for c in curves]
-    tokens = [np.log(c.clock[-1]) if c.clock_unit == "tokens" and c.clock[-1] > 0 else np.nan for c in curves]
-    return np.array(params), np.array(tokens)
+def _log_params(batch: Batch) -> Floats:
+    """Log of the run's parameters, (n,); NaN where unknown."""
+    params = [evidence.context.facts.params for evidence in batch.evidences]
+    return np.array([np.log(count) if count else np.nan for count in params])
 
 
 def _shape(batch: Batch, level: Floats, size: Floats, features: ContextFeatures) -> list[Floats]:

@@ -20,7 +20,7 @@ from neuneu.forecasters.neural.config import (
     parse_config,
 )
 from neuneu.forecasters.neural.conformal import Conformal
-from neuneu.forecasters.neural.data import accuracy_curves, make_data
+from neuneu.forecasters.neural.data import TrainingData, accuracy_curves, make_data
 from neuneu.forecasters.neural.inference import Asked, Predictor
 from neuneu.forecasters.neural.neuneu import NeuNeu
 from neuneu.forecasters.neural.samples import split_runs
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 CALIBRATION_SHARE = 0.2
 MIN_RUNS_TO_CALIBRATE = 5
+CALIBRATION_CURVES = 100
+"""Calibration asks about at most so many curves of a source."""
+
+TOKENS_PER_STEP, SMALLEST_BATCH = 6144, 32
+"""Batches of `fit` get smaller where contexts are long, so that its cost is bounded."""
 
 
 def small_config(forecaster: str) -> NeuNeuConfig:
@@ -68,6 +73,7 @@ class NeuNeuForecaster(Forecaster):
 
     def __init__(self, config: NeuNeuConfig | None = None, *, calibrated: bool = True) -> None:
         self.config = config or small_config(self.name)
+        self._bounded = config is None
         self.calibrated = calibrated
         self.predictor: Predictor | None = None
         self.conformal: Conformal | None = None
@@ -99,6 +105,8 @@ class NeuNeuForecaster(Forecaster):
         share = CALIBRATION_SHARE if self.calibrated and len(runs) >= MIN_RUNS_TO_CALIBRATE else 0.0
         to_train, to_calibrate = split_runs(runs, share, seed)
         train, validation = make_data([c for c in chosen if c.key.run in set(to_train)], losses, config)
+        if self._bounded:
+            config = _bounded(config, train)
         model = build_model(config, losses, seed)
         Trainer(model, config, train, validation).run()
         fingerprint = losses.fingerprint if losses is not None and self.reads_losses else None
@@ -194,7 +202,11 @@ class NeuNeuForecaster(Forecaster):
 
         assert self.predictor is not None
         questions = ask_questions(
-            table, losses, whole_evidence=self.reads_losses, sees_future=self.sees_future
+            table,
+            losses,
+            whole_evidence=self.reads_losses,
+            sees_future=self.sees_future,
+            curves_per_source=CALIBRATION_CURVES,
         )
         asked = [
             Asked(evidence.context, at, self._losses(evidence))
@@ -214,6 +226,13 @@ class NeuNeuForecaster(Forecaster):
             weight,
             self._model_levels(),
         )
+
+
+def _bounded(config: NeuNeuConfig, train: TrainingData) -> NeuNeuConfig:
+    """The same training with as many samples a step as the token budget allows."""
+    length = float(train.samples.end.mean()) + 1
+    size = min(config.training.batch_size, max(int(TOKENS_PER_STEP / length), SMALLEST_BATCH))
+    return config.model_copy(update={"training": config.training.model_copy(update={"batch_size": size})})
 
 
 class NeuNeuSequential(NeuNeuForecaster):

@@ -102,8 +102,13 @@ def fact_knots(facts: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How the networks are trained: members of the ensemble, optimiser steps, cells a step, learning rate."""
+    """How the networks are trained: members of the ensemble, optimiser steps, cells a step, learning rate.
 
+    families: synthetic ones to train on beside the real runs; without_references, without_loss: shares of
+    cells that this evidence is hidden from.
+    """
+
+    families: int = 36
     members: int = 3
     hidden: int = 48
     steps: int = 2500

@@ -62,8 +62,9 @@ class Model:
 
 
 def _tree_features(candidates: Candidates, size: Floats) -> Floats:
+    """Rounded, so that what differs by floating-point noise alone falls on the same side of a split."""
     away = candidates.values - candidates.values[:, [LEVEL]]
-    return np.concatenate([candidates.facts, away, size[:, None]], axis=1)
+    return np.round(np.concatenate([candidates.facts, away, size[:, None]], axis=1), 6)
 
 
 class Neuneu2(CalibratedForecaster):
@@ -91,7 +92,7 @@ class Neuneu2(CalibratedForecaster):
         seed: int = 0,
     ) -> Self:
         """Train the network, and calibrate on sources that were left out in turn."""
-        real, prior = training_questions(curves, references, seed)
+        real, prior = training_questions(curves, references, seed, self.settings.families)
         if not len(real):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
         rows = _Rows.of(real)
@@ -209,7 +210,7 @@ def _train(rows: _Rows, extra: _Rows, seed: int, settings: TrainingSettings) -> 
     )
 
 
-PRIOR_SHARE = 0.15
+PRIOR_SHARE = 0.25
 """Share of the training weight that synthetic curves have."""
 
 

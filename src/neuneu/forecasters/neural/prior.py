@@ -8,10 +8,9 @@ import polars as pl
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
 
-FAMILIES = 36
 TASKS_PER_FAMILY = 4
 SHAPES = ("rising", "noise", "late", "falling", "u_shaped")
-SHAPE_CHANCES = (0.55, 0.17, 0.12, 0.08, 0.08)
+SHAPE_CHANCES = (0.44, 0.14, 0.12, 0.1, 0.2)
 ITEM_NOISE = 0.45
 """Noise between neighbouring checkpoints over the standard error of the items that they share."""
 
@@ -40,7 +39,7 @@ class _Family:
         return np.asarray(self.floor + power + self.anneal * rate, dtype=np.float64)
 
 
-def synthetic_curves(seed: int, families: int = FAMILIES) -> CurveTable:
+def synthetic_curves(seed: int, families: int) -> CurveTable:
     """Accuracies and bits per byte of made-up runs, family by family.
 
     Losses follow N^−α + D^−β with a learning-rate schedule (constant, cosine, cooldown); accuracies rise from
@@ -100,7 +99,7 @@ class _Task:
         self.top = rng.uniform(0.6, 1.0) * (1 - self.chance)
         self.middle = family.floor + rng.uniform(0.1, 0.9)
         self.steepness = rng.uniform(15, 40) if self.shape == "late" else rng.uniform(2, 9)
-        self.turn = self.middle - rng.uniform(0.1, 0.4)
+        self.turn = self.middle - rng.uniform(0.0, 0.3)
         self.difficulty = rng.normal(0.0, 0.05)
         self.jitter = rng.uniform(0.0, 0.006)
 
