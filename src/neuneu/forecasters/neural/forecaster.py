@@ -246,6 +246,7 @@ class NeuNeuSequential(NeuNeuForecaster):
 
     def __init__(self, config: NeuNeuConfig | None = None, *, calibrated: bool = True) -> None:
         super().__init__(config or small_config("neuneu"), calibrated=calibrated)
+        self._bounded = config is None
 
 
 class NeuNeuAverage(NeuNeuForecaster):
