@@ -353,7 +353,7 @@ def _curve_facts(
             slope / size,
             np.log((features.spread + 1e-4) / size),
             (batch.last - level) / size,
-            np.log(features.item_error),
+            np.log(np.maximum(features.item_error, 1e-6)),
             _shared_jump(batch),
             _log_params(batch),
             *_shape(batch, level, size, features),

@@ -106,7 +106,7 @@ class TrainingConfig(_Strict):
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, ge=1)
     checkpoints_per_group: int = Field(
-        default=16, ge=1, description="distinct checkpoints that batches draw from"
+        default=16, ge=1, description="distinct encoder inputs that batches draw from"
     )
     epochs: int = Field(default=3, ge=1)
     max_steps: int | None = Field(default=None, ge=1, description="stop the schedule here, if that is sooner")

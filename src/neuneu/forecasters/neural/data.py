@@ -60,11 +60,17 @@ class TrainingData:
         return to_questions(contexts, inputs, view), torch.from_numpy(contexts.target)
 
     def groups(self) -> Integers:
-        """Checkpoint shown by each sample, or its context length without losses: what batches share."""
+        """Checkpoint shown by each sample, or its context length without losses: what batches share.
+
+        The CNN reads a checkpoint anew for each task whose items are masked, so there they are told apart.
+        """
         if self.at is None:
             return self.samples.end.astype(np.int64)
         found: Integers = self.at[self.trajectories.start[self.samples.curve] + self.samples.end]
-        return found
+        if self.inputs is None or self.exclusion is None or self.inputs.kind != "cnn":
+            return found
+        apart: Integers = found * len(self.inputs.exclusions) + self.exclusion[self.samples.curve]
+        return apart
 
     def _views(self, samples: Samples, *, share: bool) -> tuple[Tensor, Tensor]:
         assert self.inputs is not None
