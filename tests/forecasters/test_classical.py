@@ -172,8 +172,8 @@ def test_points_at_clock_zero_do_not_move_the_laws() -> None:
 
 
 SCRIPT = """
-import sys; sys.path.insert(0, sys.argv[1])
-from forecaster_cases import family
+import sys; sys.path.insert(0, ".")
+from tests.forecasters.forecaster_cases import family
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.evidence import Evidence
 table = family(sizes=2, tasks=2); curve = table.one_metric().curves[-1]

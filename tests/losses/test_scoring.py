@@ -258,6 +258,8 @@ def test_hub_revisions_are_scored_as_local_folders_are(
     from neuneu.losses.zarr_store import ZarrLossStore
 
     monkeypatch.setattr(constants, "ENDPOINT", hub)
+    template = f"{hub}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     found = find_checkpoints(["org/model"], hub=True, revision="step*-seed-default", run="alpha")

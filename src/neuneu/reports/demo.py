@@ -122,7 +122,7 @@ def print_demo(found: Demo, *, as_json: bool = False) -> None:
         highlight=False,
     )
     for path in found.files:
-        console.print(f"→ {escape(str(path))}", highlight=False)
+        console.print(f"→ {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 def _known(value: float) -> float | None:

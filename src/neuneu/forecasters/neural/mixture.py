@@ -97,7 +97,7 @@ def fact_knots(facts: Floats) -> Floats:
         known = column[~np.isnan(column)]
         own = np.quantile(known, levels) if len(known) else levels
         knots.append(own + 1e-6 * (1 + np.abs(own).max()) * levels)
-    return np.array(knots)
+    return np.array(knots, dtype=np.float32).astype(np.float64)  # as they are stored
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,15 @@ def train_mixture(
     knots = fact_knots(candidates.facts)
     generator = torch.Generator().manual_seed(seed)
     columns = _columns(candidates, knots, level, size)
-    members = [
-        _train_member(
-            columns, truth, size, weight, settings, np.random.default_rng([seed, member]), generator
-        )
-        for member in range(settings.members)
-    ]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small only lose by a second thread, and sums keep their order
+    try:
+        members = [
+            _train_member(columns, truth, size, weight, settings, np.random.default_rng([seed, i]), generator)
+            for i in range(settings.members)
+        ]
+    finally:
+        torch.set_num_threads(threads)
     layers = len(members[0]) // 2
     return Mixture(
         knots,
@@ -202,7 +205,6 @@ def _train_member(
 ) -> list[Floats]:
     import torch
 
-    torch.set_num_threads(1)  # networks this small only lose by a second thread, and sums keep their order
     network = _network(columns.inputs.shape[1], settings, generator)
     optimiser = torch.optim.AdamW(
         [p for layer in network for p in layer.parameters()],
