@@ -4,6 +4,7 @@ python -m benchmarks.evaluation [CURVES…]: with curve files, also the six clas
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter, process_time
@@ -55,7 +56,7 @@ def measure(n_curves: int, n_checkpoints: int) -> None:
     )
 
 
-def main(paths: list[str]) -> None:
+def main(paths: Sequence[str] = ()) -> None:
     """Print the table; with files, the six classical methods on them."""
     for n_curves in (500, 1000, 2000, 4000):
         measure(n_curves, 40)
