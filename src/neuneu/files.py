@@ -31,6 +31,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete the temporary files that killed writers left below a folder that nobody is writing to now."""
+    for path in Path(folder).rglob(".*.*"):
+        if path.is_file() and path.suffix != ".lock":
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write text in UTF-8, whole or not at all."""
     with atomic_path(path) as temporary:

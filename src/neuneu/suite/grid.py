@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import read_json, write_json
+from neuneu.files import read_json, remove_leftovers, write_json
 from neuneu.suite.config import Run, SuiteConfig
 from neuneu.suite.parallel import agree, place
 from neuneu.suite.prepare import prepare_texts
@@ -59,6 +59,7 @@ def prepare_suite(config: SuiteConfig, folder: Path, questions: Questions, root:
     if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
         raise InputError("was begun with other settings; choose another folder", where=folder)
     with _held(folder / ".prepare.lock", wait=True):
+        remove_leftovers(folder / "text")
         prepare_texts(config, folder, root)
         exam = make_exam(config, folder, questions.blimp, questions.requests)
         settings = config.model_dump(mode="json", exclude={"grids"})
@@ -115,6 +116,8 @@ def _run_held(folder: Path, run: Run) -> Iterator[bool]:
         yield False
         return
     with _held(folder / "runs" / f".{run.name}.lock", wait=False) as ours:
+        if ours:
+            remove_leftovers(folder / "runs" / run.name)
         yield ours
 
 
