@@ -1,4 +1,4 @@
-"""`neuneu designs`: the database of models, taggers, and scores from design decisions."""
+"""`neuneu designs`: the database of models and what is contributed to it; other commands are added here."""
 
 import sys
 from collections.abc import Callable
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, make_app, note, show
+from neuneu.cli.designs_common import Store
+from neuneu.cli.designs_predict import predictions
+from neuneu.cli.designs_tag import taggers
 from neuneu.errors import InputError
-from neuneu.files import write_table
 
 if TYPE_CHECKING:
     from neuneu.designs.records import Batch
@@ -19,7 +21,6 @@ app = make_app()
 designs = make_app()
 app.add_typer(designs, name="designs", help="The database of models; scores from design decisions.")
 
-Store = Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
 Policy = Annotated[
     str, typer.Option(help="Where a stored and a new value differ: error, keep, replace, larger, smaller.")
 ]
@@ -318,132 +319,5 @@ def add(
     _apply(batch, store, policy, dry_run, output, as_json)
 
 
-@designs.command()
-def tag(
-    feature: Annotated[str, typer.Argument(help="char_len, ttr, keyword_ratios, entropy, domain, …")],
-    source: Annotated[Path, typer.Option("--input", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
-    output: Annotated[Path, typer.Option("--output", help="A .parquet file; entropy: .json.")],
-    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
-    order: Annotated[int, typer.Option(help="entropy: tokens of context.")] = 1,
-    endpoint: Annotated[str | None, typer.Option(help="domain: an OpenAI-compatible address.")] = None,
-    model: Annotated[str | None, typer.Option(help="domain: model name; edu_classifier: folder.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    limit: Annotated[int | None, typer.Option(help="Only the first documents.")] = None,
-) -> None:
-    """Tag documents with a feature; an interrupted run goes on where it stopped.
-
-    Example: neuneu designs tag keyword_ratios --input texts.jsonl --output keywords.parquet
-    """
-    from neuneu.designs.taggers.run import Options, entropy_of_file
-    from neuneu.designs.taggers.run import tag as run
-    from neuneu.files import write_json
-
-    if feature == "entropy":
-        write_json(output, entropy_of_file(source, order=order, tokenizer=tokenizer, limit=limit))
-        note(f"{source} → {output}")
-        return
-    done = run(
-        feature,
-        source,
-        output,
-        options=Options(tokenizer, endpoint, model),
-        workers=workers,
-        limit=limit,
-        progress=lambda count: note(f"{count} documents"),
-    )
-    note(f"{done} documents → {output}")
-
-
-@designs.command()
-def aggregate(
-    model: Annotated[str, typer.Argument(help="The id of the model that wrote the documents.")],
-    tagged: Annotated[list[str], typer.Option("--tagged", help="FEATURE=FILE as tag wrote it; repeat.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A feature CSV that designs import reads.")],
-) -> None:
-    """One row of model-level features, under the published column names, from tagged generations.
-
-    Example: neuneu designs aggregate org/name --tagged ttr=ttr.parquet -o features.csv
-    """
-    import polars as pl
-
-    from neuneu.designs.taggers.aggregate import model_row
-
-    frames = {}
-    for entry in tagged:
-        feature, _, path = entry.partition("=")
-        if not Path(path).is_file():
-            raise InputError("must read FEATURE=FILE", field="tagged", value=entry)
-        frames[feature] = pl.read_parquet(path)
-    kept = frames.pop("repetition", None)
-    ids = None if kept is None else set(kept.filter(pl.col("removed_because").is_null())["id"])
-    write_table(output, pl.DataFrame([{"id": model, **model_row(frames, kept_ids=ids)}]))
-    note(f"{model} → {output}")
-
-
-class Protocol(StrEnum):
-    """How `designs predict` judges predictors."""
-
-    published = "published"
-    nested = "nested"
-
-
-@designs.command()
-def predict(
-    store: Store,
-    protocol: Annotated[Protocol, typer.Option(help="nested (to trust) or published (for comparison).")],
-    predictor: Annotated[
-        str, typer.Option(help="nested: methods, comma-separated.")
-    ] = "median,log-linear,linear,gaussian-process,xgboost,lightgbm,stack",
-    features: Annotated[str, typer.Option(help="nested: scale, all or non-scale.")] = "all",
-    split: Annotated[str, typer.Option(help="random, organisation; nested also family, time.")] = "random",
-    seeds: Annotated[int, typer.Option(help="Repetitions of the split.")] = 50,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeat for more.")] = None,
-    selected: Annotated[
-        Path | None, typer.Option(help="published: CSV of the features it selected for each task.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
-    workers: Annotated[int, typer.Option(help="published: threads.")] = 2,
-    cells: Annotated[Path | None, typer.Option(help="nested: write every prediction here.")] = None,
-    output: Output = None,
-    as_json: AsJson = False,
-) -> None:
-    """Predict scores from design decisions; print a row a task with errors, baselines and corrected tests.
-
-    Example: neuneu designs predict --protocol nested --split organisation --seeds 5 --store designs.duckdb
-
-    Example: neuneu designs predict --protocol published --store designs.duckdb --selected results_303.csv
-    """
-    from neuneu.designs.labels import find_tasks
-    from neuneu.designs.store import DesignStore
-
-    tasks = find_tasks(task or [])
-    if seeds < 1:
-        raise InputError("must be at least 1", field="seeds", value=seeds)
-    with DesignStore(store) as opened:
-        if protocol is Protocol.published:
-            from neuneu.designs.published import published_table
-
-            if selected is None:
-                raise InputError("the published protocol needs it", field="selected")
-            if split not in ("random", "organisation"):
-                raise InputError("must be random or organisation", field="split", value=split)
-            frame = published_table(
-                opened,
-                selected,
-                seeds=seeds,
-                tasks=tasks,
-                grouped=split == "organisation",
-                engine=engine,
-                workers=workers,
-                progress=note,
-            )
-        else:
-            from neuneu.designs.nested import table_of
-
-            methods = [name.strip() for name in predictor.split(",")]
-            frame, rows = table_of(
-                opened, tasks, methods, split=split, seeds=seeds, scope=features, progress=note
-            )
-            if cells is not None:
-                write_table(cells, rows)
-    show(frame, f"{protocol.value} protocol, {split} folds, {seeds} seeds", output=output, as_json=as_json)
+designs.add_typer(taggers)
+designs.add_typer(predictions)
