@@ -132,15 +132,57 @@ class Transformer(nn.Module):
         if prompt is not None:
             head.append(prompt.unsqueeze(1))
         x = torch.cat([*head, context.to(head[0].dtype)], dim=1)
-        always = mask.new_ones(len(mask), len(head))
-        keys = torch.cat([always, mask], dim=1)[:, None, None, :]
-        rotary = rotary_angles(x.shape[1], self.head_width, x.device, x.dtype)
+        there = torch.cat([mask.new_ones(len(mask), len(head)), mask], dim=1)
+        layout = Layout.of(there, self.head_width)
+        x = layout.pack(x)
         for layer in self.layers[:-1]:
-            x = layer(x, keys, rotary)
+            x = layer(x, layout)
         # Only BOS is read, so the last layer works on its query alone.
-        x = self.layers[-1](x, keys, rotary, n_queries=1)
-        summary: Tensor = self.final_norm(x[:, 0])
+        x = self.layers[-1](x, layout, bos_only=True)
+        summary: Tensor = self.final_norm(x)
         return summary
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a batch stand: padding takes no part in anything but attention's scores.
+
+    shape: (batch, n) with padding; place: (n_tokens,) token → its place among batch * n, None where nothing
+    is padded; bos: (batch,) token of each BOS; keys: (batch, 1, 1, n) what may be attended to, None for all;
+    cos, sin: (n_tokens, 1, head_width) of each token's rotary angles.
+    """
+
+    shape: tuple[int, int]
+    place: Tensor | None
+    bos: Tensor
+    keys: Tensor | None
+    cos: Tensor
+    sin: Tensor
+
+    @classmethod
+    def of(cls, there: Tensor, head_width: int) -> "Layout":
+        """there: (batch, n) bool, where tokens are; BOS stands first."""
+        batch, n = there.shape
+        whole = bool(there.all())
+        place = torch.arange(batch * n, device=there.device) if whole else there.flatten().nonzero()[:, 0]
+        cos, sin = (part[place % n].unsqueeze(1) for part in rotary_angles(n, head_width, there.device))
+        bos = (place % n == 0).nonzero()[:, 0]
+        if whole:
+            return cls((batch, n), None, bos, None, cos, sin)
+        return cls((batch, n), place, bos, there[:, None, None, :], cos, sin)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(batch, n, …) → (n_tokens, …)."""
+        flat = x.flatten(0, 1)
+        # index_select, not indexing: its backward adds in a fixed order.
+        return flat if self.place is None else flat.index_select(0, self.place)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(n_tokens, …) → (batch, n, …), zeros on padding."""
+        if self.place is None:
+            return x.unflatten(0, self.shape)
+        batch, n = self.shape
+        return x.new_zeros(batch * n, *x.shape[1:]).index_copy(0, self.place, x).unflatten(0, self.shape)
 
 
 class Layer(nn.Module):
@@ -155,12 +197,10 @@ class Layer(nn.Module):
         self.down = nn.Linear(config.feed_forward, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, x: Tensor, keys: Tensor, rotary: tuple[Tensor, Tensor], n_queries: int | None = None
-    ) -> Tensor:
-        """x: (batch, n, width); keys: (batch, 1, 1, n) visible ones → (batch, n_queries or n, width)."""
-        attended = self.attention(self.norm1(x), keys, rotary, n_queries)
-        x = x[:, :n_queries] + self.dropout(attended)
+    def forward(self, x: Tensor, layout: Layout, *, bos_only: bool = False) -> Tensor:
+        """x: (n_tokens, width) → the same, or (batch, width) with what BOS becomes."""
+        attended = self.attention(self.norm1(x), layout, bos_only=bos_only)
+        x = (x.index_select(0, layout.bos) if bos_only else x) + self.dropout(attended)
         hidden = self.dropout(functional.gelu(self.up(self.norm2(x))))
         out: Tensor = x + self.dropout(self.down(hidden))
         return out
@@ -177,27 +217,32 @@ class Attention(nn.Module):
         self.v = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(
-        self, x: Tensor, keys: Tensor, rotary: tuple[Tensor, Tensor], n_queries: int | None
-    ) -> Tensor:
-        """x: (batch, n, width) → (batch, n_queries or n, width)."""
-        q, k, v = self._heads(self.q(x[:, :n_queries])), self._heads(self.k(x)), self._heads(self.v(x))
+    def forward(self, x: Tensor, layout: Layout, *, bos_only: bool) -> Tensor:
+        """x: (n_tokens, width) → the same, or (batch, width) for BOS alone."""
+        k = layout.pad(rotate(self._heads(self.k(x)), layout.cos, layout.sin))
+        v = layout.pad(self._heads(self.v(x)))
+        if bos_only:  # at position 0, where nothing is rotated
+            q = self._heads(self.q(x.index_select(0, layout.bos))).unsqueeze(1)
+        else:
+            q = layout.pad(rotate(self._heads(self.q(x)), layout.cos, layout.sin))
         attended = functional.scaled_dot_product_attention(
-            rotate(q, rotary), rotate(k, rotary), v, keys, self.dropout if self.training else 0.0
-        )
-        merged: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+            *(part.transpose(1, 2) for part in (q, k, v)),
+            layout.keys,
+            self.dropout if self.training else 0.0,
+        ).transpose(1, 2)
+        merged: Tensor = self.out((attended[:, 0] if bos_only else layout.pack(attended)).flatten(1))
         return merged
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+        return x.unflatten(-1, (self.n_heads, -1))
 
 
-def rotary_angles(n: int, head_width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary_angles(n: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines for positions 0 … n-1, each (n, head_width); the halves share frequencies."""
     frequency = rotary_frequencies(head_width).to(device)
     angle = torch.arange(n, device=device, dtype=torch.float32)[:, None] * frequency
     angle = torch.cat([angle, angle], dim=-1)
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    return angle.cos(), angle.sin()
 
 
 def rotary_frequencies(head_width: int) -> Tensor:
@@ -205,11 +250,10 @@ def rotary_frequencies(head_width: int) -> Tensor:
     return ROTARY_BASE ** -(torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
 
 
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate (batch, heads, n, head_width) by its positions' angles; the halves form the pairs."""
-    cos, sin = (part[: x.shape[-2]].to(x.dtype) for part in rotary)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate (n_tokens, heads, head_width) by its positions' angles; the halves form the pairs."""
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
 def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
