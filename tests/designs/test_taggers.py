@@ -1,35 +1,38 @@
 """Taggers agree with the plain definition, on any text, and take up where they stopped."""
 
+import gzip
 import json
 import math
 import re
-import threading
 from collections import Counter, defaultdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+import zstandard
+from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.special import digamma
 
-from neuneu.designs.taggers import cleaning
-from neuneu.designs.taggers.aggregate import domain_shares, model_row
-from neuneu.designs.taggers.counts import KEYWORDS, keyword_counts, keyword_ratios, token_feature
+from neuneu.designs.taggers import cleaning, entropy
+from neuneu.designs.taggers.counts import KEYWORDS, all_counts, keyword_counts, keyword_ratios, token_features
 from neuneu.designs.taggers.documents import read_blocks
-from neuneu.designs.taggers.domains import Endpoint, classify
-from neuneu.designs.taggers.entropy import corpus_entropy
-from neuneu.designs.taggers.parses import (
-    constituency_depths,
-    content_ratio,
-    dependency_distances,
-    parse_block,
-)
+from neuneu.designs.taggers.entropy import PairCounter, corpus_entropy
 from neuneu.designs.taggers.run import Options, entropy_of_file, tag
+from neuneu.designs.taggers.scan import tokenize
 from neuneu.errors import InputError
 
-TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=80)
+LETTERS = st.characters(exclude_categories=["Cs"])
+ODD = ["ſ", "K", "İ", "ı", "\u0301", "²", "٣", "_", "\x85", "\x1c", "\u2028", "\r\n", "\n \n", "😀", "न", "%"]
+WORDS = ["How", "WHO", "therefore", "xtherefore", "THEREFORE", "ſo", "maKe", "FAQ:", "anſwer:", "a:", "Q:"]
+WORDS += ["Instruction:", "Assistant :", "3.5%", "12", "1_2", "x1", "however", "instructıon:", "12345678901"]
+TEXT = st.one_of(
+    st.text(LETTERS, max_size=80),
+    st.lists(st.one_of(st.sampled_from([*ODD, *WORDS, " ", " ", "\n"]), st.text(LETTERS, max_size=3))).map(
+        "".join
+    ),
+)
 
 
 def _block(*texts: str) -> pl.DataFrame:
@@ -41,12 +44,32 @@ def _write(path: Path, texts: list[str]) -> Path:
     return path
 
 
-@given(TEXT, st.sampled_from(["How and 3.5% so", "FAQ: use", "a: WHO but 12"]))
-def test_keywords_are_counted_like_python_counts(text: str, known: str) -> None:
-    text = f"{text} {known}"
-    found = keyword_counts(_block(text)).row(0, named=True)
-    for name, pattern in KEYWORDS.items():
-        assert found[name] == len(re.findall(pattern, text)), name
+@given(TEXT, TEXT)
+@example("Therefore ſo", "12:%a: ANſWER:")
+def test_counts_are_those_of_the_regular_expressions(one: str, two: str) -> None:
+    found = all_counts(_block(one, two)).rows(named=True)
+    for text, row in zip((one, two), found, strict=True):
+        for name, pattern in KEYWORDS.items():
+            assert row[name] == len(re.findall(pattern, text)), name
+        tokens = re.findall(r"\w+|[^\w\s]", text)
+        assert (row["char_len"], row["num_tokens"], row["unique_tokens"]) == (
+            len(text),
+            len(tokens),
+            len(set(tokens)),
+        )
+        assert row["ttr"] == (len(set(tokens)) / len(tokens) if tokens else 0.0)
+
+
+@given(st.lists(TEXT, max_size=3))
+def test_texts_are_cut_as_python_cuts(texts: list[str]) -> None:
+    patterns = {"signs": r"\w+|[^\w\s]", "words": r"[^\W_]+", "split": r"\S+"}
+    for kind, pattern in patterns.items():
+        tokens = tokenize(pl.Series(texts, dtype=pl.String), kind)
+        plain = [word for text in texts for word in re.findall(pattern, text)]
+        assert tokens.counts.tolist() == [len(re.findall(pattern, text)) for text in texts]
+        first = {word: plain.index(word) for word in plain}
+        assert [tokens.hashes[first[word]] for word in plain] == tokens.hashes.tolist()
+        assert len(set(tokens.hashes.tolist())) == len(set(plain))
 
 
 def test_keyword_ratios_of_a_fixed_text() -> None:
@@ -59,27 +82,38 @@ def test_keyword_ratios_of_a_fixed_text() -> None:
     assert row[0]["instructions_words_ratio"] == pytest.approx(scale)
     assert row[0]["numbers_ratio"] == pytest.approx(3 * scale)
     assert row[1]["numbers_ratio"] == 0
+    assert keyword_counts(_block(text))["characters"].to_list() == [len(text)]
 
 
-def test_token_counts_and_type_token_ratio() -> None:
-    block = _block("a b a, c", "")
-    assert token_feature("num_tokens")(block)["num_tokens"].to_list() == [5, 0]
-    assert token_feature("unique_tokens")(block)["unique_tokens"].to_list() == [4, 0]
-    assert token_feature("ttr")(block)["ttr"].to_list() == [0.8, 0.0]
-
-
-def _plain_entropy(documents: list[list[int]], order: int) -> tuple[float, float, int]:
+def _plain_entropy(documents: list[list[int]], order: int) -> dict[str, float]:
     counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for tokens in documents:
         for i in range(len(tokens) - order):
             counts[tuple(tokens[i : i + order])][tokens[i + order]] += 1
-    entropies = {
-        c: -sum(k / sum(w.values()) * math.log2(k / sum(w.values())) for k in w.values())
-        for c, w in counts.items()
+    totals = [sum(w.values()) for w in counts.values()]
+    entropies = [
+        -sum(k / total * math.log2(k / total) for k in w.values())
+        for w, total in zip(counts.values(), totals, strict=True)
+    ]
+    grown = [
+        (math.log(total) - sum(k * _grassberger(k) for k in w.values()) / total) / math.log(2)
+        for w, total in zip(counts.values(), totals, strict=True)
+    ]
+    return {
+        "mean_corpus_entropy": sum(entropies) / len(entropies),
+        "median_corpus_entropy": float(np.median(entropies)),
+        "p10": float(np.percentile(entropies, 10)),
+        "p90": float(np.percentile(entropies, 90)),
+        "weighted_entropy": float(np.dot(entropies, totals)) / sum(totals),
+        "corrected_entropy": float(np.dot(grown, totals)) / sum(totals),
+        "num_unique_contexts": len(counts),
+        "total_contexts": sum(totals),
     }
-    totals = {c: sum(w.values()) for c, w in counts.items()}
-    weighted = sum(entropies[c] * totals[c] for c in counts) / sum(totals.values())
-    return sum(entropies.values()) / len(entropies), weighted, len(counts)
+
+
+def _grassberger(n: int) -> float:
+    """Grassberger 2003, eq. 28, as it is written."""
+    return float(digamma(n) + 0.5 * (-1) ** n * (digamma((n + 1) / 2) - digamma(n / 2)))
 
 
 @given(
@@ -88,16 +122,34 @@ def _plain_entropy(documents: list[list[int]], order: int) -> tuple[float, float
 )
 def test_entropy_is_the_plain_definition(documents: list[list[int]], order: int) -> None:
     found = corpus_entropy([np.array(tokens) for tokens in documents], order=order)
-    mean, weighted, contexts = _plain_entropy(documents, order)
-    assert found["mean_corpus_entropy"] == pytest.approx(mean, abs=1e-9)
-    assert found["weighted_entropy"] == pytest.approx(weighted, abs=1e-9)
-    assert found["num_unique_contexts"] == contexts
+    for name, value in _plain_entropy(documents, order).items():
+        assert found[name] == pytest.approx(value, abs=1e-9), name
 
 
-def test_entropy_of_four_tokens() -> None:
+def test_entropy_does_not_depend_on_how_much_fits_into_memory() -> None:
+    rng = np.random.default_rng(0)
+    tokens = np.minimum(rng.zipf(1.2, 60_000), 3_000)
+    whole = corpus_entropy([tokens], order=2)
+    with PairCounter(2, slots=2**12) as counter:
+        for part in np.split(tokens, 6):  # more pairs than slots: several rounds through files
+            counter.add(entropy.hashes_of_ids(part), np.array([0, len(part)]))
+        spilled = counter.result()
+    assert spilled["num_unique_contexts"] <= whole["num_unique_contexts"]
+    parts = corpus_entropy(list(np.split(tokens, 6)), order=2)
+    assert spilled == pytest.approx(parts, abs=1e-9)
+
+
+def test_frequent_pairs_are_corrected_like_rare_ones() -> None:
+    tokens = [0, 1] * 20_000 + [0, 0]
+    found, plain = corpus_entropy([np.array(tokens)]), _plain_entropy([tokens], 1)
+    assert found["corrected_entropy"] == pytest.approx(plain["corrected_entropy"], abs=1e-12)
+
+
+def test_entropy_of_four_tokens(tmp_path: Path) -> None:
     found = corpus_entropy([np.array([0, 1, 0, 2])])
     assert found["mean_corpus_entropy"] == pytest.approx(0.5)
     assert found["weighted_entropy"] == pytest.approx(2 / 3)
+    assert entropy_of_file(_write(tmp_path / "t.jsonl", ["a b a c"])) == found
     with pytest.raises(InputError, match="more than 3 tokens"):
         corpus_entropy([np.array([0, 1])], order=3)
 
@@ -113,13 +165,50 @@ def test_the_corrected_entropy_stays_where_the_published_one_grows() -> None:
     assert large["corrected_entropy"] == pytest.approx(small["corrected_entropy"], rel=0.015)
 
 
+def _plain_reason(text: str, limits: cleaning.Limits) -> str | None:
+    def duplicates(parts: list[str]) -> float:
+        kept = [part.strip() for part in parts if part.strip()]
+        return 1 - len(set(kept)) / len(kept) if kept else 0.0
+
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    run, longest, last = 0, 0, None
+    for word in text.lower().split():
+        run, last = run + 1 if word == last else 1, word
+        longest = max(longest, run)
+    grams = {n: list(zip(*(words[i:] for i in range(n)), strict=False)) for n in (2, 3)}
+    repeated = {n: sum(c - 1 for c in Counter(g).values()) / len(g) if g else 0.0 for n, g in grams.items()}
+    for reason, holds in (
+        ("too_short", len(text) < limits.least_length),
+        ("pathological_repetition", longest > limits.run),
+        ("repeated_lines", duplicates(text.split("\n")) > limits.lines),
+        ("repeated_paragraphs", duplicates(re.split(r"\n\s*\n", text)) > limits.paragraphs),
+        ("repeated_2grams", repeated[2] > limits.ngrams),
+        ("repeated_3grams", repeated[3] > limits.ngrams),
+    ):
+        if holds:
+            return reason
+    return None
+
+
+@given(
+    st.lists(st.sampled_from(["a", "A", "b c", "\n", "\n\n", " ", " \n\t\n", "x.", "\x85", "é"])).map(
+        "".join
+    ),
+    st.sampled_from([0.1, 0.3, 0.6]),
+    st.sampled_from([1, 3]),
+)
+def test_repetition_is_found_as_python_finds_it(text: str, share: float, run: int) -> None:
+    limits = cleaning.Limits(3, share, share, share, run)
+    assert cleaning.removal_reason(text, limits) == _plain_reason(text, limits)
+
+
 def test_repetition_reasons_on_fixed_texts() -> None:
     words = " ".join(f"word{i}" for i in range(200))
     assert cleaning.removal_reason("short") == "too_short"
     assert cleaning.removal_reason("spam " * 60) == "pathological_repetition"
     assert cleaning.removal_reason("the same line again\n" * 10) == "repeated_lines"
-    lines = "\n".join(f"{c} x y" for c in "abc")
-    assert cleaning.removal_reason("\n\n".join([lines.replace("\n", " ")] * 5)) == "repeated_lines"
+    unique = "\n".join(words.split()[:10])
+    assert cleaning.removal_reason("again and again\n\n" * 5 + unique) == "repeated_paragraphs"
     assert cleaning.removal_reason("one two three four " * 30) == "repeated_2grams"
     assert cleaning.removal_reason(words) is None
 
@@ -127,46 +216,83 @@ def test_repetition_reasons_on_fixed_texts() -> None:
 @given(TEXT)
 def test_repair_never_fails_and_undoes_mojibake(text: str) -> None:
     assert "\0" not in cleaning.repair_encoding(text)
-    assert cleaning.repair_encoding("cafÃ© â€œquotedâ€\x9d"[:5]) == "café"
+    assert cleaning.repair_encoding("cafÃ© â€œquotedâ€\x9d ﬁne") == 'café "quoted" fine'
 
 
-def test_decontamination_finds_shared_ngrams() -> None:
+@given(
+    st.lists(st.lists(st.sampled_from("abcA._ "), max_size=12).map("".join), max_size=4),
+    st.lists(st.sampled_from("abcA._ "), max_size=20).map("".join),
+    st.integers(1, 4),
+)
+def test_contamination_is_the_share_of_known_ngrams(tests: list[str], text: str, n: int) -> None:
+    def grams(text: str) -> list[tuple[str, ...]]:
+        words = re.findall(r"[^\W_]+", text.lower())
+        return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)] or (
+            [tuple(words)] if words else []
+        )
+
+    known = {gram for test in tests for gram in grams(test)}
+    own = grams(text)
+    share = sum(gram in known for gram in own) / len(own) if own else 0.0
+    finder = cleaning.Decontaminator([pl.Series(tests, dtype=pl.String)], n=n)
+    assert finder.share(text) == pytest.approx(share)
+
+
+def test_contaminated_documents_of_a_file_are_found(tmp_path: Path) -> None:
     question = "Which of these thirteen or more words would a careful student choose as the answer here"
-    finder = cleaning.Decontaminator([question])
-    assert finder.share(f"Before. {question.upper()}! After.") > 0.3
-    assert (
-        finder.share("Nothing of that kind is here, only other words that nobody asked about at all today")
-        == 0
-    )
-
-
-def test_dependency_and_constituency_measures() -> None:
-    first = dependency_distances([4, 4, 4, 5, 0, 9, 9, 9, 5, 5])
-    assert first == ([3, 2, 1, 1, 0, 3, 2, 1, 4, 5], [4, 3, 2, 1, 0, 1, 2, 3, 4, 5])
-    assert dependency_distances([3, 3, 0, 6, 6, 3, 3]) == ([2, 1, 0, 2, 1, 3, 4], [2, 1, 0, 1, 2, 3, 4])
-    words, depths, deepest = constituency_depths("(ROOT (S (NP (DT The) (NN dog)) (VP (VBZ runs)) (. .)))")
-    assert (words, depths, deepest) == (["The", "dog", "runs", "."], [3, 3, 3, 2], 3)
-    assert content_ratio(["NOUN", "DET"]) == 0.5
-    for bad in ([0, 0], [5], []):
-        with pytest.raises(InputError):
-            dependency_distances(bad)
-    with pytest.raises(InputError):
-        constituency_depths("(ROOT (S dog)")
+    clean = "Nothing of that kind is here, only other words that nobody asked about at all today"
+    source = _write(tmp_path / "t.jsonl", [f"Before. {question.upper()}! After.", clean])
+    against = _write(tmp_path / "tests.jsonl", [question])
+    tag("contamination", source, tmp_path / "c.parquet", options=Options(against=str(against)))
+    shares = pl.read_parquet(tmp_path / "c.parquet")["contamination"].to_list()
+    assert shares == [pytest.approx(4 / 6), 0]
+    with pytest.raises(InputError, match="against"):
+        tag("contamination", source, tmp_path / "c.parquet")
 
 
 def test_documents_of_every_form_are_read(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"doc_id": 7, "resps": [["written"]]}\n\n{"id": "b", "content": "c"}\n{"text": "d"}\n')
-    rows = [row for block in read_blocks(path, size=2) for row in block.select("id", "text").iter_rows()]
-    assert rows == [("7", "written"), ("b", "c"), ("2", "d")]
+    (tmp_path / "log.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    frames = [zstandard.compress(line) for line in path.read_bytes().splitlines(keepends=True)]
+    (tmp_path / "log.jsonl.zst").write_bytes(b"".join(frames))  # several frames, as parallel writers make
+    for name in ("log.jsonl", "log.jsonl.gz", "log.jsonl.zst"):
+        blocks = list(read_blocks(tmp_path / name, size=2))
+        rows = [row for block in blocks for row in block.select("id", "text").iter_rows()]
+        assert rows == [("7", "written"), ("b", "c"), ("2", "d")]
+        assert [len(block) for block in blocks] == [2, 1]
     pl.DataFrame({"text": ["x", "y"]}).write_parquet(tmp_path / "p.parquet")
     assert [len(block) for block in read_blocks(tmp_path / "p.parquet", size=1)] == [1, 1]
-    path.write_text('{"text": "good"}\n{"text": 5}\n')
-    with pytest.raises(InputError, match="document 2"):
-        list(read_blocks(path))
-    path.write_text("nothing of the kind\n")
-    with pytest.raises(InputError, match="line 1"):
-        list(read_blocks(path))
+    assert [len(block) for block in read_blocks(tmp_path / "p.parquet", limit=1)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b'{"text": "good"}\n{"text": 5}\n', "document 2"),
+        (b"nothing of the kind\n", "line 1"),
+        (b'{"text": "a"}\n{"text": "\\ud800"}\n', "document 2: holds half a surrogate"),
+        (b'{"text": "a", "text": "b"}\n', "twice"),
+        (b'{"text": "a", "score": 1e400}\n', "finite"),
+        (b'{"text": "\xff"}\n', "UTF-8"),
+        (b'{"text": ' + b"[" * 100_000 + b"\n", "line 1"),
+        (b'["text"]\n', "must be an object"),
+    ],
+)
+def test_what_is_no_document_is_refused_in_one_line(tmp_path: Path, content: bytes, rule: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rule) as error:
+        tag("counts", path, tmp_path / "c.parquet")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_files_that_are_not_what_they_are_called_are_refused(tmp_path: Path) -> None:
+    for name in ("t.parquet", "t.jsonl.zst", "t.jsonl.gz"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(InputError, match=re.escape(name)):
+            list(read_blocks(tmp_path / name))
 
 
 def test_interrupted_tagging_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
@@ -182,10 +308,9 @@ def test_interrupted_tagging_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         tag("keyword_ratios", source, stopped, size=10, progress=stop)
     assert not stopped.exists()
     part = tmp_path / "stopped.parquet.parts" / "00000000.parquet"
-    before = part.stat().st_mtime_ns
+    assert part.exists()
     seen: list[int] = []
     tag("keyword_ratios", source, stopped, size=10, progress=seen.append)
-    assert before
     assert seen[0] > 10
     assert stopped.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not part.exists()
@@ -193,117 +318,39 @@ def test_interrupted_tagging_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "two.parquet").read_bytes() == stopped.read_bytes()
 
 
-def test_features_of_files_and_models(tmp_path: Path) -> None:
-    source = _write(tmp_path / "texts.jsonl", ["How are you?", "I am well and you?", "x"])
-    frames = {}
-    for feature in ("char_len", "ttr", "keyword_counts", "repetition"):
-        tag(feature, source, tmp_path / f"{feature}.parquet")
-        frames[feature] = pl.read_parquet(tmp_path / f"{feature}.parquet")
-    assert frames.pop("repetition")["removed_because"].to_list() == ["too_short"] * 3
-    row = model_row(frames)
-    assert row["char_len_mean"] == pytest.approx(31 / 3)
-    assert row["char_len_std"] == pytest.approx(np.std([12, 18, 1], ddof=1))
-    assert row["question_words_ratio"] == pytest.approx(100_000 / 31)
-    assert "char_len_mean" not in model_row(frames, kept_ids={"0"})
-    assert entropy_of_file(source)["total_contexts"] == 8
-    with pytest.raises(InputError, match="unknown"):
-        tag("colour", source, tmp_path / "c.parquet")
+def test_what_tagging_refuses(tmp_path: Path) -> None:
+    source = _write(tmp_path / "texts.jsonl", ["How are you?"])
+    for arguments, rule in (
+        (("colour", source, tmp_path / "c.parquet"), "unknown; known: char_len"),
+        (("ttr", tmp_path / "absent.jsonl", tmp_path / "c.parquet"), "no such file"),
+        (("ttr", source, tmp_path / "c.csv"), "must end in .parquet"),
+        (("domain", source, tmp_path / "c.parquet"), "model: is needed"),
+    ):
+        with pytest.raises(InputError, match=rule):
+            tag(*arguments)
+    (tmp_path / "c.parquet.parts").mkdir()
+    (tmp_path / "c.parquet.parts" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="in the way"):
+        tag("ttr", source, tmp_path / "c.parquet")
+    assert (tmp_path / "c.parquet.parts" / "mine.txt").read_text() == "keep"
 
 
-class _Sentence:
-    def __init__(self, heads: list[int], tags: list[str]) -> None:
-        self.words = [type("Word", (), {"head": h, "upos": t})() for h, t in zip(heads, tags, strict=True)]
-        self.constituency = "(ROOT (S (NP (NN dog)) (VP (VBZ runs))))"
+def test_tokens_of_a_tokenizer(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
-
-def test_parses_become_columns_and_model_features() -> None:
-    def pipeline(text: str) -> object:
-        return type("Document", (), {"sentences": [_Sentence([2, 0], ["NOUN", "VERB"])]})()
-
-    block = _block("dog runs", "dog runs")
-    dependencies = parse_block("dep_parse", block, pipeline)
-    constituents = parse_block("const_parse", block, pipeline)
-    row = model_row({"dep_parse": dependencies, "const_parse": constituents})
-    assert row["dep_parse_dep_head_dist_max_mean"] == 1
-    assert row["const_parse_const_tree_depth_max_mean"] == 3
-    assert row["const_parse_num_words_std"] == 0
-    assert parse_block("content_function_ratio", block, pipeline)["content_function_ratio"].to_list() == [
-        1,
-        1,
-    ]
-
-
-def test_published_domain_labels_give_the_published_shares(published: Path) -> None:
-    labels = pl.read_csv(
-        published / "domains" / "HuggingFaceFW_fineweb_sample_predicted_domains_labels_only.csv"
-    )
-    shares = domain_shares(labels)
-    expected = {
-        "web": 70.7,
-        "reference": 16.0,
-        "books": 9.5,
-        "academic": 2.4,
-        "code": 0.9,
-        "specific_datasets": 0.5,
-    }
-    for name, value in expected.items():
-        assert shares[f"domain_{name}_pct_mean"] == pytest.approx(value, abs=0.05)
+    made = Tokenizer(models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "tokenizer.json"))
+    row = token_features(_block("a b a c d", ""), str(tmp_path / "tokenizer.json")).rows()
+    assert row == [("0", 5, 3, 0.6), ("1", 0, 0, 0.0)]
+    source = _write(tmp_path / "t.jsonl", ["a b a ?"])
+    found = entropy_of_file(source, tokenizer=str(tmp_path / "tokenizer.json"))
+    assert found["weighted_entropy"] == pytest.approx(2 / 3)
+    with pytest.raises(InputError, match=r"not a tokenizer\.json"):
+        token_features(_block("a"), str(source))
 
 
 def test_real_generations_are_tagged(published: Path, tmp_path: Path) -> None:
     source = published / "generations" / "olmo500.jsonl"
     assert tag("char_len", source, tmp_path / "c.parquet") == 500
     assert pl.read_parquet(tmp_path / "c.parquet")["char_len"].mean() == pytest.approx(2606, abs=5)
-
-
-class _Chat(BaseHTTPRequestHandler):
-    failures = 0
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if _Chat.failures > 0:
-            _Chat.failures -= 1
-            self.send_error(503)
-            return
-        question, text = (message["content"] for message in body["messages"])
-        answer = "unknown"
-        for word in ("incoherent", "code", "web", "academic"):
-            if f"or {word}." in question:
-                answer = word.capitalize() + "." if word in text else f"not_{word}"
-        if "books or" in question:
-            answer = "Media" if "film" in text else "reference"
-        reply = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
-
-
-def test_the_domain_cascade_over_the_real_protocol(tmp_path: Path) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Chat)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    long = "This text is long enough to be asked about, so that it is: "
-    try:
-        _Chat.failures = 2
-        ask = Endpoint(address, "any", pause=0.01)
-        assert classify(long + "code", ask) == "code"
-        assert ask.calls == 4
-        assert classify("tiny", ask) == "incoherent"
-        assert classify(long + "film", ask) == "unknown"
-        assert ask.calls == 9
-        source = _write(tmp_path / "t.jsonl", [long + "web", long, "no"])
-        tag("domain", source, tmp_path / "d.parquet", options=Options(endpoint=address, model="any"))
-        assert pl.read_parquet(tmp_path / "d.parquet")["prediction"].to_list() == [
-            "web",
-            "reference",
-            "incoherent",
-        ]
-        with pytest.raises(InputError, match="http"):
-            Endpoint("file:///etc/passwd", "any")
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(InputError, match="does not answer"):
-        classify(long + "again", Endpoint(address, "any", pause=0.01, retries=2))

@@ -13,38 +13,93 @@ taggers = typer.Typer()
 
 
 @taggers.command()
+def generate(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a checkpoint (config.json, safetensors, tokenizer).")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl file.")],
+    documents: Annotated[int, typer.Option(help="How many.")] = 1_000,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens of one at most; by default 2047, or what the context leaves.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of the draw, from the whole distribution.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed, the same generations.")] = 0,
+    batch: Annotated[int, typer.Option(help="Generations at once; part of what a seed means.")] = 16,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+) -> None:
+    """Let a model write freely, from the start of a document; an interrupted run goes on where it stopped.
+
+    Example: neuneu designs generate path/to/checkpoint --output generations.jsonl --documents 500
+    """
+    from neuneu.designs.taggers.generate import generate as run
+
+    done = run(
+        checkpoint,
+        output,
+        documents=documents,
+        tokens=tokens,
+        temperature=temperature,
+        seed=seed,
+        batch=batch,
+        device=device,
+        progress=lambda count: note(f"{count} of {documents} generations"),
+    )
+    note(f"{done} generations → {output}")
+
+
+@taggers.command()
 def tag(
-    feature: Annotated[str, typer.Argument(help="char_len, ttr, keyword_ratios, entropy, domain, …")],
-    source: Annotated[Path, typer.Option("--input", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
-    output: Annotated[Path, typer.Option("--output", help="A .parquet file; entropy: .json.")],
-    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
+    feature: Annotated[str, typer.Argument(help="What to measure; see above.", metavar="FEATURE")],
+    source: Annotated[Path, typer.Option("--input", "-i", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet file; entropy: .json.")],
+    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
     order: Annotated[int, typer.Option(help="entropy: tokens of context.")] = 1,
-    endpoint: Annotated[str | None, typer.Option(help="domain: an OpenAI-compatible address.")] = None,
-    model: Annotated[str | None, typer.Option(help="domain: model name; edu_classifier: folder.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="domain: an OpenAI-compatible service; its key, if it has one, is NEUNEU_API_KEY."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="domain: the service's model, else a classifier's folder; edu_classifier: a folder."
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="code_features, parses: of all documents; else their lang, and en.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="contamination: evaluation texts, .jsonl or .parquet.")
+    ] = None,
+    words: Annotated[int, typer.Option(help="contamination: words in a row that must be shared.")] = 13,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first documents.")] = None,
 ) -> None:
     """Tag documents with a feature; an interrupted run goes on where it stopped.
 
-    Example: neuneu designs tag keyword_ratios --input texts.jsonl --output keywords.parquet
+    FEATURE: char_len, num_tokens, unique_tokens, ttr, keyword_ratios, keyword_counts, or all of these at
+    once: counts. Of the whole input: entropy. Cleaning: repetition, repaired_text, contamination. Code:
+    code_features. Parses, by Stanza: content_function_ratio, dep_parse, const_parse. By other models:
+    language, edu_classifier, domain.
+
+    Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
     """
     from neuneu.designs.taggers.run import Options, entropy_of_file
     from neuneu.designs.taggers.run import tag as run
     from neuneu.files import write_json
 
+    def progress(count: int) -> None:
+        note(f"{count} documents")
+
+    tokens = None if tokenizer is None else str(tokenizer)
     if feature == "entropy":
-        write_json(output, entropy_of_file(source, order=order, tokenizer=tokenizer, limit=limit))
+        if output.suffix != ".json":
+            raise InputError("must end in .json for entropy", field="output", value=str(output))
+        found = entropy_of_file(source, order=order, tokenizer=tokens, limit=limit, progress=progress)
+        write_json(output, found)
         note(f"{source} → {output}")
         return
-    done = run(
-        feature,
-        source,
-        output,
-        options=Options(tokenizer, endpoint, model),
-        workers=workers,
-        limit=limit,
-        progress=lambda count: note(f"{count} documents"),
-    )
+    options = Options(tokens, endpoint, model, language, None if against is None else str(against), words)
+    done = run(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
     note(f"{done} documents → {output}")
 
 
@@ -56,19 +111,20 @@ def aggregate(
 ) -> None:
     """One row of model-level features, under the published column names, from tagged generations.
 
-    Example: neuneu designs aggregate org/name --tagged ttr=ttr.parquet -o features.csv
+    With repetition=FILE, only documents that the repetition filter keeps.
+
+    Example: neuneu designs aggregate org/name --tagged counts=counts.parquet --tagged entropy=entropy.json -o
+    features.csv
     """
     import polars as pl
 
-    from neuneu.designs.taggers.aggregate import model_row
+    from neuneu.designs.taggers.aggregate import model_row, read_tagged
 
-    frames = {}
-    for entry in tagged:
-        feature, _, path = entry.partition("=")
-        if not Path(path).is_file():
-            raise InputError("must read FEATURE=FILE", field="tagged", value=entry)
-        frames[feature] = pl.read_parquet(path)
+    frames = read_tagged(tagged)
     kept = frames.pop("repetition", None)
     ids = None if kept is None else set(kept.filter(pl.col("removed_because").is_null())["id"])
-    write_table(output, pl.DataFrame([{"id": model, **model_row(frames, kept_ids=ids)}]))
+    row, left_out = model_row(frames, kept_ids=ids)
+    for feature in left_out:
+        note(f"left out: {feature}, of which the repetition filter keeps fewer than half of the documents")
+    write_table(output, pl.DataFrame([{"id": model, **row}]))
     note(f"{model} → {output}")

@@ -1,12 +1,25 @@
 """Cleaning what models generate: encoding repair, the repetition filter, and decontamination by n-grams."""
 
-import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-WORD = re.compile(r"\w+|[^\w\s]")
+import numpy as np
+import polars as pl
+from numba import njit
+
+from neuneu.designs.taggers.scan import (
+    Hashes,
+    classes_of,
+    count_distinct,
+    cut,
+    hash_bytes,
+    ngrams,
+    tokenize,
+    utf8,
+)
+from neuneu.errors import InputError, MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -20,100 +33,182 @@ class Limits:
     run: int = 50
 
 
-def removal_reason(text: str, limits: Limits | None = None) -> str | None:
-    """Why a generation is to be dropped, the first reason in this order; None keeps it.
+REASONS = (
+    "too_short",
+    "pathological_repetition",
+    "repeated_lines",
+    "repeated_paragraphs",
+    "repeated_2grams",
+    "repeated_3grams",
+)
+"""Why a generation is dropped, in the order in which it is looked at."""
 
-    too_short; pathological_repetition (a lower-cased word more than `run` times in a row); repeated_lines and
-    repeated_paragraphs (1 − distinct ÷ all); repeated_2grams and repeated_3grams (share of n-grams that
-    repeat an earlier one of those that repeat at all).
+
+def removal_reasons(texts: pl.Series, limits: Limits | None = None) -> pl.Series:
+    """Why each generation is to be dropped, the first of REASONS that holds; null keeps it.
+
+    too_short: fewer characters than the limit. pathological_repetition: a lower-cased word (between spaces)
+    more than `run` times in a row. repeated_lines and repeated_paragraphs (between empty lines): 1 −
+    distinct ÷ all, of those that are not empty, above the limit. repeated_2grams and repeated_3grams: share
+    of the n-grams of lower-cased words and signs that repeat an earlier one.
     """
     limits = limits or Limits()
-    if len(text) < limits.least_length:
-        return "too_short"
-    if _longest_run(text.lower().split()) > limits.run:
-        return "pathological_repetition"
-    if _duplicates([line.strip() for line in text.split("\n")]) > limits.lines:
-        return "repeated_lines"
-    if _duplicates([part.strip() for part in re.split(r"\n\s*\n", text)]) > limits.paragraphs:
-        return "repeated_paragraphs"
-    words = WORD.findall(text.lower())
-    for n in (2, 3):
-        if _repeated_ngrams(words, n) > limits.ngrams:
-            return f"repeated_{n}grams"
-    return None
+    lower = pl.Series([text.lower() for text in texts], dtype=pl.String)
+    tokens = tokenize(lower)
+    split = tokenize(lower, "split")
+    holds = [
+        texts.str.len_chars().to_numpy() < limits.least_length,
+        _longest_runs(split.hashes, split.bounds) > limits.run,
+        _repeated(*_parts(texts, breaks=1)) > limits.lines,
+        _repeated(*_parts(texts, breaks=2)) > limits.paragraphs,
+        *(_repeated(*ngrams(tokens.hashes, tokens.bounds, n)) > limits.ngrams for n in (2, 3)),
+    ]
+    first = np.argmax(np.column_stack([*holds, np.ones(len(texts), bool)]), axis=1)
+    return pl.Series([[*REASONS, None][i] for i in first], dtype=pl.String)
 
 
-def _longest_run(words: list[str]) -> int:
-    longest = run = 0
-    last = None
-    for word in words:
-        run = run + 1 if word == last else 1
-        longest, last = max(longest, run), word
-    return longest
+def removal_reason(text: str, limits: Limits | None = None) -> str | None:
+    """`removal_reasons` of one text."""
+    reason: str | None = removal_reasons(pl.Series([text]), limits)[0]
+    return reason
 
 
-def _duplicates(parts: list[str]) -> float:
-    kept = [part for part in parts if part]
-    return 1 - len(set(kept)) / len(kept) if kept else 0.0
+def _repeated(hashes: Hashes, bounds: Any) -> Any:
+    """1 − distinct ÷ all for each document, 0 where there are none."""
+    counts = np.diff(bounds)
+    return np.where(counts > 0, 1 - count_distinct(hashes, bounds) / np.maximum(counts, 1), 0.0)
 
 
-def _repeated_ngrams(words: list[str], n: int) -> float:
-    grams = list(zip(*(words[i:] for i in range(n)), strict=False))
-    if not grams:
-        return 0.0
-    return sum(count - 1 for count in Counter(grams).values()) / len(grams)
+def _longest_runs(hashes: Hashes, bounds: Any) -> Any:
+    result = np.zeros(len(bounds) - 1, np.int64)
+    _runs(hashes, bounds, result)
+    return result
 
 
-_MARKS = re.compile(r"[ÃÂâ][\u0080-\u00bf\u0152-\u0178\u2013-\u2122]")
+@njit(cache=True)
+def _runs(hashes: Any, bounds: Any, result: Any) -> None:  # pragma: no cover
+    for d in range(len(result)):
+        run = 0
+        for t in range(bounds[d], bounds[d + 1]):
+            run = run + 1 if t > bounds[d] and hashes[t] == hashes[t - 1] else 1
+            result[d] = max(result[d], run)
+
+
+def _parts(texts: pl.Series, *, breaks: int) -> tuple[Hashes, Any]:
+    """Hashes of the parts between runs of white space with at least so many line breaks: 1 lines, 2
+    paragraphs."""
+    data, offsets = utf8(texts)
+    scratch = np.empty((2, int(np.diff(offsets).max(initial=0)) + 2), np.int32)
+    hashes = np.empty(len(data) // 2 + len(offsets), np.uint64)
+    bounds = np.zeros(len(offsets), np.int64)
+    _segments(data, data.view(np.uint64), offsets, classes_of("split"), breaks, scratch, hashes, bounds)
+    return hashes[: int(bounds[-1])], bounds
+
+
+@njit(cache=True)
+def _segments(
+    data: Any, words: Any, offsets: Any, classes: Any, breaks: int, scratch: Any, hashes: Any, bounds: Any
+) -> None:  # pragma: no cover
+    n = 0
+    for d in range(len(bounds) - 1):
+        first = offsets[d]
+        count = cut(data, first, offsets[d + 1], classes, scratch)
+        begin = 0
+        for t in range(count):
+            ends = t == count - 1
+            if not ends:
+                found = 0
+                for i in range(first + scratch[1, t], first + scratch[0, t + 1]):
+                    found += data[i] == 10
+                ends = found >= breaks
+            if ends:
+                hashes[n] = hash_bytes(words, first + scratch[0, begin], first + scratch[1, t])
+                n += 1
+                begin = t + 1
+        bounds[d + 1] = n
 
 
 def repair_encoding(text: str) -> str:
-    """Text with UTF-8 that was read as Windows-1252 undone, NULs dropped, in normal form NFKC.
-
-    Undone at most twice, and only where the whole text decodes and loses its tell-tale pairs.
-    """
-    for _ in range(2):
-        if not _MARKS.search(text):
-            break
-        try:
-            better = text.encode("cp1252").decode("utf-8")
-        except (UnicodeEncodeError, UnicodeDecodeError):
-            break
-        if len(_MARKS.findall(better)) >= len(_MARKS.findall(text)):
-            break
-        text = better
-    return unicodedata.normalize("NFKC", text.replace("\0", ""))
+    """The text as `ftfy` mends it (UTF-8 read as something else, and the like), in form NFKC, no NULs."""
+    try:
+        import ftfy
+    except ImportError as error:
+        raise MissingExtraError("ftfy", "taggers") from error
+    return ftfy.fix_text(unicodedata.normalize("NFKC", text)).replace("\0", "")  # type: ignore[no-any-return]
 
 
 class Decontaminator:
-    """Finds documents that share an n-gram of words with a set of evaluation texts.
+    """Finds documents that share an n-gram of words with evaluation texts, given block by block.
 
-    Words are lower-cased runs of letters and digits; test texts shorter than n words count whole. Memory:
-    one hash an n-gram of the test texts.
+    Words are lower-cased runs of letters and digits; test texts shorter than n words count whole, where a
+    document is nothing else. Memory: 16 to 32 bytes an n-gram of the test texts.
     """
 
-    def __init__(self, test_texts: Iterable[str], *, n: int = 13) -> None:
+    def __init__(self, test_texts: Iterable[pl.Series], *, n: int = 13) -> None:
+        if n < 1:
+            raise InputError("must be at least 1", field="n", value=n)
         self.n = n
-        self._grams: set[int] = set()
-        self._short: set[tuple[str, ...]] = set()
-        for text in test_texts:
-            words = _plain_words(text)
-            if 0 < len(words) < n:
-                self._short.add(tuple(words))
-            self._grams.update(hash(gram) for gram in _grams(words, n))
+        grams, short = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+        for texts in test_texts:
+            words = _words(texts)
+            grams.append(np.unique(ngrams(words.hashes, words.bounds, n)[0]))
+            short.append(self._whole(words))
+        self._grams = _table_of(np.unique(np.concatenate(grams)))
+        self._short = np.unique(np.concatenate(short))
+
+    def shares(self, texts: pl.Series) -> Any:
+        """Share of each document's n-grams that the test texts hold, in [0, 1], (documents,)."""
+        words = _words(texts)
+        hashes, bounds = ngrams(words.hashes, words.bounds, self.n)
+        shares = np.zeros(len(texts))
+        _held(hashes, bounds, self._grams, shares)
+        short = (words.counts > 0) & (words.counts < self.n)
+        shares[short] = np.isin(self._whole(words), self._short)
+        return shares
 
     def share(self, text: str) -> float:
-        """Share of the document's n-grams that the test texts hold, in [0, 1]; 0 without n-grams."""
-        words = _plain_words(text)
-        grams = _grams(words, self.n)
-        if not grams:
-            return float(tuple(words) in self._short)
-        return sum(hash(gram) in self._grams for gram in grams) / len(grams)
+        """`shares` of one text."""
+        return float(self.shares(pl.Series([text]))[0])
+
+    def _whole(self, words: Any) -> Hashes:
+        """A hash of each document that has words, but fewer than n."""
+        found = [np.empty(0, np.uint64)]
+        for d in np.flatnonzero((words.counts > 0) & (words.counts < self.n)):
+            part = words.hashes[words.bounds[d] : words.bounds[d + 1]]
+            found.append(ngrams(part, np.array([0, len(part)]), len(part))[0])
+        return np.concatenate(found)
 
 
-def _plain_words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
+def _words(texts: pl.Series) -> Any:
+    return tokenize(pl.Series([text.lower() for text in texts], dtype=pl.String), "words")
 
 
-def _grams(words: list[str], n: int) -> list[tuple[str, ...]]:
-    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+def _table_of(hashes: Hashes) -> Hashes:
+    """A hash set at most half full; 0 is a free slot (and so never found)."""
+    table = np.zeros(1 << max(2 * len(hashes), 64).bit_length(), np.uint64)
+    _fill(hashes, table)
+    return table
+
+
+@njit(cache=True)
+def _fill(hashes: Any, table: Any) -> None:  # pragma: no cover
+    mask = np.int64(len(table) - 1)
+    for h in hashes:
+        slot = np.int64(h >> np.uint64(20)) & mask
+        while table[slot] != 0:
+            slot = (slot + 1) & mask
+        table[slot] = h
+
+
+@njit(cache=True)
+def _held(hashes: Any, bounds: Any, table: Any, shares: Any) -> None:  # pragma: no cover
+    mask = np.int64(len(table) - 1)
+    for d in range(len(shares)):
+        found = 0
+        for t in range(bounds[d], bounds[d + 1]):
+            slot = np.int64(hashes[t] >> np.uint64(20)) & mask
+            while table[slot] != 0 and table[slot] != hashes[t]:
+                slot = (slot + 1) & mask
+            found += table[slot] != 0
+        if bounds[d + 1] > bounds[d]:
+            shares[d] = found / (bounds[d + 1] - bounds[d])

@@ -1,146 +1,261 @@
 """How predictable the next token is: n-gram entropy of a whole corpus, in memory that does not grow with it.
 
-Every (context, next token) pair becomes one 64-bit key in one of many files on disk, by context; each file
-is then sorted and summed by itself. The result is exact but for collisions of hashed contexts (about 10⁻⁴
-for 10⁸ pairs); contexts of one token are not hashed when the tokens are below 2³².
+Every (context, next token) pair is counted in one hash table; when that is full its counts are added to
+files, by context, which are merged one by one at the end. Pairs are told apart by 64-bit hashes: two of 10⁸
+share one with a chance below 10⁻³.
 """
 
+import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from neuneu.designs.taggers.scan import Hashes, Integers, hashes_of_ids, join
 from neuneu.errors import InputError
 
-BUCKETS = 64
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+BUCKETS = 256
+SLOTS = 2**22
+"""Slots of the largest table in memory, 24 bytes each."""
+_FULL = 0.6
+_TABLED = 2**14
+
+
+class PairCounter:
+    """Counts (context of `order` tokens, next token) pairs; a context manager that holds temporary files.
+
+    Memory: 100 MB, and at the end 24 to 72 bytes for each distinct pair ÷ 256, and 16 for each distinct value
+    that the entropies of contexts take. Disk, in `folder` (else the system's place for temporary files): at
+    most 24 bytes a token, where all pairs differ.
+    """
+
+    def __init__(self, order: int = 1, *, folder: str | Path | None = None, slots: int = SLOTS) -> None:
+        if order < 1:
+            raise InputError("must be at least 1", field="order", value=order)
+        self.order, self.slots, self.total = order, slots, 0
+        self._table = np.zeros((min(2**16, slots), 3), np.uint64)
+        self._used = 0
+        self._place = tempfile.TemporaryDirectory(dir=folder, prefix="entropy-")
+        self._spilled = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._place.cleanup()
+
+    def add(self, hashes: Hashes, bounds: Integers) -> None:
+        """Count documents: hashes of their tokens, of which document d has bounds[d] to bounds[d + 1]."""
+        self.total += int(np.maximum(np.diff(bounds) - self.order, 0).sum())
+        document, token = 0, int(bounds[0])
+        while True:
+            limit = int(len(self._table) * _FULL)
+            document, token, self._used = _count(
+                hashes, bounds, self.order, self._table, self._used, limit, document, token
+            )
+            if document == len(bounds) - 1:
+                return
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if len(self._table) < self.slots:
+            table = np.zeros((2 * len(self._table), 3), np.uint64)
+            _add(table, self._table)
+            self._table = table
+        else:
+            self._spill()
+
+    def _spill(self) -> None:
+        held = self._table[self._table[:, 2] > 0]
+        home = (held[:, 1] * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(56)
+        order = np.argsort(home, kind="stable")
+        bounds = np.searchsorted(home[order], np.arange(BUCKETS + 1))
+        held = held[order]
+        for bucket in range(BUCKETS):
+            with (Path(self._place.name) / f"{bucket:03d}").open("ab") as file:
+                held[bounds[bucket] : bounds[bucket + 1]].tofile(file)
+        self._table[:] = 0
+        self._used, self._spilled = 0, True
+
+    def result(self) -> dict[str, float]:
+        """The entropies (`corpus_entropy`); InputError where no document was longer than a context."""
+        if not self.total:
+            raise InputError(f"no document has more than {self.order} tokens", field="input")
+        summary = _Summary()
+        if not self._spilled:
+            summary.add(self._table)
+            return summary.result()
+        self._spill()
+        self._table = np.zeros((0, 3), np.uint64)
+        for bucket in range(BUCKETS):
+            records = np.fromfile(Path(self._place.name) / f"{bucket:03d}", np.uint64).reshape(-1, 3)
+            table = np.zeros((_power_of_two(2 * len(records)), 3), np.uint64)
+            _add(table, records)
+            summary.add(table)
+        return summary.result()
+
+
+class _Summary:
+    """Entropies of contexts as they come: sums, and how often each value is taken."""
+
+    def __init__(self) -> None:
+        self.weighted = self.corrected = 0.0
+        self.total = 0
+        self.values, self.counts = np.empty(0), np.empty(0, np.int64)
+
+    def add(self, table: Hashes) -> None:
+        used = int((table[:, 2] > 0).sum())
+        if used == 0:
+            return
+        keys = np.zeros(_power_of_two(2 * used), np.uint64)
+        sums = np.zeros((len(keys), 3))
+        _contexts(table, keys, sums, _grassberger_table())
+        K, log_sum, grown = sums[sums[:, 0] > 0].T
+        plain = np.maximum(np.log2(K) - log_sum / K, 0.0)
+        self.weighted += float((plain * K).sum())
+        self.corrected += float((K * np.log(K) - grown).sum() / math.log(2))
+        self.total += int(K.sum())
+        # Sums in another order differ in the last digits: rounded, few values are left to keep.
+        values, counts = np.unique(np.round(plain, 12), return_counts=True)
+        self.values, back = np.unique(np.concatenate([self.values, values]), return_inverse=True)
+        joined = np.zeros(len(self.values), np.int64)
+        np.add.at(joined, back, np.concatenate([self.counts, counts]))
+        self.counts = joined
+
+    def result(self) -> dict[str, float]:
+        contexts = int(self.counts.sum())
+        p10, p25, p50, p75, p90 = (_percentile(self.values, self.counts, q) for q in (10, 25, 50, 75, 90))
+        return {
+            "mean_corpus_entropy": float((self.values * self.counts).sum() / contexts),
+            "median_corpus_entropy": p50,
+            "p10": p10,
+            "p25": p25,
+            "p75": p75,
+            "p90": p90,
+            "weighted_entropy": self.weighted / self.total,
+            "corrected_entropy": self.corrected / self.total,
+            "num_unique_contexts": contexts,
+            "total_contexts": self.total,
+        }
 
 
 def corpus_entropy(
     documents: Iterable[NDArray[Any]], *, order: int = 1, folder: str | Path | None = None
 ) -> dict[str, float]:
-    """Entropy of the next token given the `order` tokens before it, in bits, over documents of token ids
-    (≥ 0, < 2³²).
+    """Entropy of the next token given the `order` tokens before it, in bits, over documents of token ids.
 
     `mean_corpus_entropy` is the published number: the unweighted mean over distinct contexts of the maximum
     likelihood entropy, which grows with the corpus, for most contexts are rare. `weighted_entropy` weights
-    by how often a context occurs; `corrected_entropy` also corrects each context's bias (Grassberger 2003).
-    Documents of at most `order` tokens are skipped. folder: for temporary files (8 to 16 bytes a token),
-    else the system's.
+    by how often a context occurs; `corrected_entropy` also corrects each context's bias (Grassberger 2003,
+    eq. 28). Documents of at most `order` tokens are skipped. folder: for temporary files (`PairCounter`).
     """
-    if order < 1:
-        raise InputError("must be at least 1", field="order", value=order)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="entropy-") as place:
-        total = _spill(documents, order, Path(place))
-        entropies, corrected, counts = [], [], []
-        for bucket in range(BUCKETS):
-            path = Path(place) / f"{bucket:02d}"
-            if path.stat().st_size:
-                pairs = np.fromfile(path, np.uint64).reshape(-1, 2)
-                plain, better, count = _bucket(pairs)
-                entropies.append(plain)
-                corrected.append(better)
-                counts.append(count)
-                path.unlink()
-    if not entropies:
-        raise InputError(f"no document has more than {order} tokens", field="input")
-    H, G, K = np.concatenate(entropies), np.concatenate(corrected), np.concatenate(counts)
-    p10, p25, p50, p75, p90 = np.percentile(H, [10, 25, 50, 75, 90])
-    return {
-        "mean_corpus_entropy": float(H.mean()),
-        "median_corpus_entropy": float(p50),
-        "p10": float(p10),
-        "p25": float(p25),
-        "p75": float(p75),
-        "p90": float(p90),
-        "weighted_entropy": float((H * K).sum() / K.sum()),
-        "corrected_entropy": float((G * K).sum() / K.sum()),
-        "num_unique_contexts": len(H),
-        "total_contexts": int(total),
-    }
-
-
-def _spill(documents: Iterable[NDArray[Any]], order: int, folder: Path, block: int = 2_000_000) -> int:
-    """Write (context, next token) pairs to one file a bucket; returns how many."""
-    files = [(folder / f"{bucket:02d}").open("ab") for bucket in range(BUCKETS)]
-    waiting: list[NDArray[np.uint64]] = []
-    held = total = 0
-    try:
+    with PairCounter(order, folder=folder) as counter:
+        waiting: list[Hashes] = []
         for tokens in documents:
-            if len(tokens) <= order:
-                continue
-            pairs = _pairs(np.asarray(tokens, np.uint64), order)
-            waiting.append(pairs)
-            held += len(pairs)
-            total += len(pairs)
-            if held >= block:
-                _write(np.concatenate(waiting), files)
-                waiting, held = [], 0
+            waiting.append(hashes_of_ids(tokens))
+            if sum(map(len, waiting)) > 2**20:
+                counter.add(*_joined(waiting))
+                waiting = []
         if waiting:
-            _write(np.concatenate(waiting), files)
-    finally:
-        for file in files:
-            file.close()
-    return total
+            counter.add(*_joined(waiting))
+        return counter.result()
 
 
-def _pairs(tokens: NDArray[np.uint64], order: int) -> NDArray[np.uint64]:
-    count = len(tokens) - order
-    context = tokens[:count].copy()
-    for k in range(1, order):
-        context = (context ^ (context >> np.uint64(29))) * _MIX + tokens[k : k + count] + np.uint64(1)
-    return np.stack([context, tokens[order:]], axis=1)
+def _joined(documents: list[Hashes]) -> tuple[Hashes, Integers]:
+    return np.concatenate(documents), np.concatenate([[0], np.cumsum([len(d) for d in documents])])
 
 
-def _write(pairs: NDArray[np.uint64], files: list[Any]) -> None:
-    home = ((pairs[:, 0] * _MIX) >> np.uint64(58)).astype(np.uint8)
-    order = np.argsort(home, kind="stable")
-    bounds = np.searchsorted(home[order], np.arange(BUCKETS + 1))
-    sorted_pairs = pairs[order]
-    for bucket, file in enumerate(files):
-        sorted_pairs[bounds[bucket] : bounds[bucket + 1]].tofile(file)
+def _percentile(values: NDArray[np.float64], counts: Integers, q: float) -> float:
+    """As `numpy.percentile` of the values, each repeated as often as it was counted."""
+    last = np.cumsum(counts)
+    place = q / 100 * (int(last[-1]) - 1)
+    low, high = (
+        values[np.searchsorted(last, i, side="right")] for i in (math.floor(place), math.ceil(place))
+    )
+    return float(low + (high - low) * (place - math.floor(place)))
 
 
-def _bucket(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """(maximum likelihood entropy, corrected entropy, occurrences) of every context in a bucket."""
-    if (pairs[:, 0] < 2**32).all():
-        keys = np.sort((pairs[:, 0] << np.uint64(32)) | pairs[:, 1])
-        same_pair = keys[1:] == keys[:-1]
-        context = keys >> np.uint64(32)
-    else:
-        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-        context, following = pairs[order, 0], pairs[order, 1]
-        same_pair = (context[1:] == context[:-1]) & (following[1:] == following[:-1])
-    starts = np.flatnonzero(np.concatenate([[True], ~same_pair]))
-    count = np.diff(np.append(starts, len(context)))
-    first = np.flatnonzero(np.concatenate([[True], context[starts][1:] != context[starts][:-1]]))
-    total = np.add.reduceat(count, first)
-    plain = np.log2(total) - np.add.reduceat(count * np.log2(count), first) / total
-    grown = np.add.reduceat(count * _grassberger(count), first)
-    corrected = (np.log(total) - grown / total) / np.log(2)
-    return np.maximum(plain, 0.0), corrected, total
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 63).bit_length()
 
 
-def _grassberger(count: NDArray[np.int64]) -> NDArray[np.float64]:
-    """G(n) = ψ(n) + ½ (−1)ⁿ (ψ((n + 1) / 2) − ψ(n / 2)); Grassberger 2003, eq. 28."""
-    from scipy.special import digamma
+def _grassberger_table() -> NDArray[np.float64]:
+    """G(n) for n below 2¹⁴: G(1) = −γ − ln 2, G(2) = G(1) + 2, G(2m + 1) = G(2m), G(2m + 2) = G(2m) + 2 / (2m
+    + 1)."""
+    table = np.zeros(_TABLED)
+    table[1] = -np.euler_gamma - math.log(2)
+    table[2::2] = table[1] + np.cumsum(2 / (2 * np.arange(1, _TABLED // 2) - 1))
+    table[3::2] = table[2:-1:2]
+    return table
 
-    values, back = np.unique(count, return_inverse=True)
-    sign = np.where(values % 2 == 0, 1.0, -1.0)
-    result = digamma(values) + 0.5 * sign * (digamma((values + 1) / 2) - digamma(values / 2))
-    return np.asarray(result[back], np.float64)
+
+@njit(cache=True)
+def _count(
+    hashes: Any, bounds: Any, order: int, table: Any, used: int, limit: int, document: int, token: int
+) -> Any:  # pragma: no cover
+    """Count pairs until the table is full; returns (document, token) to go on at, and how many slots are
+    used."""
+    mask = np.int64(len(table) - 1)
+    while document < len(bounds) - 1:
+        for t in range(max(token, bounds[document] + order), bounds[document + 1]):
+            if used >= limit:
+                return document, t, used
+            context = hashes[t - order]
+            for k in range(1, order):
+                context = join(context, hashes[t - order + k])
+            pair = join(context, hashes[t])
+            pair ^= pair >> np.uint64(32)
+            slot = np.int64((pair * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
+            while table[slot, 2] != 0 and table[slot, 0] != pair:
+                slot = (slot + 1) & mask
+            if table[slot, 2] == 0:
+                table[slot, 0] = pair
+                table[slot, 1] = context
+                used += 1
+            table[slot, 2] += np.uint64(1)
+        document += 1
+    return document, token, used
 
 
-class Vocabulary:
-    """Words → small ids, as they come."""
+@njit(cache=True)
+def _add(table: Any, records: Any) -> None:  # pragma: no cover
+    """Add the counts of records (or of another table) to a table that has room."""
+    mask = np.int64(len(table) - 1)
+    for r in range(len(records)):
+        if records[r, 2] == 0:
+            continue
+        pair = records[r, 0]
+        slot = np.int64((pair * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
+        while table[slot, 2] != 0 and table[slot, 0] != pair:
+            slot = (slot + 1) & mask
+        table[slot, 0] = pair
+        table[slot, 1] = records[r, 1]
+        table[slot, 2] += records[r, 2]
 
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
 
-    def ids(self, words: list[str]) -> NDArray[np.int64]:
-        """The ids of words, new ones for new words."""
-        known = self._ids
-        return np.fromiter((known.setdefault(word, len(known)) for word in words), np.int64, len(words))
+@njit(cache=True)
+def _contexts(table: Any, keys: Any, sums: Any, grassberger: Any) -> None:  # pragma: no cover
+    """For every context: occurrences, Σ k log₂ k and Σ k G(k) over its next tokens."""
+    mask = np.int64(len(keys) - 1)
+    for r in range(len(table)):
+        if table[r, 2] == 0:
+            continue
+        context, count = table[r, 1], np.int64(table[r, 2])
+        slot = np.int64((context * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
+        while sums[slot, 0] != 0 and keys[slot] != context:
+            slot = (slot + 1) & mask
+        keys[slot] = context
+        sums[slot, 0] += count
+        sums[slot, 1] += count * np.log2(count)
+        if count < len(grassberger):
+            sums[slot, 2] += count * grassberger[count]
+        else:  # G(n) = ln n + 1 / (6 n²) + O(n⁻⁴) for even n; below 10⁻¹⁵ here
+            even = np.float64(count - count % 2)
+            sums[slot, 2] += count * (np.log(even) + 1 / (6 * even * even))

@@ -1,77 +1,69 @@
 """Run a tagger over a file: streaming, in parallel, and resumable."""
 
-import hashlib
-import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from neuneu.designs.taggers import cleaning, counts
 from neuneu.designs.taggers.documents import BLOCK, read_blocks
-from neuneu.designs.taggers.entropy import Vocabulary, corpus_entropy
+from neuneu.designs.taggers.entropy import PairCounter
+from neuneu.designs.taggers.parts import claim, version
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, write_json
+from neuneu.files import atomic_path
 
-FEATURES = (
-    "char_len",
-    "num_tokens",
-    "unique_tokens",
-    "ttr",
-    "keyword_ratios",
-    "keyword_counts",
-    "repetition",
-    "repaired_text",
-    "content_function_ratio",
-    "dep_parse",
-    "const_parse",
-    "edu_classifier",
-    "domain",
-)
-"""What `tag` can compute a document; `entropy` is of a whole corpus."""
+_SLOW = ("content_function_ratio", "dep_parse", "const_parse", "edu_classifier", "domain")
+_SLOW_BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Options:
-    """What some features need: a tokenizer.json; an endpoint and its model; a local checkpoint folder."""
+    """What some features need.
+
+    tokenizer: a tokenizer.json. endpoint: address of an OpenAI-compatible service, and model: its name there;
+    without an endpoint, model is the folder of a local checkpoint. language: of all documents. against: file
+    of evaluation texts, and words: how many in a row must be shared.
+    """
 
     tokenizer: str | None = None
     endpoint: str | None = None
     model: str | None = None
+    language: str | None = None
+    against: str | None = None
+    words: int = 13
 
 
 def make_tagger(feature: str, options: Options) -> counts.Tagger:
     """The tagger of a feature; InputError if it is unknown or lacks an option."""
-    if feature in ("num_tokens", "unique_tokens", "ttr"):
-        return counts.token_feature(feature, options.tokenizer)
-    plain: dict[str, counts.Tagger] = {
-        "char_len": counts.character_length,
-        "keyword_ratios": counts.keyword_ratios,
-        "keyword_counts": counts.keyword_counts,
-        "repetition": _repetition,
-        "repaired_text": _repair,
+    from neuneu.designs.taggers import classifiers, domains, parses, syntax
+
+    language, tokenizer = options.language, options.tokenizer
+    makers: dict[str, Callable[[], counts.Tagger]] = {
+        "char_len": lambda: counts.character_length,
+        **{name: partial(counts.token_feature, name, tokenizer) for name in counts.TOKEN_FEATURES},
+        "keyword_ratios": lambda: counts.keyword_ratios,
+        "keyword_counts": lambda: counts.keyword_counts,
+        "counts": lambda: partial(counts.all_counts, tokenizer=tokenizer),
+        "repetition": lambda: _repetition,
+        "repaired_text": lambda: _repair,
+        "contamination": lambda: _contamination(_needed(options.against, "against"), options.words),
+        "language": domains.language_tagger,
+        "code_features": lambda: syntax.syntax_tagger(language),
+        **{name: partial(parses.stanza_tagger, name, language or "en") for name in parses.FEATURES},
+        "edu_classifier": lambda: classifiers.educational_tagger(_needed(options.model, "model")),
+        "domain": lambda: domains.domain_tagger(options.endpoint, _needed(options.model, "model")),
     }
-    if feature in plain:
-        return plain[feature]
-    if feature in ("content_function_ratio", "dep_parse", "const_parse"):
-        from neuneu.designs.taggers.parses import stanza_tagger
+    if feature not in makers:
+        raise InputError(f"unknown; known: {', '.join([*makers, 'entropy'])}", field="feature", value=feature)
+    return makers[feature]()
 
-        return stanza_tagger(feature)  # type: ignore[no-any-return]
-    if feature == "edu_classifier":
-        from neuneu.designs.taggers.classifiers import educational_tagger
 
-        return educational_tagger(_needed(options.model, "model"))
-    if feature == "domain":
-        from neuneu.designs.taggers.domains import domain_tagger
-
-        return domain_tagger(_needed(options.endpoint, "endpoint"), _needed(options.model, "model"))
-    raise InputError(f"unknown; known: {', '.join([*FEATURES, 'entropy'])}", field="feature", value=feature)
+_loaded = cache(make_tagger)  # models and pipelines are loaded once a process
 
 
 def tag(
@@ -82,20 +74,24 @@ def tag(
     options: Options | None = None,
     workers: int = 1,
     limit: int | None = None,
-    size: int = BLOCK,
+    size: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Tag every document of a file into one Parquet (id and the feature's columns); returns how many.
 
-    Finished blocks wait in `<output>.parts`; the same call after an interruption takes them up, if the file,
-    feature and options are the same, and gives the same bytes. Memory: a few blocks of `size` documents a
-    worker.
+    Finished blocks of `size` documents wait in `<output>.parts`; the same call after an interruption takes
+    them up, if the file, feature and options are the same, and gives the same bytes. Memory: about ten times
+    a block (16 MB, or one document), for each worker; it does not grow with the file.
     """
     source, output = Path(source), Path(output)
     options = options or Options()
-    make_tagger(feature, options)
-    parts = output.with_name(f"{output.name}.parts")
-    _claim(parts, source, {"feature": feature, "size": size, "limit": limit, **vars(options)})
+    _check(source, output, workers)
+    size = size or (_SLOW_BLOCK if feature in _SLOW else BLOCK)
+    _loaded.cache_clear()  # the files behind it may have changed
+    _loaded(feature, options)
+    model = options.model if options.endpoint is None else None
+    used = [version(path) for path in (source, options.against, options.tokenizer, model) if path is not None]
+    parts = claim(output, {"feature": feature, "size": size, "limit": limit, "files": used, **vars(options)})
     done = 0
     spawn = multiprocessing.get_context("spawn")  # Polars' threads do not survive a fork
     with ProcessPoolExecutor(workers, spawn) if workers > 1 else _Serial() as pool:
@@ -121,6 +117,25 @@ def tag(
     return done
 
 
+def entropy_of_file(
+    source: str | Path,
+    *,
+    order: int = 1,
+    tokenizer: str | None = None,
+    limit: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, float]:
+    """`corpus_entropy` of a file of documents: tokens by a tokenizer.json, else words and single signs."""
+    done = 0
+    with PairCounter(order) as counter:
+        for block in read_blocks(source, limit=limit):
+            tokens = counts.tokens_of(block, tokenizer)
+            counter.add(tokens.hashes, tokens.bounds)
+            done += len(block)
+            progress(done)
+        return counter.result()
+
+
 class _Serial:
     """An executor that does the work at once, in this process."""
 
@@ -135,32 +150,26 @@ class _Serial:
         return future
 
 
-def _claim(parts: Path, source: Path, settings: dict[str, object]) -> None:
-    """Make the folder of parts; parts of other settings or another file are dropped."""
+def _check(source: Path, output: Path, workers: int) -> None:
     if not source.is_file():
         raise InputError("no such file", where=source)
-    state = source.stat()
-    text = json.dumps([str(source.resolve()), state.st_size, state.st_mtime_ns, settings], sort_keys=True)
-    mark = {"digest": hashlib.sha256(text.encode()).hexdigest()}
-    known = parts / "settings.json"
-    if known.exists() and json.loads(known.read_text()) == mark:
-        return
-    if parts.exists() and not known.exists():
-        raise InputError("is in the way of unfinished work", where=parts)
-    shutil.rmtree(parts, ignore_errors=True)
-    write_json(known, mark)
+    if output.suffix != ".parquet":
+        raise InputError("must end in .parquet", field="output", value=str(output))
+    if output.exists() and output.samefile(source):
+        raise InputError("must not be the input", field="output", value=str(output))
+    if workers < 1:
+        raise InputError("must be at least 1", field="workers", value=workers)
 
 
 def _tag_block(feature: str, options: Options, block: pl.DataFrame, path: Path) -> int:
-    tagged = make_tagger(feature, options)(block)
+    tagged = _loaded(feature, options)(block)
     with atomic_path(path) as temporary:
         tagged.write_parquet(temporary)
     return len(tagged)
 
 
 def _repetition(block: pl.DataFrame) -> pl.DataFrame:
-    reasons = [cleaning.removal_reason(text) for text in block["text"]]
-    return block.select("id", pl.Series("removed_because", reasons, dtype=pl.String))
+    return block.select("id", cleaning.removal_reasons(block["text"]).alias("removed_because"))
 
 
 def _repair(block: pl.DataFrame) -> pl.DataFrame:
@@ -169,21 +178,12 @@ def _repair(block: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _contamination(against: str, words: int) -> counts.Tagger:
+    finder = cleaning.Decontaminator((block["text"] for block in read_blocks(against)), n=words)
+    return lambda block: block.select("id", pl.Series("contamination", finder.shares(block["text"])))
+
+
 def _needed(value: str | None, name: str) -> str:
     if value is None:
         raise InputError("is needed by this feature", field=name)
     return value
-
-
-def entropy_of_file(
-    source: str | Path, *, order: int = 1, tokenizer: str | None = None, limit: int | None = None
-) -> dict[str, float]:
-    """`corpus_entropy` of a file of documents: tokens by a tokenizer.json, else words and single signs."""
-    return corpus_entropy(_token_ids(source, tokenizer, limit), order=order)
-
-
-def _token_ids(source: str | Path, tokenizer: str | None, limit: int | None) -> Iterator[NDArray[np.int64]]:
-    vocabulary = Vocabulary()
-    for block in read_blocks(source, limit=limit):
-        for tokens in counts.token_lists(block, tokenizer):
-            yield tokens.to_numpy() if tokenizer is not None else vocabulary.ids(tokens.to_list())
