@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from neuneu.curves.table import CurveTable
+from neuneu.losses.store import open_losses
 
 from .tiny import TINY, write_tiny
 
@@ -144,14 +146,37 @@ def test_package_holds_curves_losses_and_no_text(trained: Path, tmp_path: Path, 
     facts = table.curves[0].facts
     assert (facts.family, facts.source, facts.recipe) == ("neuneu-tiny-llama", "tiny", "even")
     assert facts.planned_tokens == 32 * 4 * 64
-    losses = load_file(tmp_path / "a" / "losses" / "llama-s-even-seed0.safetensors")
-    assert losses["losses"].shape == (6, 2 * 4 * 63)
+    store = open_losses(tmp_path / "a" / "losses", table.runs)
+    assert store.runs == table.runs
+    assert store.groups == ["text_code"] * (4 * 63) + ["text_prose"] * (4 * 63)
+    for run in store.runs:
+        assert store.steps(run).tolist() == table.filter(run=run).curves[0].steps.tolist()
+        full = np.load(trained / "runs" / run.split("/")[1] / "losses" / "00000032.npy").astype(float)
+        np.testing.assert_allclose(store.read(run, 32), full, atol=1 / 256 + 1e-6)
     provenance = json.loads((tmp_path / "a" / "provenance.json").read_text())
     assert {row["licence"] for row in provenance["licences_of_texts"]} == {"PSF-2.0", "made up"}
     packed = b"".join(path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert b"In the year" not in packed
     neuneu("suite", "package", trained, "--output", tmp_path / "b", "--losses")
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_losses_that_are_missing_or_of_other_runs_are_refused(
+    trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    (broken / "runs" / "llama-s-even-seed1" / "losses" / "00000032.npy").unlink()
+    done = neuneu("suite", "package", broken, "--output", tmp_path / "a", "--losses")
+    assert done.returncode == 2
+    assert "seed1/losses/00000032.npy" in done.stderr
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "b" / "losses").mkdir(parents=True)
+    (tmp_path / "b" / "losses" / "other.npz").touch()
+    done = neuneu("suite", "package", trained, "--output", tmp_path / "b", "--losses")
+    assert done.returncode == 2
+    assert "other.npz" in done.stderr
+    assert [path.name for path in (tmp_path / "b").rglob("*.*")] == ["other.npz"]
 
 
 def test_evaluate_gives_a_kept_checkpoint_the_scores_it_had(

@@ -1,6 +1,7 @@
 """The suite's configuration: shipped files load, mistakes are named."""
 
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,8 @@ def test_the_home_grid_is_three_sizes_six_recipes_two_seeds_and_other_families()
     runs = load_suite(SHIPPED[0].parent / "home.yaml").runs
     dense = [run for run in runs if run.family == "llama"]
     assert len(dense) == 36
-    assert {(run.size, run.recipe, run.seed) for run in dense[:8]} == {
-        (size, recipe, seed)
-        for size in ("50k", "200k")
-        for recipe in ("balanced", "prose")
-        for seed in (0, 1)
-    }
+    sizes, recipes = ("50k", "200k", "800k"), ("balanced", "prose", "dictionary", "code", "manuals", "words")
+    assert {(run.size, run.recipe, run.seed) for run in dense} == set(product(sizes, recipes, (0, 1)))
     for family in ("gptneox", "mamba", "mixtral"):
         assert sum(run.family == family for run in runs) == 2
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
+from neuneu.suite.models import make_logits
 
 Encode = Callable[[str], list[int]]
 RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "recurrent_gemma")
@@ -69,7 +70,7 @@ def make_question(
 
 
 def score_questions(
-    model: Any, questions: Sequence[Question], *, batch_tokens: int = 1536, share: bool = True
+    model: Any, questions: Sequence[Question], *, batch_tokens: int = 3072, share: bool = True
 ) -> list[Floats]:
     """Log-probability (nats) of each choice of each question given what comes before it.
 
@@ -157,8 +158,8 @@ def _score_batch(model: Any, batch: list[_Row], scores: list[Floats], share: boo
     targets = torch.tensor([token for row in batch for _, token, _ in row.scored], device=model.device)
     row_index, column = torch.tensor(at, device=model.device).T
     values = []
-    for part in torch.split(torch.arange(len(targets), device=model.device), 512):
-        logits = model.get_output_embeddings()(hidden[row_index[part], column[part]]).float()
+    for part in torch.split(torch.arange(len(targets), device=model.device), 128):
+        logits = make_logits(model, hidden[row_index[part], column[part]])
         values.append(-torch.nn.functional.cross_entropy(logits, targets[part], reduction="none"))
     gained = iter(torch.cat(values).double().tolist())
     for row in batch:
@@ -183,8 +184,9 @@ def _cut(whole: list[int], begin: int, longest: int) -> tuple[list[int], int]:
 
 
 def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> dict[str, list[Question]]:
-    """BLiMP's paradigms from a folder of JSONL: task blimp_<paradigm> → minimal pairs, the first `pairs`.
+    """BLiMP's paradigms from a folder of JSONL: task blimp_<paradigm> → the `pairs` with the fewest tokens.
 
+    Of pairs equally long the first are taken; short pairs cost least and hold least that is beside the point.
     Raises InputError on a folder without JSONL files or a line without the two sentences.
     """
     files = sorted(Path(folder).glob("*.jsonl"))
@@ -193,12 +195,17 @@ def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> di
     tasks = {}
     for file in files:
         questions = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()[:pairs], start=1):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             pair = _fields(line, file, number, ("sentence_good", "sentence_bad"))
             texts = [("", str(pair["sentence_good"])), ("", str(pair["sentence_bad"]))]
             questions.append(make_question(texts, 0, encode, start=start))
-        tasks[f"blimp_{file.stem}"] = questions
+        questions.sort(key=_n_tokens)
+        tasks[f"blimp_{file.stem}"] = questions[:pairs]
     return tasks
+
+
+def _n_tokens(question: Question) -> int:
+    return len(question.prefix) + sum(len(choice.tokens) for choice in question.choices)
 
 
 def read_requests(

@@ -73,8 +73,7 @@ def suite_status(config: SuiteConfig, folder: Path) -> pl.DataFrame:
     rows = []
     for run in config.runs:
         last = last_scores(folder, run)
-        last, count = last_scores(folder, run), 0
-        tokens, loss = 0, None
+        count, tokens, loss = 0, 0, None
         if last is not None:
             done = read_json(last)
             count, tokens, loss = len(list(last.parent.glob("*.json"))), done["tokens"], done["train_loss"]

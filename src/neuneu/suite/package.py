@@ -1,17 +1,19 @@
 """Scores of a suite's runs → curve table, provenance and token losses."""
 
+import io
 import platform
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuneu import __version__
 from neuneu.curves.table import CurveTable, columns_of
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, read_json, write_json
 
-LARGEST = {"curves.parquet": 1_500_000, "losses": 3_000_000, "all losses": 25_000_000}
+LARGEST = {"curves.parquet": 1_500_000, "losses": 1_000_000, "all losses": 25_000_000}
 """Bytes that a packaged file, a run's token losses and all of them may have."""
 
 
@@ -43,29 +45,47 @@ def package_suite(folder: Path, output: Path, *, finished: bool = False) -> Curv
 
 
 def package_losses(folder: Path, output: Path, *, finished: bool = False) -> list[Path]:
-    """Write each run's token losses, float16, as `output`/losses/RUN.safetensors; returns the files.
+    """Write each run's token losses as `output`/losses/SUITE-RUN.npz, which `open_losses` reads.
 
-    A file holds steps (n,) and losses (n, n_positions): nats of each token of the held-out windows, sources
-    in the configuration's order. Raises InputError, having written nothing, where files would be too large.
+    A file holds steps (n,) and, for each source, text_<source> (n, n_positions): nats of each token of its
+    held-out windows, float16, to 1/128 (what float16 resolves above 8). Raises InputError, having written
+    nothing, where a checkpoint has scores and no losses, files would be too large, or `output`/losses has
+    losses of other runs.
     """
-    from safetensors.numpy import save
-
     files: dict[Path, bytes] = {}
     for place in _places(folder, finished):
-        steps = sorted((place / "losses").glob("*.npy"))
-        losses = np.stack([np.load(step, allow_pickle=False) for step in steps])
-        arrays = {"steps": np.array([int(step.stem) for step in steps]), "losses": losses}
-        files[output / "losses" / f"{place.name}.safetensors"] = save(
-            arrays, {"exam": read_json(place / "run.json")["exam"]}
-        )
+        name = f"{read_json(place / 'run.json')['suite']}-{place.name}.npz"
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **_losses(folder, place))
+        files[output / "losses" / name] = packed.getvalue()
     sizes = [len(data) for data in files.values()]
     if max(sizes, default=0) > LARGEST["losses"] or sum(sizes) > LARGEST["all losses"]:
         rule = f"at most {LARGEST['losses']} bytes a run and {LARGEST['all losses']} in all"
         raise InputError(rule, where=output, field="losses", value=f"{max(sizes)} and {sum(sizes)} bytes")
+    others = sorted(set((output / "losses").glob("*.npz")) - set(files))
+    if others:
+        rule = "losses of other runs are here; remove them or choose another folder"
+        raise InputError(rule, where=output, field="losses", value=others[0].name)
     for path, data in files.items():
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
     return list(files)
+
+
+def _losses(folder: Path, place: Path) -> dict[str, NDArray[Any]]:
+    """A run's steps, and its losses by source."""
+    steps = [int(path.stem) for path in sorted((place / "scores").glob("*.json"))]
+    paths = [place / "losses" / f"{step:08d}.npy" for step in steps]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise InputError("scored, but its token losses are missing", where=missing[0])
+    losses = np.stack([np.load(path, allow_pickle=False) for path in paths]).astype(np.float32)
+    sources = list(read_json(folder / "suite.json")["config"]["sources"])
+    parts = np.split((np.round(losses * 128) / 128).astype(np.float16), len(sources), axis=1)
+    return {
+        "steps": np.array(steps),
+        **{f"text_{name}": part for name, part in zip(sources, parts, strict=True)},
+    }
 
 
 def _places(folder: Path, finished: bool) -> list[Path]:

@@ -186,10 +186,12 @@ class Trainer:
 
 
 def _evaluate(trainer: Trainer, exam: Exam, home: Path) -> None:
+    import torch
     from safetensors.numpy import save_file
 
     name = f"{trainer.step:08d}"
-    scores = score_checkpoint(trainer.model, exam)
+    with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bf16):
+        scores = score_checkpoint(trainer.model, exam)
     with atomic_path(home / "items" / f"{name}.safetensors") as path:
         save_file(scores.items, path)
     with atomic_path(home / "losses" / f"{name}.npy") as path:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from neuneu.curves.curve import Floats
 from neuneu.suite.choices import Question, score_questions
+from neuneu.suite.models import make_logits
 from neuneu.suite.questions import Exam
 
 
@@ -61,7 +62,7 @@ def score_windows(
     with torch.no_grad():
         for ids in torch.split(torch.from_numpy(windows).to(model.device), batch):
             hidden = model.base_model(input_ids=ids, use_cache=False)[0][:, :-1]
-            logits = model.get_output_embeddings()(hidden).float()
+            logits = make_logits(model, hidden)
             target = ids[:, 1:]
             nats.append(torch.nn.functional.cross_entropy(logits.transpose(1, 2), target, reduction="none"))
             right.append(logits.argmax(-1) == target)

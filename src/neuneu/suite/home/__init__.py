@@ -1,11 +1,13 @@
-"""The home suite's curves: small language models trained with `neuneu suite run configs/suite/home.yaml`."""
+"""The home suite, `configs/suite/home.yaml`: curves and token losses of small language models."""
 
 from pathlib import Path
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.losses.store import LossStore, open_losses
 
 CURVES = Path(__file__).parent / "curves.parquet"
+LOSSES = Path(__file__).parent / "losses"
 
 
 def read_home_curves() -> CurveTable:
@@ -16,3 +18,11 @@ def read_home_curves() -> CurveTable:
     if not CURVES.exists():
         raise InputError("the home suite's curves are not in this installation", where=CURVES)
     return CurveTable.read(CURVES)
+
+
+def read_home_losses() -> LossStore:
+    """Token losses of the packaged runs' checkpoints, labelled by the task that their text is (`text_prose`).
+
+    Raises InputError where the package was built without them.
+    """
+    return open_losses(LOSSES, read_home_curves().runs)
