@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from neuneu.errors import InputError
 from neuneu.suite.config import load_suite
+from neuneu.suite.models import build_model
 from neuneu.suite.pretrain import checkpoint_steps
 
 from .tiny import TINY
@@ -40,6 +42,23 @@ def test_the_published_mixes_have_their_shapes_and_budgets() -> None:
         recipe = web.recipes[f"web-{share}"]
         assert sum(recipe.values()) == pytest.approx(100, abs=0.01)
         assert recipe["cc"] + recipe["c4"] == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["code-vs-language", "web-vs-other"])
+def test_the_published_shapes_have_their_parameters(name: str) -> None:
+    config = load_suite(SHIPPED[0].parent / f"{name}.yaml")
+    sizes = {}
+    with torch.device("meta"):
+        for size, shape in config.sizes.items():
+            run = config.runs[0].model_copy(update={"size": size})
+            model = build_model(run, shape, config.schedule, 32_000)
+            sizes[size] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    # Embeddings and head included; the models' names count them otherwise.
+    assert sizes == {
+        "220m": pytest.approx(267, abs=1),
+        "460m": pytest.approx(497, abs=1),
+        "1b": pytest.approx(1138, abs=1),
+    }
 
 
 def test_the_home_grid_is_three_sizes_six_recipes_two_seeds_and_other_families() -> None:

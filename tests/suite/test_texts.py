@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import random
 import re
 from pathlib import Path
@@ -98,6 +99,28 @@ def test_drawn_pieces_are_the_smallest_hashes_in_any_order(
 def test_no_text_names_the_package_to_install(tmp_path: Path) -> None:
     source = Source(kind="text", paths=("/nothing/*",), licence="none", package="dict-wn")
     with pytest.raises(InputError, match="install dict-wn"):
+        list(read_pieces(source, tmp_path))
+
+
+def test_a_dataset_is_streamed_until_twice_the_limit(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    rows = [
+        json.dumps({"content": f"Document {i} of a data set, long enough to be kept."}) for i in range(50)
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    source = Source(kind="hub", paths=(str(tmp_path),), field="content", licence="none")
+    pieces = list(read_pieces(source, tmp_path))
+    assert [piece.split()[1] for piece in pieces] == [str(i) for i in range(50)]
+    some = list(read_pieces(source.model_copy(update={"max_bytes": 500}), tmp_path))
+    assert 0 < sum(map(len, some)) <= 500
+    assert set(some) < set(pieces[:25])
+
+
+def test_a_dataset_without_the_field_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "train.jsonl").write_text('{"content": "x"}\n', encoding="utf-8")
+    source = Source(kind="hub", paths=(str(tmp_path),), licence="none")
+    with pytest.raises(InputError, match="text"):
         list(read_pieces(source, tmp_path))
 
 

@@ -148,6 +148,8 @@ def _hub(source: Source) -> Iterator[str]:
     room = 2 * source.max_bytes if source.max_bytes else float("inf")
     for name in source.paths:
         for row in load_dataset(name, source.subset, split="train", streaming=True):
+            if source.field not in row:
+                raise InputError("has no such field", where=name, field="sources.field", value=source.field)
             text = str(row[source.field])
             room -= len(text.encode())
             yield text
