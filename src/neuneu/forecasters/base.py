@@ -143,6 +143,8 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "neuneu-average": ("neuneu.forecasters.neural.forecaster", "NeuNeuAverage"),
     "neuneu-diffhist": ("neuneu.forecasters.neural.forecaster", "NeuNeuDiffHist"),
     "neuneu-noloss": ("neuneu.forecasters.neural.forecaster", "NeuNeuNoLoss"),
+    "neuneu-levels": ("neuneu.forecasters.neural.forecaster", "NeuNeuLevels"),
+    "neuneu-residual": ("neuneu.forecasters.neural.forecaster", "NeuNeuResidual"),
     "probe-cnn": ("neuneu.forecasters.neural.probe_forecasters", "CNNProbe"),
     "probe-histogram": ("neuneu.forecasters.neural.probe_forecasters", "HistogramProbeForecaster"),
     "probe-delta": ("neuneu.forecasters.neural.probe_forecasters", "DeltaProbeForecaster"),

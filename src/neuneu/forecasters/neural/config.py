@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from neuneu.errors import InputError
 
-Encoder = Literal["cnn", "average", "diffhist", "none"]
+Encoder = Literal["cnn", "average", "diffhist", "levels", "none"]
 
 
 class _Strict(BaseModel):
@@ -31,10 +31,6 @@ class ModelConfig(_Strict):
         default="flatten",
         description="flatten, as published; max: AdaptiveMaxPool, for any validation-set length",
     )
-    loss_level: bool = Field(
-        default=False,
-        description="show the CNN encoder mean and quantiles of its input, which its first norm erases",
-    )
     n_bins: int = Field(default=64, ge=2, description="bins of the loss histogram")
     width: int = Field(default=512, ge=4)
     n_layers: int = Field(default=6, ge=1)
@@ -44,7 +40,8 @@ class ModelConfig(_Strict):
     levels: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
     objective: Literal["pinball", "mse"] = "pinball"
     residual: bool = Field(
-        default=False, description="predict the change from the last accuracy in the context"
+        default=False,
+        description="read accuracies as differences from the last one, and predict the change from it",
     )
 
     @model_validator(mode="after")
@@ -136,7 +133,9 @@ class DataConfig(_Strict):
 class NeuNeuConfig(_Strict):
     """A training run of NeuNeu: what `neuneu train CONFIG.yaml` reads."""
 
-    forecaster: Literal["neuneu", "neuneu-average", "neuneu-diffhist", "neuneu-noloss"] = "neuneu"
+    forecaster: Literal[
+        "neuneu", "neuneu-average", "neuneu-diffhist", "neuneu-noloss", "neuneu-levels", "neuneu-residual"
+    ] = "neuneu"
     output: Path = Path("neuneu-model")
     calibrate: bool = Field(default=True, description="conformalise quantiles on the validation runs")
     data: DataConfig | None = None
@@ -158,6 +157,8 @@ ENCODER_OF: dict[str, Encoder] = {
     "neuneu-average": "average",
     "neuneu-diffhist": "diffhist",
     "neuneu-noloss": "none",
+    "neuneu-levels": "levels",
+    "neuneu-residual": "none",
 }
 """Forecaster → what reads the losses."""
 

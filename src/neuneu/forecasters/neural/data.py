@@ -60,17 +60,22 @@ class TrainingData:
         return to_questions(contexts, inputs, view), torch.from_numpy(contexts.target)
 
     def groups(self) -> Integers:
-        """Checkpoint shown by each sample, or its context length without losses: what batches share.
+        """What the CNN reads for each sample, which batches share; one group where there is no CNN.
 
-        The CNN reads a checkpoint anew for each task whose items are masked, so there they are told apart.
+        A checkpoint is read anew for each task whose items are masked, so there they are told apart.
         """
-        if self.at is None:
-            return self.samples.end.astype(np.int64)
-        found: Integers = self.at[self.trajectories.start[self.samples.curve] + self.samples.end]
-        if self.inputs is None or self.exclusion is None or self.inputs.kind != "cnn":
-            return found
-        apart: Integers = found * len(self.inputs.exclusions) + self.exclusion[self.samples.curve]
+        if self.inputs is None or self.inputs.kind != "cnn":
+            return np.zeros(len(self.samples), dtype=np.int64)
+        assert self.exclusion is not None
+        apart: Integers = self.checkpoints() * len(self.inputs.exclusions)
+        apart += self.exclusion[self.samples.curve]
         return apart
+
+    def checkpoints(self) -> Integers:
+        """Row of the checkpoint at the context end of each sample."""
+        assert self.at is not None
+        found: Integers = self.at[self.trajectories.start[self.samples.curve] + self.samples.end]
+        return found
 
     def _views(self, samples: Samples, *, share: bool) -> tuple[Tensor, Tensor]:
         assert self.inputs is not None

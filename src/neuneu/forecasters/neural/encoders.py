@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-LEVEL_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Quantiles of its input that the CNN is shown beside the mean where `loss_level` is on."""
+LEVEL_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""Quantiles of a checkpoint's losses that `LevelEncoder` reads beside their mean."""
 
 
 def conv_length(length: int, n_layers: int, kernel: int, stride: int) -> int:
@@ -19,8 +19,8 @@ class ConvEncoder(nn.Module):
 
     Each layer is Conv1d → GroupNorm (at most 8 groups) → GELU; the result is flattened, which ties the
     network to inputs that leave as many positions as `length` does, or max-pooled to one position
-    (`pool`), which takes any length. `loss_level` adds the input's mean and quantiles, which the first
-    norm erases: with 8 channels it is an instance norm.
+    (`pool`), which takes any length. The first norm, with 8 groups of 8 channels an instance norm, erases
+    the mean loss.
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class ConvEncoder(nn.Module):
         stride: int = 16,
         *,
         pool: bool = False,
-        loss_level: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -46,13 +45,36 @@ class ConvEncoder(nn.Module):
         self.positions = 1 if pool else conv_length(length, len(channels), kernel, stride)
         self.pool = nn.AdaptiveMaxPool1d(1) if pool else nn.Identity()
         self.proj = nn.Linear(channels[-1] * self.positions, width)
-        self.level = nn.Linear(1 + len(LEVEL_QUANTILES), width) if loss_level else None
 
     def forward(self, losses: Tensor) -> Tensor:
         """losses: (batch, length) → (batch, width)."""
         encoded: Tensor = self.proj(self.pool(self.conv(losses.unsqueeze(1))).flatten(1))
-        if self.level is not None:
-            encoded = encoded + self.level(_level(losses))
+        return encoded
+
+
+class LevelEncoder(nn.Module):
+    """Mean and quantiles of a checkpoint's losses, standardised, through one hidden layer.
+
+    Position-free: it says how far the run has come, which the CNN's first norm erases.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, n_levels: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(n_levels))
+        self.register_buffer("spread", torch.ones(n_levels))
+        self.mlp = nn.Sequential(nn.Linear(n_levels, width), nn.GELU(), nn.Linear(width, width))
+
+    def standardise_by(self, levels: Tensor) -> None:
+        """Take mean and standard deviation from the levels that are trained on, (n, n_levels)."""
+        self.centre = levels.mean(dim=0)
+        self.spread = levels.std(dim=0, correction=0) + 1e-6
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """levels: (batch, n_levels) → (batch, width)."""
+        encoded: Tensor = self.mlp((levels - self.centre) / self.spread)
         return encoded
 
 
@@ -86,10 +108,3 @@ class HistogramEncoder(nn.Module):
         """change: (batch, n_bins) → (batch, width)."""
         encoded: Tensor = self.mlp(change)
         return encoded
-
-
-def _level(losses: Tensor) -> Tensor:
-    levels = torch.tensor(LEVEL_QUANTILES, dtype=losses.dtype, device=losses.device)
-    # torch.quantile refuses more than 2**24 elements at once; rows are far shorter.
-    quantiles = torch.quantile(losses, levels, dim=1).T
-    return torch.cat([losses.mean(dim=1, keepdim=True), quantiles], dim=1)

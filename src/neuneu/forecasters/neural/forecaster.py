@@ -21,6 +21,7 @@ from neuneu.forecasters.neural.config import (
 )
 from neuneu.forecasters.neural.conformal import Conformal
 from neuneu.forecasters.neural.data import TrainingData, accuracy_curves, make_data
+from neuneu.forecasters.neural.encoders import LEVEL_QUANTILES, LevelEncoder
 from neuneu.forecasters.neural.inference import Asked, Predictor
 from neuneu.forecasters.neural.neuneu import NeuNeu
 from neuneu.forecasters.neural.samples import split_runs
@@ -47,13 +48,27 @@ TOKENS_PER_STEP, SMALLEST_BATCH = 6144, 32
 """Batches of `fit` get smaller where contexts are long, so that its cost is bounded."""
 
 
+REPAIRED = ("neuneu-levels", "neuneu-residual")
+"""Forecasters with differences from the last accuracy, log gaps and the whole curve (docs/neuneu.md)."""
+
+
 def small_config(forecaster: str) -> NeuNeuConfig:
     """What `fit` trains: the published architecture, small enough for a minute or two on one core."""
+    repaired = forecaster in REPAIRED
     return NeuNeuConfig(
         forecaster=forecaster,  # type: ignore[arg-type]
-        model=ModelConfig(encoder=ENCODER_OF[forecaster], width=64, n_layers=2, n_heads=4, feed_forward=256),
+        model=ModelConfig(
+            encoder=ENCODER_OF[forecaster],
+            width=64,
+            n_layers=2,
+            n_heads=4,
+            feed_forward=256,
+            residual=repaired,
+        ),
         losses=LossConfig(missing_runs="skip"),
-        samples=SampleConfig(validation_share=0.0),
+        samples=SampleConfig(validation_share=0.0, gaps="log", max_gap=None, round_values=False)
+        if repaired
+        else SampleConfig(validation_share=0.0),
         training=TrainingConfig(
             learning_rate=2e-3, max_steps=300, epochs=1000, checkpoints_per_group=16, device="cpu"
         ),
@@ -107,7 +122,7 @@ class NeuNeuForecaster(Forecaster):
         train, validation = make_data([c for c in chosen if c.key.run in set(to_train)], losses, config)
         if self._bounded:
             config = _bounded(config, train)
-        model = build_model(config, losses, seed)
+        model = build_model(config, losses, train)
         Trainer(model, config, train, validation).run()
         fingerprint = losses.fingerprint if losses is not None and self.reads_losses else None
         self._adopt(model, config, fingerprint)
@@ -268,8 +283,20 @@ class NeuNeuNoLoss(NeuNeuForecaster):
     name: ClassVar[str] = "neuneu-noloss"
 
 
-def build_model(config: NeuNeuConfig, losses: LossStore | None, seed: int) -> NeuNeu:
-    """A network with fresh weights of this seed, sized for the losses."""
+class NeuNeuLevels(NeuNeuForecaster):
+    """NeuNeu repaired: differences from the last accuracy, log gaps, mean and quantiles of the losses."""
+
+    name: ClassVar[str] = "neuneu-levels"
+
+
+class NeuNeuResidual(NeuNeuForecaster):
+    """`neuneu-levels` without losses: its ablation."""
+
+    name: ClassVar[str] = "neuneu-residual"
+
+
+def build_model(config: NeuNeuConfig, losses: LossStore | None, train: TrainingData) -> NeuNeu:
+    """A network with fresh weights of the training seed, sized and scaled for the data."""
     import torch
 
     from neuneu.forecasters.neural.inputs import loss_length
@@ -277,13 +304,19 @@ def build_model(config: NeuNeuConfig, losses: LossStore | None, seed: int) -> Ne
     length = 1
     if config.model.encoder == "diffhist":
         length = config.model.n_bins
+    elif config.model.encoder == "levels":
+        length = 1 + len(LEVEL_QUANTILES)
     elif config.model.encoder == "cnn":
         if losses is None:
             raise InputError(f"{config.forecaster} reads losses; name a loss store", field="losses")
         length = loss_length(losses, config.model)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return NeuNeu(config.model, length)
+        torch.manual_seed(config.training.seed)
+        model = NeuNeu(config.model, length)
+    if isinstance(model.encoder, LevelEncoder) and train.inputs is not None:
+        rows = train.inputs.rows[np.unique(train.checkpoints())]
+        model.encoder.standardise_by(torch.from_numpy(rows.reshape(-1, length)))
+    return model
 
 
 def to_levels(values: Floats, levels: Sequence[float]) -> Floats:
@@ -331,7 +364,7 @@ def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuFor
         losses = open_losses(config.data.losses, table.runs)
     curves = accuracy_curves(table, config)
     train, validation = make_data(curves, losses, config, cache=config.output / "cache")
-    model = build_model(config, losses, config.training.seed)
+    model = build_model(config, losses, train)
     workers = Workers.from_environment()
     Trainer(model, config, train, validation, config.output, report, workers).run()
     forecaster = make_forecaster(config.forecaster)

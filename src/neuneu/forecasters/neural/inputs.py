@@ -19,6 +19,7 @@ from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
 from neuneu.forecasters.neural.config import LossConfig, ModelConfig
+from neuneu.forecasters.neural.encoders import LEVEL_QUANTILES
 from neuneu.losses.store import LossStore
 
 MAX_MISSING = 0.5
@@ -75,12 +76,24 @@ def histogram(values: Floats, n_bins: int, low: float, high: float) -> NDArray[n
     return np.asarray(counts / max(counts.sum(), 1), dtype=np.float32)
 
 
+def levels_of(values: Floats, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean and LEVEL_QUANTILES of what each mask leaves, (n_masks, 1 + n_quantiles); NaN is left out."""
+    order = np.argsort(values)  # NaN stands last
+    order = order[: np.count_nonzero(~np.isnan(values))]
+    rows = np.empty((len(masks), 1 + len(LEVEL_QUANTILES)), dtype=np.float32)
+    for row, mask in zip(rows, masks, strict=True):
+        kept = values[order[~mask[order]]]
+        at = np.round(np.array(LEVEL_QUANTILES) * (len(kept) - 1)).astype(np.int64)
+        row[:] = kept.mean(), *kept[at]
+    return rows
+
+
 @dataclass(frozen=True, eq=False)
 class EncoderInputs:
     """What the encoder reads for each checkpoint and forecast task.
 
     Rows are checkpoints. CNN: rows (n_checkpoints, length) float16, own items masked when read.
-    Average and histogram: rows (n_checkpoints, n_exclusions, width) float32, made beforehand.
+    Average, levels and histogram: rows (n_checkpoints, n_exclusions, width) float32, made beforehand.
     exclusions: distinct sets of positions that are masked (row 0: none); of_task: task → row of it.
     """
 
@@ -109,7 +122,7 @@ class EncoderInputs:
 
         Only the histogram encoder looks at the target.
         """
-        if self.kind == "average":
+        if self.kind in ("average", "levels"):
             return torch.from_numpy(self.rows[context, exclusion])
         if self.kind == "diffhist":
             return torch.from_numpy(self.rows[target, exclusion] - self.rows[context, exclusion])
@@ -246,12 +259,15 @@ def _summary_rows(
     *,
     running: bool,
 ) -> NDArray[np.float32]:
-    width = model.n_bins if model.encoder == "diffhist" else 1
+    width = {"diffhist": model.n_bins, "levels": 1 + len(LEVEL_QUANTILES)}.get(model.encoder, 1)
     rows = np.empty((len(keys), len(exclusions), width), dtype=np.float32)
     seen: dict[str, int] = {}
     for row, (run, step) in enumerate(keys):
         losses = _losses(store, run, step)[:length]
         values = to_input(losses, config, f"{run} step {step}").astype(np.float64)
+        if model.encoder == "levels":
+            rows[row] = levels_of(values, exclusions)
+            continue
         for column, mask in enumerate(exclusions):
             if model.encoder == "diffhist":
                 high = 1.0 if config.transform == "probability" else config.clip

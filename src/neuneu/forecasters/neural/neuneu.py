@@ -5,6 +5,7 @@ positions; quantiles are read at BOS (NeuNeu, section 4).
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import torch
@@ -12,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neuneu.forecasters.neural.config import ModelConfig
-from neuneu.forecasters.neural.encoders import AverageEncoder, ConvEncoder, HistogramEncoder
+from neuneu.forecasters.neural.encoders import AverageEncoder, ConvEncoder, HistogramEncoder, LevelEncoder
 
 ROTARY_BASE = 10_000.0
+
+CHANGE_READ, CHANGE_PREDICTED = 0.05, 0.02
+"""Differences of accuracy that count as 1 where `residual` is on: in the context, and in the output."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class NeuNeu(nn.Module):
         self.encoder = make_encoder(config, length)
         self.transformer = Transformer(config)
         self.head = nn.Linear(config.width, config.n_outputs)
+        self.facts = residual_parts(self.head, config) if config.residual else None
 
     def encode(self, inputs: Tensor) -> Tensor:
         """inputs: (n_views, length) → (n_views, width), each checkpoint once."""
@@ -79,12 +84,28 @@ class NeuNeu(nn.Module):
 
     def answer(self, questions: Questions, prompt: Tensor | None) -> Tensor:
         """As `forward`, with checkpoints already encoded: prompt (batch, width), or None."""
-        summary = self.transformer(questions.values, questions.gaps, questions.mask, prompt)
-        output: Tensor = self.head(summary)
-        if self.config.residual:
-            last = questions.mask.sum(dim=1, keepdim=True) - 1
-            output = output + questions.values.gather(1, last)
+        values, gaps, mask = questions.values, questions.gaps, questions.mask
+        output: Tensor
+        if self.facts is None:
+            output = self.head(self.transformer(values, gaps, mask, prompt))
+            return output
+        place = mask.sum(dim=1, keepdim=True) - 1
+        last, horizon = values.gather(1, place), gaps.gather(1, place)
+        facts = torch.cat([5 * last - 2, horizon, gaps.sum(dim=1, keepdim=True) - horizon], dim=1)
+        changes = (values - last) / CHANGE_READ * mask
+        change = self.head(self.transformer(changes, gaps, mask, prompt, self.facts(facts)))
+        output = last + CHANGE_PREDICTED * change
         return output
+
+
+def residual_parts(head: nn.Linear, config: ModelConfig) -> nn.Module:
+    """Start a head at no change with a normal spread; what reads the last accuracy, horizon and span."""
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    if config.objective == "pinball":
+        with torch.no_grad():
+            head.bias.copy_(torch.tensor([NormalDist().inv_cdf(level) for level in config.levels]))
+    return nn.Sequential(nn.Linear(3, config.width), nn.GELU(), nn.Linear(config.width, config.width))
 
 
 def make_encoder(config: ModelConfig, length: int) -> nn.Module | None:
@@ -97,8 +118,9 @@ def make_encoder(config: ModelConfig, length: int) -> nn.Module | None:
             config.kernel,
             config.stride,
             pool=config.pool == "max",
-            loss_level=config.loss_level,
         )
+    if config.encoder == "levels":
+        return LevelEncoder(length, config.width)
     if config.encoder == "average":
         return AverageEncoder(config.width)
     if config.encoder == "diffhist":
@@ -123,12 +145,19 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
         nn.init.normal_(self.bos, std=0.02)
 
-    def forward(self, values: Tensor, gaps: Tensor, mask: Tensor, prompt: Tensor | None) -> Tensor:
-        """values, gaps, mask: (batch, n); prompt: (batch, width) or None → (batch, width)."""
+    def forward(
+        self, values: Tensor, gaps: Tensor, mask: Tensor, prompt: Tensor | None, facts: Tensor | None = None
+    ) -> Tensor:
+        """values, gaps, mask: (batch, n); prompt, facts: (batch, width) or None → (batch, width).
+
+        facts: added to BOS.
+        """
         context = torch.cat(
             [self.value_projection(values.unsqueeze(-1)), self.gap_projection(gaps.unsqueeze(-1))], dim=-1
         )
         head = [self.bos.expand(len(values), -1, -1)]
+        if facts is not None:
+            head[0] = head[0] + facts.unsqueeze(1)
         if prompt is not None:
             head.append(prompt.unsqueeze(1))
         x = torch.cat([*head, context.to(head[0].dtype)], dim=1)
@@ -180,9 +209,10 @@ class Layout:
     def pad(self, x: Tensor) -> Tensor:
         """(n_tokens, …) → (batch, n, …), zeros on padding."""
         if self.place is None:
-            return x.unflatten(0, self.shape)
+            return x.reshape(*self.shape, *x.shape[1:])
         batch, n = self.shape
-        return x.new_zeros(batch * n, *x.shape[1:]).index_copy(0, self.place, x).unflatten(0, self.shape)
+        padded = x.new_zeros(batch * n, *x.shape[1:]).index_copy(0, self.place, x)
+        return padded.reshape(*self.shape, *x.shape[1:])
 
 
 class Layer(nn.Module):
@@ -225,16 +255,15 @@ class Attention(nn.Module):
             q = self._heads(self.q(x.index_select(0, layout.bos))).unsqueeze(1)
         else:
             q = layout.pad(rotate(self._heads(self.q(x)), layout.cos, layout.sin))
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         attended = functional.scaled_dot_product_attention(
-            *(part.transpose(1, 2) for part in (q, k, v)),
-            layout.keys,
-            self.dropout if self.training else 0.0,
+            q, k, v, layout.keys, self.dropout if self.training else 0.0
         ).transpose(1, 2)
         merged: Tensor = self.out((attended[:, 0] if bos_only else layout.pack(attended)).flatten(1))
         return merged
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, -1))
+        return x.reshape(*x.shape[:-1], self.n_heads, -1)
 
 
 def rotary_angles(n: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -160,8 +160,7 @@ class Trainer:
         epoch, place = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             rng = np.random.default_rng([training.seed, 3, epoch])
-            per_group = training.checkpoints_per_group if self.train.inputs is not None else 1
-            order = grouped_order(self._groups, per_group, rng)
+            order = grouped_order(self._groups, training.checkpoints_per_group, rng)
             # Batches of like samples, in a random order; a rest that fills no batch sits out this epoch.
             rows = order[: self.per_epoch * self.batch_size].reshape(self.per_epoch, -1)
             self._epoch, self._order = epoch, rows[rng.permutation(self.per_epoch)]
