@@ -9,20 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.designs import DesignStore, nested
+from neuneu.designs.ensemble import MEMBERS, ensemble
 from neuneu.designs.gaussian import fit_gaussian
 from neuneu.designs.labels import PUBLISHED_TASKS, Task, find_tasks, labels
-from neuneu.designs.predictors import MEMBERS, log_linear, predictor
+from neuneu.designs.predictors import MAKERS, log_linear, predictor
 from neuneu.designs.selection import forward_selection
-from neuneu.designs.splits import family, folds, groups_of, joined, time_folds, twins
-from neuneu.designs.tables import COMPOSITION, SCALE, DesignTable, build_tables
+from neuneu.designs.splits import family, folds, joined, organisation, time_folds, twins
+from neuneu.designs.summaries import comparisons, error_table, overall, summary
+from neuneu.designs.tables import COMPOSITION, SCALE, DesignTable, build_table
+from neuneu.designs.warping import Warp, warped
 from neuneu.errors import InputError
 
-TASK = Task("made", "0-shot", "accuracy", "made")
+TASKS = (Task("made", "0-shot", "accuracy", "made"), Task("noisy", "0-shot", "brier_score", "noisy"))
+FAST = {name: member for name, member in MEMBERS.items() if name in ("forest-composition", "gaussian-all")}
 
 
 @pytest.fixture(scope="module")
 def table() -> DesignTable:
-    """Scores that rise with scale and with code, from eight organisations; two pairs of twins."""
+    """Scores that rise with scale and with code, from eight organisations; two pairs of twins; a second task
+    that a quarter of the models lack."""
     rng = np.random.default_rng(0)
     n = 64
     size, tokens, code = rng.uniform(18, 25, n), rng.uniform(4, 9, n), rng.uniform(0, 60, n)
@@ -35,13 +40,35 @@ def table() -> DesignTable:
         + 0.004 * np.nan_to_num(code, nan=30)
         + rng.normal(0, 0.01, n)
     )
+    second = 1.5 - y + rng.normal(0, 0.05, n)
+    second[rng.random(n) < 0.25] = np.nan
     numbers = {SCALE[0]: size, SCALE[1]: tokens, COMPOSITION[1]: code}
-    kinds = {SCALE[0]: "scale", SCALE[1]: "scale", COMPOSITION[1]: "composition"}
+    kinds = {
+        SCALE[0]: "scale",
+        SCALE[1]: "scale",
+        COMPOSITION[1]: "composition",
+        "activation": "architecture",
+    }
     ids = tuple(f"org{i % 8}/fam{chr(97 + i % 16)}-{i}b" for i in range(n))
     activation = tuple(["gelu", "silu", ""][i % 3] for i in range(n))
     activation = (activation[0], activation[0], *activation[2:])
-    dates = tuple(f"202{i % 5}-01-01" if i % 7 else None for i in range(n))
-    return DesignTable(TASK, ids, numbers, {"activation": activation}, kinds, y, np.full(n, 0.01), dates)
+    return DesignTable(
+        TASKS,
+        ids,
+        numbers,
+        {"activation": activation},
+        kinds,
+        np.column_stack([y, second]),
+        np.full((n, 2), 0.01),
+        {"family": tuple(map(family, ids)), "organisation": tuple(map(organisation, ids))},
+        tuple(f"202{i % 5}-01-01" if i % 7 else None for i in range(n)),
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ensemble of two members, for tests of what is around it."""
+    monkeypatch.setattr("neuneu.designs.ensemble.MEMBERS", FAST)
 
 
 def test_families_are_organisation_and_name_up_to_the_size() -> None:
@@ -65,7 +92,6 @@ def test_twins_are_equal_rows_and_groups_join_through_them() -> None:
     X = np.array([[1.0, np.nan], [1.0, np.nan], [1.0, 2.0]])
     assert twins(X)[0] == twins(X)[1] != twins(X)[2]
     assert len(set(joined(["a", "b", "c"], [0, 0, 1]))) == 2
-    assert len(set(groups_of("organisation", ["a/x", "a/y", "b/z"], np.eye(3)))) == 2
 
 
 @pytest.mark.parametrize("split", ["random", "family", "organisation"])
@@ -79,18 +105,19 @@ def test_twins_are_never_on_both_sides(table: DesignTable, split: str) -> None:
 
 
 def test_published_twins_are_found(published_store: DesignStore) -> None:
-    table = build_tables(published_store, find_tasks(["arc_challenge"]))[0]
-    labels, counts = np.unique(table.groups("random"), return_counts=True)
+    table = build_table(published_store, find_tasks(["arc_challenge"]))
+    groups = table.groups("random")
+    labels, counts = np.unique(groups, return_counts=True)
     assert counts[counts > 1].sum() == 12
     assert len(labels) == 86
-    for train, test in nested.outer(table, "random", table.groups("random"), 0):
-        deduped = {table.ids[i].removesuffix("-deduped") for i in train}
-        pairs = {table.ids[i].removesuffix("-deduped") for i in test} & deduped
-        assert all(
-            table.groups("random")[table.ids.index(p)]
-            != table.groups("random")[table.ids.index(f"{p}-deduped")]
-            for p in pairs
-        )
+    for train, test in nested.outer(table, "random", groups, 0):
+        assert not set(groups[train]) & set(groups[test])
+
+
+def test_published_models_are_92_with_truthfulqa_through_aliases(published_store: DesignStore) -> None:
+    table = build_table(published_store)
+    counts = dict(zip((task.name for task in table.tasks), (~np.isnan(table.y)).sum(0), strict=True))
+    assert counts["truthfulqa"] == counts["mmlu"] == counts["arc_challenge"] == 92
 
 
 def test_time_folds_train_on_older_models_only(table: DesignTable) -> None:
@@ -102,19 +129,21 @@ def test_time_folds_train_on_older_models_only(table: DesignTable) -> None:
         time_folds([None] * 20, np.arange(20), 3)
 
 
-@pytest.mark.parametrize("name", [*MEMBERS, "median", "linear", "lightgbm"])
+@pytest.mark.parametrize("name", [*MEMBERS, *MAKERS])
 def test_no_member_sees_the_scores_it_is_asked_for(table: DesignTable, name: str) -> None:
     train, test = nested.outer(table, "organisation", table.groups("organisation"), 0)[0]
     hidden = table.y.copy()
-    hidden[test] = np.random.default_rng(1).random(len(test))
-    predict = predictor(name)
+    hidden[test] = np.random.default_rng(1).random((len(test), 2))
+    predict = MEMBERS[name] if name in MEMBERS else predictor(name)
     before = predict(table, train, test)
     after = predict(replace(table, y=hidden), train, test)
     np.testing.assert_array_equal(before, after)
+    assert before.shape == (len(test), 2)
     assert np.isfinite(before).all()
 
 
-@pytest.mark.parametrize("name", ["stack", "xgboost-tuned", "xgboost-selected"])
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", ["ensemble", "xgboost-tuned", "published-scale", "published-nested"])
 def test_selection_tuning_and_intervals_use_training_rows_only(table: DesignTable, name: str) -> None:
     groups = table.groups("organisation")
     train, test = nested.outer(table, "organisation", groups, 0)[0]
@@ -127,20 +156,45 @@ def test_selection_tuning_and_intervals_use_training_rows_only(table: DesignTabl
     assert (found[0].value <= found[0].high).all()
 
 
-def test_features_beyond_scale_are_found_and_rewarded(table: DesignTable) -> None:
-    chosen = forward_selection(table, np.arange(len(table)), table.groups("random"))
+def test_features_beyond_scale_are_found(table: DesignTable) -> None:
+    chosen = forward_selection(table, 0, np.arange(len(table)), table.groups("random"))
     assert chosen.features[2] == COMPOSITION[1]
     assert chosen.errors[1] < chosen.errors[0]
-    rows = nested.evaluate(table, ["log-linear", "stack"], seeds=1)
-    result = nested.summary(rows)
-    assert result.filter(method="stack")["skill_percent"].item() > 20
-    assert rows.group_by("method").len()["len"].to_list() == [64, 64]
-    assert result.filter(method="stack")["p_fdr"].item() is not None
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_ensemble_beats_scale_alone_and_workers_change_nothing(table: DesignTable) -> None:
+    rows = nested.evaluate(table, ["log-linear", "ensemble"], seeds=[0])
+    again = nested.evaluate(table, ["log-linear", "median"], seeds=[0], workers=2)
+    assert rows.filter(method="log-linear").equals(again.filter(method="log-linear"))
+    result = summary(rows)
+    ours = result.filter(method="ensemble", task="made")
+    assert ours["skill_percent"].item() > 20
+    assert ours["p_fdr"].item() is not None
+    assert rows.filter(task="made").group_by("method").len()["len"].to_list() == [64, 64]
+    assert overall(result)["method"][0] == "ensemble"
+    pair = comparisons(rows, [("ensemble", "log-linear")])
+    assert pair["p"].to_list() == pytest.approx(result.filter(method="ensemble")["p"].to_list())
+    assert len(pair) == 2
+    with pytest.raises(InputError, match="not among"):
+        summary(rows, "oracle")
+
+
+def test_errors_by_model_name_the_worst_first(table: DesignTable) -> None:
+    off = replace(table, y=table.y + np.where(np.arange(len(table)) == 5, 0.4, 0.0)[:, None])
+    rows = nested.evaluate(off, ["log-linear"], seeds=[0, 1])
+    by_model = error_table(rows)
+    assert by_model["id"][0] == table.ids[5]
+    assert by_model["error"][0] < 0
+    assert by_model["standing"].mean() == pytest.approx(1.0, abs=0.3)
+    assert len(error_table(rows, by="task")) == int((~np.isnan(table.y)).sum())
+    with pytest.raises(InputError, match="model or task"):
+        error_table(rows, by="moon")
 
 
 def test_conformal_intervals_cover() -> None:
     rng = np.random.default_rng(0)
-    covered = [abs(rng.normal()) <= nested._conformal(np.abs(rng.normal(size=40)), 0.8) for _ in range(2000)]
+    covered = [abs(rng.normal()) <= nested.conformal(np.abs(rng.normal(size=40)), 0.8) for _ in range(2000)]
     assert 0.78 < np.mean(covered) < 0.84
 
 
@@ -156,22 +210,46 @@ def test_scopes(table: DesignTable) -> None:
     with pytest.raises(InputError, match="unknown"):
         table.scope("everything")
     with pytest.raises(InputError, match="unknown"):
-        nested.evaluate(table, ["oracle"], seeds=1)
+        table.groups("moon")
+    with pytest.raises(InputError, match="unknown"):
+        nested.evaluate(table, ["oracle"], seeds=[0])
 
 
 def test_log_linear_recovers_its_law(table: DesignTable) -> None:
     law = 0.1 + 0.02 * table.numbers[SCALE[0]] - 0.01 * table.numbers[SCALE[1]]
-    exact = replace(table, y=law)
-    np.testing.assert_allclose(log_linear(exact, np.arange(40), np.arange(40, 64)), law[40:], atol=1e-9)
+    exact = replace(table, y=law[:, None], tasks=TASKS[:1])
+    found = log_linear(exact, np.arange(40), np.arange(40, 64))
+    np.testing.assert_allclose(found[:, 0], law[40:], atol=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=40), st.lists(st.floats(-5, 5), min_size=1, max_size=9))
+def test_warps_are_monotone_invertible_and_stay_in_range(scores: list[float], predicted: list[float]) -> None:
+    y = np.array(scores)
+    warp = Warp.fit(y)
+    order = np.argsort(y)
+    assert (np.diff(warp.forward(y)[order]) >= 0).all()
+    if len(np.unique(y)) > 1 and np.diff(np.unique(y)).min() > 1e-6:
+        np.testing.assert_allclose(warp.back(warp.forward(y)), y, atol=1e-9)
+    back = warp.back(np.array(predicted))
+    assert ((back >= y.min()) & (back <= y.max())).all()
+
+
+def test_the_ensemble_is_the_median_of_its_members(table: DesignTable) -> None:
+    train, test = nested.outer(table, "random", table.groups("random"), 0)[0]
+    alone = np.median([member(table, train, test) for member in MEMBERS.values()], axis=0)
+    np.testing.assert_array_equal(ensemble(table, train, test), alone)
+    straight = warped(log_linear)(table, train, test)
+    assert np.nanmin(table.y[train], 0)[0] <= straight[:, 0].min()
 
 
 def test_a_gaussian_process_interpolates_and_widens_away_from_data() -> None:
     X = np.linspace(-2, 2, 30)[:, None]
-    y = np.sin(2 * X[:, 0])
-    model = fit_gaussian(X, np.zeros(1, int), np.zeros((30, 1)), y, np.zeros(1))
+    y = np.column_stack([np.sin(2 * X[:, 0]), 3 * np.sin(2 * X[:, 0]) + 1])
+    y[:4, 1] = np.nan
+    model = fit_gaussian(X, np.zeros(1, int), X * 0, y, np.zeros(1))
     mean, deviation = model.predict(np.array([[0.05], [8.0]]), np.zeros((2, 1)))
-    assert mean[0] == pytest.approx(np.sin(0.1), abs=0.02)
-    assert deviation[1] > 5 * deviation[0]
+    assert mean[0] == pytest.approx([np.sin(0.1), 3 * np.sin(0.1) + 1], abs=0.06)
+    assert (deviation[1] > 5 * deviation[0]).all()
 
 
 def test_labels_average_components_and_carry_noise() -> None:

@@ -7,11 +7,22 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, note, show
-from neuneu.cli.designs_common import Store
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
 predictions = typer.Typer()
+
+Store = Annotated[Path | None, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
+Runs = Annotated[
+    str | None,
+    typer.Option(
+        help="In place of a database: a Parquet file of final scores or of curves, or home (the suite)."
+    ),
+]
+Source = Annotated[str | None, typer.Option(help="--runs: only this source of the file.")]
+Metric = Annotated[str | None, typer.Option(help="--runs: this metric; by default one accuracy a task.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat for more.")]
+Figure = Annotated[Path | None, typer.Option(help="Draw the figure into this .png or .svg file.")]
 
 
 class Protocol(StrEnum):
@@ -23,61 +34,90 @@ class Protocol(StrEnum):
 
 @predictions.command()
 def predict(
-    store: Store,
-    protocol: Annotated[Protocol, typer.Option(help="nested (to trust) or published (for comparison).")],
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="nested (to trust) or published (for comparison).")
+    ] = Protocol.nested,
     predictor: Annotated[
         str, typer.Option(help="nested: methods, comma-separated.")
-    ] = "median,log-linear,linear,gaussian-process,xgboost,lightgbm,stack",
+    ] = "median,log-linear,xgboost,ensemble",
+    reference: Annotated[
+        str, typer.Option(help="nested: the method that others are tested against.")
+    ] = "log-linear",
     features: Annotated[str, typer.Option(help="nested: scale, all or non-scale.")] = "all",
-    split: Annotated[str, typer.Option(help="random, organisation; nested also family, time.")] = "random",
-    seeds: Annotated[int, typer.Option(help="Repetitions of the split.")] = 50,
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeat for more.")] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="random, time; family, organisation (database); recipe, size (--runs)."),
+    ] = "random",
+    seeds: Annotated[int, typer.Option(help="Repetitions of the split.")] = 10,
+    task: Tasks = None,
     selected: Annotated[
-        Path | None, typer.Option(help="published: CSV of the features it selected for each task.")
+        Path | None, typer.Option(help="CSV of the features that the published selection chose.")
     ] = None,
     engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
-    workers: Annotated[int, typer.Option(help="published: threads.")] = 2,
+    workers: Annotated[int, typer.Option(help="Processes (published: threads); the result is the same.")] = 2,
     cells: Annotated[Path | None, typer.Option(help="nested: write every prediction here.")] = None,
+    figure: Figure = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict scores from design decisions; print a row a task with errors, baselines and corrected tests.
 
-    Example: neuneu designs predict --protocol nested --split organisation --seeds 5 --store designs.duckdb
+    Example: neuneu designs predict --split organisation --store designs.duckdb --cells cells.parquet
+
+    Example: neuneu designs predict --runs static.parquet --source kempner_loss_to_loss --split recipe
 
     Example: neuneu designs predict --protocol published --store designs.duckdb --selected results_303.csv
     """
-    from neuneu.designs.labels import find_tasks
-    from neuneu.designs.store import DesignStore
-
-    tasks = find_tasks(task or [])
     if seeds < 1:
         raise InputError("must be at least 1", field="seeds", value=seeds)
-    with DesignStore(store) as opened:
-        if protocol is Protocol.published:
-            from neuneu.designs.published import published_table
+    if protocol is Protocol.published:
+        from neuneu.designs.loading import published_from_store
 
-            if selected is None:
-                raise InputError("the published protocol needs it", field="selected")
-            if split not in ("random", "organisation"):
-                raise InputError("must be random or organisation", field="split", value=split)
-            frame = published_table(
-                opened,
-                selected,
-                seeds=seeds,
-                tasks=tasks,
-                grouped=split == "organisation",
-                engine=engine,
-                workers=workers,
-                progress=note,
-            )
-        else:
-            from neuneu.designs.nested import table_of
+        frame = published_from_store(
+            store,
+            selected,
+            task or [],
+            seeds=seeds,
+            split=split,
+            engine=engine,
+            workers=workers,
+            progress=note,
+        )
+        show(frame, f"published protocol, {split} folds, {seeds} seeds", output=output, as_json=as_json)
+        return
+    from neuneu.designs.loading import load_table, selected_features
+    from neuneu.designs.nested import evaluate
+    from neuneu.designs.summaries import brief, overall, summary
 
-            methods = [name.strip() for name in predictor.split(",")]
-            frame, rows = table_of(
-                opened, tasks, methods, split=split, seeds=seeds, scope=features, progress=note
-            )
-            if cells is not None:
-                write_table(cells, rows)
-    show(frame, f"{protocol.value} protocol, {split} folds, {seeds} seeds", output=output, as_json=as_json)
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    methods = [name.strip() for name in predictor.split(",")]
+    rows = evaluate(
+        table,
+        methods,
+        split=split,
+        seeds=range(seeds),
+        scope=features,
+        selected=selected_features(selected),
+        workers=workers,
+        progress=note,
+    )
+    if reference not in methods:
+        reference = methods[0]
+    frame = summary(rows, reference)
+    if cells is not None:
+        write_table(cells, rows)
+    if figure is not None:
+        from neuneu.reports.designs import errors_by_task
+        from neuneu.reports.style import save
+
+        save(errors_by_task(frame), figure)
+    title = f"nested protocol, {split} folds, {seeds} seeds; skill and p against {reference}"
+    if output is None and not as_json:
+        show(brief(frame), title)
+        show(overall(frame), "mean over these rows")
+    else:
+        show(frame, title, output=output, as_json=as_json)

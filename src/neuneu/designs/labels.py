@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from neuneu.errors import InputError
@@ -22,7 +23,14 @@ class Task:
     @property
     def key(self) -> str:
         """Name with shots, as tables print it: mmlu (5-shot)."""
-        return f"{self.name} ({self.setting})"
+        return f"{self.name} ({self.setting})" if self.setting else self.name
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest possible score; infinite where unknown."""
+        if self.metric == "brier_score":
+            return 0.0, 2.0
+        return (0.0, 1.0) if self.metric in ("accuracy", "acc", "acc_norm") else (-np.inf, np.inf)
 
 
 PUBLISHED_TASKS: tuple[Task, ...] = (

@@ -1,36 +1,48 @@
 """The protocol to trust: whole groups on one side, everything chosen inside the training rows, honest
 intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import starmap
+from multiprocessing import get_context
 
 import numpy as np
 import polars as pl
 
-from neuneu.designs.labels import Task
-from neuneu.designs.predictors import MEMBERS, Predictor, boosted, lightgbm, predictor, tuned
-from neuneu.designs.selection import forward_selection
-from neuneu.designs.significance import benjamini_hochberg, half_width, paired_t
-from neuneu.designs.splits import Indices, check_split, folds, time_folds
-from neuneu.designs.store import DesignStore
-from neuneu.designs.tables import DesignTable, Matrix, build_tables
+from neuneu.designs.ensemble import ensemble
+from neuneu.designs.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
+from neuneu.designs.published_method import published_predictor, selected_predictor
+from neuneu.designs.splits import Indices, folds, time_folds
+from neuneu.designs.tables import DesignTable, Matrix
 from neuneu.errors import InputError
 
 INNER = 5
-SOFTNESS = 0.15
-"""Relative excess of inner error at which a member's other half of the weight falls by e."""
+COVERAGE = 0.8
 
-SHRINKAGE = 10.0
-"""How strongly weights of the stack are drawn towards equal ones, in units of the members' mean error."""
+TUNED = ("xgboost-tuned", "lightgbm-tuned")
+PUBLISHED = ("published-scale", "published-selected", "published-nested")
+METHODS = (*MAKERS, "ensemble", *TUNED, *PUBLISHED)
 
-METHODS = ("median", "log-linear", "linear", "gaussian-process", "xgboost", "lightgbm", "stack")
-NESTED = ("xgboost-tuned", "lightgbm-tuned", "xgboost-selected")
+Selected = Mapping[tuple[str, str], Sequence[str]]
+"""(task, setting) → the features that the published selection chose."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One method asked for the scores of the test rows, given the training rows of one fold."""
+
+    method: str
+    seed: int
+    fold: int
+    train: Indices
+    test: Indices
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Scores of the test rows: median, and the ends of the 80 % interval; outside says which rows
-    extrapolate."""
+    """Scores of the test rows (rows, tasks): median, and the ends of the 80 % interval; outside (rows,) says
+    which rows extrapolate."""
 
     value: Matrix
     low: Matrix
@@ -47,84 +59,64 @@ def predict_rows(
     *,
     scope: str = "all",
     seed: int = 0,
+    selected: Selected | None = None,
 ) -> Prediction:
     """Predict the test rows from the training rows alone.
 
     Intervals are split-conformal: the 80 % quantile of the errors that the same method makes on the inner
-    folds, which keep the same groups whole as the outer ones. Scores stay inside [0, 1], Brier scores
-    inside [0, 2].
+    folds, which keep the same groups whole as the outer ones. Scores stay in the range of their metric.
     """
     inner = folds(groups[train], min(INNER, len(np.unique(groups[train]))), seed)
-    if method == "stack":
-        value, errors = _stack(table, train, test, inner)
-    else:
-        made = _make(table, method, train, groups, scope, seed)
-        held = np.full(len(train), np.nan)
-        for fit_rows, held_rows in inner:
-            held[held_rows] = made(table, train[fit_rows], train[held_rows])
-        value, errors = made(table, train, test), held - table.y[train]
-    high = 2.0 if table.task.metric == "brier_score" else 1.0
-    reach = _conformal(np.abs(errors), 0.8)
-    clipped = np.clip(value, 0.0, high)
-    return Prediction(
-        clipped,
-        np.clip(value - reach, 0, high),
-        np.clip(value + reach, 0, high),
-        _outside(table, train, test),
-    )
+    made = _make(table, method, train, groups, scope, seed, selected)
+    held = np.empty((len(train), len(table.tasks)))
+    for fit_rows, held_rows in inner:
+        held[held_rows] = made(table, train[fit_rows], train[held_rows])
+    value, errors = made(table, train, test), held - table.y[train]
+    reach = np.array([conformal(np.abs(column[~np.isnan(column)]), COVERAGE) for column in errors.T])
+    least, most = np.array([task.range for task in table.tasks]).T
+    low, middle, high = (np.clip(part, least, most) for part in (value - reach, value, value + reach))
+    return Prediction(middle, low, high, outside(table, train, test))
 
 
 def _make(
-    table: DesignTable, method: str, train: Indices, groups: Indices, scope: str, seed: int
+    table: DesignTable,
+    method: str,
+    train: Indices,
+    groups: Indices,
+    scope: str,
+    seed: int,
+    selected: Selected | None,
 ) -> Predictor:
     if method == "xgboost-tuned":
         return tuned(lambda **s: boosted(scope, **s), "xgboost", table, train, groups, trials=20, seed=seed)
     if method == "lightgbm-tuned":
         return tuned(lambda **s: lightgbm(scope, **s), "lightgbm", table, train, groups, trials=20, seed=seed)
-    if method == "xgboost-selected":
-        names = forward_selection(table, train, groups, seed=seed).features
-        return tuned(lambda **s: boosted(names, **s), "xgboost", table, train, groups, trials=10, seed=seed)
-    return predictor(method, scope)
+    if method == "published-scale":
+        return published_predictor(seed)
+    if method == "published-nested":
+        return selected_predictor(table, train, groups, seed)
+    if method == "published-selected":
+        if selected is None:
+            raise InputError("the method published-selected needs it", field="selected")
+        return published_predictor(seed, selected)
+    return ensemble if method == "ensemble" else predictor(method, scope)
 
 
-def _stack(
-    table: DesignTable, train: Indices, test: Indices, inner: Sequence[tuple[Indices, Indices]]
-) -> tuple[Matrix, Matrix]:
-    """Predictions and inner errors of a convex combination of MEMBERS, weights from the inner folds.
-
-    Half of the weight is that of least squares, shrunk towards equal weights; half falls with a
-    member's error.
-    """
-    from scipy.optimize import nnls
-
-    members = list(MEMBERS.values())
-    held = np.zeros((len(train), len(members)))
-    for fit_rows, held_rows in inner:
-        for k, member in enumerate(members):
-            held[held_rows, k] = member(table, train[fit_rows], train[held_rows])
-    y = table.y[train]
-    weight = SHRINKAGE * 0.3 * np.sqrt(len(y)) * np.abs(held - y[:, None]).mean()
-    count = len(members)
-    A = np.vstack([held, 100 * np.ones(count), weight * np.eye(count)])
-    b = np.concatenate([y, [100.0], np.full(count, weight / count)])
-    solved = nnls(A, b)[0]
-    errors = np.abs(held - y[:, None]).mean(0)
-    ranked = np.exp(-(errors / errors.min() - 1) / SOFTNESS)
-    weights = solved / solved.sum() / 2 + ranked / ranked.sum() / 2
-    new = np.column_stack([member(table, train, test) for member in members])
-    return new @ weights, held @ weights - y
-
-
-def _conformal(errors: Matrix, level: float) -> float:
+def conformal(errors: Matrix, level: float) -> float:
     """The quantile of absolute errors that covers a new one with this probability, (n + 1)-corrected."""
     n = len(errors)
     return float(np.sort(errors)[min(n - 1, int(np.ceil((n + 1) * level)) - 1)])
 
 
-def _outside(table: DesignTable, train: Indices, test: Indices) -> Matrix:
-    """1 for rows with a parameter or token count, or share of the data, beyond all training rows."""
+def outside(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+    """1 for rows with a parameter or token count, or share of the data, beyond all training rows, or with a
+    recipe that none of them has."""
     flags = np.zeros(len(test))
-    for name in [*table.named("scale"), *table.named("composition")]:
+    for name in table.named("scale", "composition"):
+        if name in table.categories:
+            seen = {table.categories[name][i] for i in train}
+            flags[[table.categories[name][i] not in seen for i in test]] = 1
+            continue
         column = table.numbers[name]
         known = column[train][~np.isnan(column[train])]
         if len(known):
@@ -146,128 +138,82 @@ def evaluate(
     methods: Sequence[str],
     *,
     split: str = "random",
-    seeds: int = 5,
+    seeds: Sequence[int] = range(5),
     scope: str = "all",
-    given: Callable[[int], list[tuple[Indices, Indices]]] | None = None,
+    selected: Selected | None = None,
+    workers: int = 1,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> pl.DataFrame:
     """Every method on the same folds: a row a (task, method, seed, fold, model) with the 80 % interval.
 
-    given: seed → outer folds, in place of the split's own. Inner folds keep the split's groups whole.
+    The folds part models, so that a tested model is hidden on every task. Inner folds keep the split's
+    groups whole. workers: processes; the result does not depend on their number.
     """
     for method in methods:
-        if method not in (*METHODS, *NESTED, *MEMBERS):
-            raise InputError(
-                f"unknown; known: {', '.join([*METHODS, *NESTED])}", field="predictor", value=method
-            )
-    groups = table.groups(check_split(split))
+        if method not in METHODS:
+            raise InputError(f"unknown; known: {', '.join(METHODS)}", field="predictor", value=method)
+    groups = table.groups(split)
+    questions = [
+        Question(method, seed, fold, train, test)
+        for seed in (seeds[:1] if split == "time" else seeds)
+        for fold, (train, test) in enumerate(outer(table, split, groups, seed))
+        for method in methods
+    ]
+    jobs = [(table, question, groups, scope, selected) for question in questions]
     frames = []
-    for seed in range(1 if split == "time" else seeds):
-        pairs = given(seed) if given is not None else outer(table, split, groups, seed)
-        for fold, (train, test) in enumerate(pairs):
-            for method in methods:
-                found = predict_rows(table, method, train, test, groups, scope=scope, seed=seed)
-                frames.append(_frame(table, method, seed, fold, test, found))
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            futures = [pool.submit(_answer, *job) for job in jobs]
+            for question, future in zip(questions, futures, strict=True):
+                frames.append(future.result())
+                _tell(progress, question, questions)
+    else:
+        for question, frame in zip(questions, starmap(_answer, jobs), strict=True):
+            frames.append(frame)
+            _tell(progress, question, questions)
     return pl.concat(frames)
 
 
-def _frame(
-    table: DesignTable, method: str, seed: int, fold: int, test: Indices, found: Prediction
+def _tell(progress: Callable[[str], None], question: Question, questions: Sequence[Question]) -> None:
+    last = questions[-1]
+    if question.method == last.method and question.fold == last.fold:
+        progress(f"seed {question.seed} of {questions[0].seed} to {last.seed}")
+
+
+def _answer(
+    table: DesignTable, question: Question, groups: Indices, scope: str, selected: Selected | None
 ) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "task": [table.task.name] * len(test),
-            "setting": [table.task.setting] * len(test),
-            "metric": [table.task.metric] * len(test),
-            "method": [method] * len(test),
-            "seed": np.full(len(test), seed),
-            "fold": np.full(len(test), fold),
-            "id": [table.ids[i] for i in test],
-            "true": table.y[test],
-            "stderr": table.stderr[test],
-            "q50": found.value,
-            "q10": found.low,
-            "q90": found.high,
-            "extrapolates": found.outside > 0,
-        }
-    ).with_columns(pl.col("stderr").fill_nan(None))
-
-
-def summary(predictions: pl.DataFrame, reference: str = "log-linear") -> pl.DataFrame:
-    """A row a (task, method): MAE (mean of folds, then seeds), coverage and width of the 80 % interval,
-    label noise.
-
-    noise: mean absolute error that the labels' own standard errors would cause (normal), null where unknown.
-    p, p_fdr: against the reference on the same folds; Nadeau-Bengio corrected, then Benjamini-Hochberg
-    over all rows of the table. skill_percent: how far the MAE is below the reference's.
-    """
-    key = ["task", "setting", "metric"]
-    error = (pl.col("q50") - pl.col("true")).abs()
-    scored = predictions.with_columns(
-        error.alias("error"),
-        pl.col("true").is_between("q10", "q90").alias("covered"),
-        (pl.col("q90") - pl.col("q10")).alias("width"),
+    found = predict_rows(
+        table,
+        question.method,
+        question.train,
+        question.test,
+        groups,
+        scope=scope,
+        seed=question.seed,
+        selected=selected,
     )
-    by_fold = scored.group_by(*key, "method", "seed", "fold", maintain_order=True).agg(
-        pl.mean("error", "covered", "width"),
-        (pl.mean("stderr") * np.sqrt(2 / np.pi)).alias("noise"),
-        pl.len(),
-    )
-    rows = []
-    for (*names, method), part in by_fold.group_by(*key, "method", maintain_order=True):
-        own = part.group_by("seed", maintain_order=True).agg(pl.mean("error"))["error"].to_numpy()
-        base = by_fold.filter(
-            pl.all_horizontal(pl.col(k) == v for k, v in zip(key, names, strict=True))
-            & (pl.col("method") == reference)
+    frames = []
+    for k, task in enumerate(table.tasks):
+        seen = ~np.isnan(table.y[question.test, k])
+        rows = question.test[seen]
+        frames.append(
+            pl.DataFrame(
+                {
+                    "task": [task.name] * len(rows),
+                    "setting": [task.setting] * len(rows),
+                    "metric": [task.metric] * len(rows),
+                    "method": [question.method] * len(rows),
+                    "seed": np.full(len(rows), question.seed),
+                    "fold": np.full(len(rows), question.fold),
+                    "id": [table.ids[i] for i in rows],
+                    "true": table.y[rows, k],
+                    "stderr": table.stderr[rows, k],
+                    "q50": found.value[seen, k],
+                    "q10": found.low[seen, k],
+                    "q90": found.high[seen, k],
+                    "extrapolates": found.outside[seen] > 0,
+                }
+            ).with_columns(pl.col("stderr").fill_nan(None))
         )
-        p = None
-        if len(base) == len(part) and method != reference and len(part) > 1:
-            differences = (base["error"] - part["error"]).to_numpy()
-            total = int(part.filter(pl.col("seed") == part["seed"][0])["len"].sum())
-            tested_rows = float(part["len"].to_numpy().mean())
-            p = paired_t(differences, test_share=tested_rows / (total - tested_rows))
-        rows.append(
-            {
-                **dict(zip(key, names, strict=True)),
-                "method": method,
-                "mae": float(own.mean()),
-                "mae_ci": half_width(own) if len(own) > 1 else None,
-                "skill_percent": float((1 - own.mean() / base["error"].to_numpy().mean()) * 100)
-                if len(base)
-                else None,
-                "coverage80": part["covered"].mean(),
-                "width80": part["width"].mean(),
-                "noise": part["noise"].mean(),
-                "p": p,
-            }
-        )
-    frame = pl.DataFrame(rows, schema_overrides={"p": pl.Float64, "mae_ci": pl.Float64, "noise": pl.Float64})
-    tested = frame["p"].is_not_null()
-    adjusted = np.full(len(frame), np.nan)
-    if tested.any():
-        adjusted[tested.to_numpy()] = benjamini_hochberg(frame["p"].drop_nulls().to_numpy())
-    return frame.with_columns(pl.Series("p_fdr", adjusted).fill_nan(None))
-
-
-def table_of(
-    store: DesignStore,
-    tasks: Sequence[Task],
-    methods: Sequence[str],
-    *,
-    split: str = "random",
-    seeds: int = 5,
-    scope: str = "all",
-    progress: Callable[[str], None] = lambda line: None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The summary of all methods on all tasks of a design database, and every prediction behind it."""
-    parts = []
-    for table in build_tables(store, tasks):
-        parts.append(evaluate(table, methods, split=split, seeds=seeds, scope=scope))
-        errors = (
-            parts[-1]
-            .group_by("method", maintain_order=True)
-            .agg((pl.col("q50") - pl.col("true")).abs().mean().alias("mae"))
-        )
-        told = ", ".join(f"{method} {mae:.4f}" for method, mae in errors.iter_rows())
-        progress(f"{table.task.key}: {told}")
-    rows = pl.concat(parts)
-    return summary(rows), rows
+    return pl.concat(frames)

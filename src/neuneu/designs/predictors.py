@@ -1,122 +1,77 @@
 """Predictors of scores from designs: each takes a table and training rows and returns scores of any rows."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuneu.designs.boosting import bin_table, fit
-from neuneu.designs.gaussian import fit_gaussian
-from neuneu.designs.splits import Indices, family, organisation
+from neuneu.designs.gaussian import GaussianProcess, fit_gaussian
+from neuneu.designs.splits import Indices, folds
 from neuneu.designs.tables import DesignTable, Matrix
 from neuneu.errors import InputError, MissingExtraError
 
 Predictor = Callable[[DesignTable, Indices, Indices], Matrix]
-"""(table, training rows, rows to predict) → scores (rows to predict,). All preprocessing is fitted on the
-training rows."""
+"""(table, training rows, rows to predict) → scores (rows to predict, tasks). All preprocessing is fitted on
+the training rows; of the rows to predict only the features are looked at, never a score."""
+
+SingleTask = Callable[[DesignTable, int, Indices, Indices], Matrix]
+"""(table, task, training rows that have the score, rows to predict) → scores (rows to predict,)."""
 
 
-def median(table: DesignTable, train: Indices, test: Indices) -> Matrix:
-    """The median training score."""
-    return np.full(len(test), np.median(table.y[train]))
+def each_task(single: SingleTask) -> Predictor:
+    """A predictor that treats every task by itself."""
+
+    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+        columns = [single(table, k, table.known(train, k), test) for k in range(len(table.tasks))]
+        return np.column_stack(columns)
+
+    return predict
 
 
-def log_linear(table: DesignTable, train: Indices, test: Indices) -> Matrix:
-    """Least squares on the logarithms of parameters and tokens."""
+def _median(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
+    return np.full(len(test), np.median(table.y[train, task]))
+
+
+def _log_linear(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
     design = np.column_stack([np.ones(len(table)), table.matrix(table.named("scale"))])
-    return np.asarray(design[test] @ np.linalg.lstsq(design[train], table.y[train], rcond=None)[0])
+    weights = np.linalg.lstsq(design[train], table.y[train, task], rcond=None)[0]
+    return np.asarray(design[test] @ weights, np.float64)
+
+
+median = each_task(_median)
+"""The median training score."""
+
+log_linear = each_task(_log_linear)
+"""Least squares on the logarithms of parameters and tokens."""
 
 
 def linear(scope: str, strength: float = 1.0) -> Predictor:
     """Ridge regression on standardised features of a scope, one-hot categories, missing at the mean."""
 
-    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+    def predict(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
         blocks = [_standard(table, name, train) for name in table.scope(scope) if name in table.numbers]
-        blocks += [table.one_hot(name) for name in table.scope(scope) if name in table.categories]
-        X = np.column_stack(blocks)
-        mean, centre = table.y[train].mean(), X[train].mean(0)
+        blocks += [one_hot(table.categories[n]) for n in table.scope(scope) if n in table.categories]
+        X, y = np.column_stack(blocks), table.y[:, task]
+        mean, centre = y[train].mean(), X[train].mean(0)
         A = X[train] - centre
-        weights = np.linalg.solve(A.T @ A + strength * np.eye(X.shape[1]), A.T @ (table.y[train] - mean))
+        weights = np.linalg.solve(A.T @ A + strength * np.eye(X.shape[1]), A.T @ (y[train] - mean))
         return np.asarray(mean + (X[test] - centre) @ weights, np.float64)
 
-    return predict
+    return each_task(predict)
 
 
-def gaussian_process(*parts: str) -> Predictor:
-    """A Gaussian process over scale and these parts: composition, architecture, generation, family.
+def boosted(scope: str | Sequence[str], *, depth: int = 3, rate: float = 0.1, rounds: int = 100) -> Predictor:
+    """Gradient-boosted trees as XGBoost grows them, on a scope or named features."""
 
-    A kind's missing values stand at the mean, with one column that says they are missing.
-    """
+    def predict(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
+        X = _features(table, scope).astype(np.float32)
+        trees = fit(bin_table(X[train]), table.y[train, task], depth=depth, learning_rate=rate, rounds=rounds)
+        return trees.predict(X[test]).astype(np.float64)
 
-    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
-        return gaussian_quantities(table, train, test, parts)[0]
-
-    return predict
-
-
-def gaussian_quantities(
-    table: DesignTable, train: Indices, test: Indices, parts: Sequence[str]
-) -> tuple[Matrix, Matrix]:
-    """Mean and standard deviation by the Gaussian process."""
-    blocks: list[Matrix] = []
-    groups: list[int] = []
-    prior: list[float] = []
-
-    def add(block: Matrix, length: float) -> None:
-        blocks.append(block)
-        groups.extend([len(prior)] * block.shape[1])
-        prior.append(float(np.log(length)))
-
-    trend = np.column_stack([_standard(table, name, train) for name in table.named("scale")])
-    for column in trend.T:
-        add(column[:, None], 1.5)
-    for kind, length in (("composition", 4.0), ("architecture", 4.0), ("generation", 8.0)):
-        names = table.named(kind) if kind in parts else []
-        for name in names:
-            add(_standard(table, name, train)[:, None], length)
-        if names and kind != "architecture":
-            add(np.isnan(table.numbers[names[0]]).astype(float)[:, None], 4.0)
-    for name in table.categories if "architecture" in parts else ():
-        add(table.one_hot(name), 4.0)
-    if "family" in parts:
-        add(_identity([organisation(name) for name in table.ids]), 3.0)
-        add(_identity([family(name) for name in table.ids]), 3.0)
-    X = np.column_stack(blocks)
-    model = fit_gaussian(X[train], np.array(groups), trend[train], table.y[train], np.array(prior), steps=25)
-    return model.predict(X[test], trend[test])
-
-
-def boosted(
-    scope: str | Sequence[str],
-    *,
-    depth: int = 3,
-    rate: float = 0.1,
-    rounds: int = 100,
-    bags: int = 1,
-    residual: bool = False,
-) -> Predictor:
-    """Gradient-boosted trees as XGBoost grows them, on a scope or named features.
-
-    bags: mean over this many fits, all but the first on 85 % of the rows; residual: on what log-linear
-    leaves.
-    """
-
-    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
-        names = table.scope(scope) if isinstance(scope, str) else list(scope)
-        X = table.matrix(names).astype(np.float32)
-        every = np.arange(len(table))
-        base = log_linear(table, train, every) if residual else np.zeros(len(table))
-        rng = np.random.default_rng(0)
-        total = np.zeros(len(test))
-        for bag in range(bags):
-            rows = train if bag == 0 else rng.choice(train, max(2, int(0.85 * len(train))), replace=False)
-            trees = fit(
-                bin_table(X[rows]), (table.y - base)[rows], depth=depth, learning_rate=rate, rounds=rounds
-            )
-            total += trees.predict(X[test])
-        return base[test] + total / bags
-
-    return predict
+    return each_task(predict)
 
 
 def lightgbm(
@@ -124,13 +79,12 @@ def lightgbm(
 ) -> Predictor:
     """LightGBM on a scope or named features, deterministic, one thread."""
 
-    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+    def predict(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
         try:
             import lightgbm as library
         except ImportError as error:
             raise MissingExtraError("lightgbm", "designs") from error
-        names = table.scope(scope) if isinstance(scope, str) else list(scope)
-        X = table.matrix(names)
+        X = _features(table, scope)
         model = library.LGBMRegressor(
             num_leaves=leaves,
             learning_rate=rate,
@@ -141,14 +95,98 @@ def lightgbm(
             n_jobs=1,
             verbose=-1,
         )
-        return np.asarray(model.fit(X[train], table.y[train]).predict(X[test]), np.float64)
+        return np.asarray(model.fit(X[train], table.y[train, task]).predict(X[test]), np.float64)
+
+    return each_task(predict)
+
+
+def forest(
+    kind: Literal["random", "extra"], parts: str | Sequence[str], *, residual: bool = False, trees: int = 100
+) -> Predictor:
+    """A forest grown on all tasks at once, each in units of its spread; tasks known for other rows apart.
+
+    kind: random (Breiman 2001) or extra (Geurts 2006: random cuts). parts: a scope, or kinds of features.
+    Compute and tokens a parameter stand beside parameters and tokens. residual: grown on what log-linear
+    leaves.
+    """
+
+    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+        from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+        names = table.scope(parts) if isinstance(parts, str) else table.named(*parts)
+        X = table.matrix(names)
+        X = np.column_stack([X, ratios(table)]) if set(table.named("scale")) <= set(names) else X
+        X = np.where(np.isnan(X), -1.0, X)
+        base = log_linear(table, train, np.arange(len(table))) if residual else np.zeros_like(table.y)
+        left = table.y - base
+        result = np.empty((len(test), len(table.tasks)))
+        for rows, tasks in patterns(table, train):
+            y = left[np.ix_(rows, tasks)]
+            spread = np.where(y.std(0) > 0, y.std(0), 1.0)
+            maker = RandomForestRegressor if kind == "random" else ExtraTreesRegressor
+            model = maker(trees, random_state=0, n_jobs=1).fit(X[rows], _squeezed(y / spread))
+            result[:, tasks] = model.predict(X[test]).reshape(len(test), -1) * spread
+        return result + base[test]
 
     return predict
 
 
+def gaussian_process(*parts: str) -> Predictor:
+    """A Gaussian process over scale and these parts: composition, architecture, training, generation, labels.
+
+    A part's missing values stand at the mean, with one column that says they are missing.
+    """
+
+    def predict(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+        return _process(table, train, table.y[train], parts)(test)
+
+    return predict
+
+
+def _process(
+    table: DesignTable, train: Indices, scores: Matrix, parts: Sequence[str]
+) -> Callable[[Indices], Matrix]:
+    X, groups, prior, trends = _blocks(table, train, parts)
+    model: GaussianProcess = fit_gaussian(X[train], groups, X[train, :trends], scores, prior)
+    return lambda test: model.predict(X[test], X[test, :trends])[0]
+
+
+LENGTHS = {"composition": 4.0, "architecture": 6.0, "training": 4.0, "generation": 8.0}
+"""Length scales expected of numbers in units of their spread: the more of a kind, the less each matters."""
+
+
+def _blocks(
+    table: DesignTable, train: Indices, parts: Sequence[str]
+) -> tuple[Matrix, NDArray[np.int64], Matrix, int]:
+    """Columns, the group of each, log length scales expected, and how many columns (first) are the trend."""
+    blocks: list[Matrix] = []
+    prior: list[float] = []
+
+    def add(block: Matrix, length: float) -> None:
+        blocks.append(block.reshape(len(table), -1))
+        prior.append(float(np.log(length)))
+
+    trend = table.named("scale")
+    for name in trend:
+        add(_standard(table, name, train), 1.5)
+    for kind in (part for part in LENGTHS if part in parts):
+        names = table.named(kind)
+        for name in names:
+            if name in table.categories:
+                add(one_hot(table.categories[name]), 4.0)
+            else:
+                add(_standard(table, name, train), LENGTHS[kind])
+        if names and names[0] in table.numbers and np.isnan(table.numbers[names[0]]).any():
+            add(np.isnan(table.numbers[names[0]]).astype(float), 4.0)
+    for found in table.labels.values() if "labels" in parts else ():
+        add(one_hot(found), 3.0)
+    groups = np.repeat(np.arange(len(blocks)), [block.shape[1] for block in blocks])
+    return np.column_stack(blocks), groups, np.array(prior), len(trend)
+
+
 def tuned(
     make: Callable[..., Predictor],
-    space: str,
+    space: Literal["xgboost", "lightgbm"],
     table: DesignTable,
     train: Indices,
     groups: Indices,
@@ -156,16 +194,11 @@ def tuned(
     trials: int,
     seed: int,
 ) -> Predictor:
-    """The predictor of the settings with the least inner error, found by Optuna's TPE; inner folds keep
-    groups.
-
-    space: xgboost or lightgbm.
-    """
+    """The settings with the least inner error over all tasks, by Optuna's TPE; inner folds keep groups."""
     try:
         import optuna
     except ImportError as error:
         raise MissingExtraError("optuna", "designs") from error
-    from neuneu.designs.splits import folds
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     inner = folds(groups[train], 3, seed)
@@ -173,10 +206,10 @@ def tuned(
     def objective(trial: "optuna.Trial") -> float:
         predictor = make(**_settings(trial, space))
         errors = [
-            np.abs(predictor(table, train[fit_rows], train[held]) - table.y[train[held]]).mean()
+            np.abs(predictor(table, train[fit_rows], train[held]) - table.y[train[held]])
             for fit_rows, held in inner
         ]
-        return float(np.mean(errors))
+        return float(np.nanmean(np.concatenate(errors)))
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     study.optimize(objective, n_trials=trials)
@@ -196,67 +229,63 @@ def _settings(trial: "optuna.trial.BaseTrial", space: str) -> dict[str, float | 
     }
 
 
-MEMBERS: dict[str, Predictor] = {
-    "log-linear": log_linear,
-    "gp-scale": gaussian_process(),
-    "gp-composition": gaussian_process("composition"),
-    "gp-architecture": gaussian_process("composition", "architecture"),
-    "gp-family": gaussian_process("composition", "architecture", "family"),
-    "gp-generation": gaussian_process("composition", "generation", "family"),
-    "trees-scale": boosted("scale", bags=3),
-    "trees-composition": lambda t, a, b: boosted([*t.named("scale"), *t.named("composition")], bags=4)(
-        t, a, b
+MAKERS: dict[str, Callable[[str], Predictor]] = {
+    "median": lambda scope: median,
+    "log-linear": lambda scope: log_linear,
+    "linear": linear,
+    "gaussian-process": lambda scope: gaussian_process(
+        *(("composition", "architecture", "training") if scope != "scale" else ())
     ),
-    "trees-database": lambda t, a, b: boosted(_database(t), bags=4)(t, a, b),
-    "gp-written": gaussian_process("generation"),
-    "gp-siblings": gaussian_process("composition", "family"),
-    "trees-all": boosted("all", bags=3),
-    "trees-deep": lambda t, a, b: boosted([*t.named("scale"), *t.named("composition")], depth=5, bags=3)(
-        t, a, b
-    ),
-    "trees-written": lambda t, a, b: boosted([*t.named("scale"), *t.named("generation")], bags=3)(t, a, b),
-    "residual-trees": lambda t, a, b: boosted(_database(t), bags=4, residual=True)(t, a, b),
+    "xgboost": boosted,
+    "lightgbm": lightgbm,
+    "forest": partial(forest, "extra"),
 }
-"""What the stack is made of."""
-
-
-def _database(table: DesignTable) -> list[str]:
-    return [name for name in table.scope("all") if table.kinds.get(name) != "generation"]
+"""Predictors by name, given the scope of features."""
 
 
 def predictor(name: str, scope: str = "all") -> Predictor:
-    """A predictor by name: median, log-linear, linear, gaussian-process, xgboost, lightgbm, or a member of
-    the stack."""
-    made: dict[str, Callable[[], Predictor]] = {
-        "median": lambda: median,
-        "log-linear": lambda: log_linear,
-        "linear": lambda: linear(scope),
-        "gaussian-process": lambda: gaussian_process(
-            *(("composition", "architecture") if scope == "all" else ())
-        ),
-        "xgboost": lambda: boosted(scope),
-        "lightgbm": lambda: lightgbm(scope),
-    }
-    if name in MEMBERS and name not in made:
-        return MEMBERS[name]
-    if name not in made:
-        raise InputError(
-            f"unknown; known: {', '.join([*made, *MEMBERS, 'stack'])}", field="predictor", value=name
-        )
-    return made[name]()
+    """A predictor by name, on the features of a scope: scale, all or non-scale."""
+    if name not in MAKERS:
+        raise InputError(f"unknown; known: {', '.join(MAKERS)}", field="predictor", value=name)
+    return MAKERS[name](scope)
+
+
+def patterns(table: DesignTable, rows: Indices) -> list[tuple[Indices, Indices]]:
+    """(rows, tasks) pairs: tasks whose scores are known for the same of these rows, together."""
+    known = ~np.isnan(table.y[rows])
+    return [
+        (rows[pattern], np.flatnonzero((known == pattern[:, None]).all(0)))
+        for pattern in np.unique(known, axis=1).T
+    ]
+
+
+def ratios(table: DesignTable) -> Matrix:
+    """Logarithms of compute (the product of parameters and tokens) and of tokens a parameter, (models, 2)."""
+    scale = table.matrix(table.named("scale"))
+    return np.column_stack([scale.sum(1), scale[:, -1] - scale[:, 0]])
+
+
+def one_hot(labels: Sequence[str]) -> Matrix:
+    """One column of 0 and 1 a label, the empty one too."""
+    levels = np.unique(np.array(labels))
+    return np.asarray(np.array(labels)[:, None] == levels, np.float64)
+
+
+def _features(table: DesignTable, scope: str | Sequence[str]) -> Matrix:
+    return table.matrix(table.scope(scope) if isinstance(scope, str) else scope)
+
+
+def _squeezed(y: Matrix) -> Matrix:
+    return y[:, 0] if y.shape[1] == 1 else y
 
 
 def _standard(table: DesignTable, name: str, train: Indices) -> Matrix:
+    """A number in units of its spread over the training rows, missing at the mean; long tails drawn in."""
     column = table.numbers[name]
+    if table.kinds[name] == "generation":
+        column = np.sign(column) * np.log1p(np.abs(column))
     known = column[train][~np.isnan(column[train])]
-    if len(known) == 0:
+    if len(known) == 0 or known.std() == 0:
         return np.zeros(len(column))
-    spread = known.std()
-    standard: Matrix = np.nan_to_num((column - known.mean()) / (spread if spread > 0 else 1.0))
+    standard: Matrix = np.nan_to_num((column - known.mean()) / known.std())
     return standard
-
-
-def _identity(labels: Sequence[str]) -> Matrix:
-    levels: NDArray[np.int64] = np.unique(np.array(labels), return_inverse=True)[1]
-    identity: Matrix = np.eye(int(levels.max()) + 1)[levels]
-    return identity

@@ -3,23 +3,13 @@ whole."""
 
 import re
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuneu.errors import InputError
 
-Split = Literal["random", "family", "organisation", "time"]
 Indices = NDArray[np.int64]
-
-
-def check_split(name: str) -> Split:
-    """The split itself; InputError if it is none."""
-    for known in get_args(Split):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"unknown; known: {', '.join(get_args(Split))}", field="split", value=name)
 
 
 def organisation(name: str) -> str:
@@ -56,16 +46,6 @@ def joined(*labels: Sequence[object] | Indices) -> Indices:
     return np.asarray(
         connected_components(coo_array((np.ones(len(rows)), (rows, columns)), (n, n)))[1], np.int64
     )
-
-
-def groups_of(split: Split, ids: Sequence[str], features: NDArray[np.float64]) -> Indices:
-    """The groups a split keeps whole; twins are always in one group."""
-    kinds: dict[str, Sequence[object]] = {
-        "family": [family(name) for name in ids],
-        "organisation": [organisation(name) for name in ids],
-    }
-    alike = twins(features)
-    return joined(alike, kinds[split]) if split in kinds else alike
 
 
 def folds(groups: Indices, count: int, seed: int) -> list[tuple[Indices, Indices]]:

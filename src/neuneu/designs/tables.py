@@ -1,8 +1,8 @@
-"""One task's table for prediction: models, features by kind, scores with their standard errors, release
-dates."""
+"""What predictors see: models with features by kind, their scores, and the groups that splits keep whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuneu.designs.labels import PUBLISHED_TASKS, Task, labels
 from neuneu.designs.schema import DATASETS
-from neuneu.designs.splits import Indices, groups_of
+from neuneu.designs.splits import Indices, family, joined, organisation, twins
 from neuneu.designs.store import DesignStore
 from neuneu.designs.views import evaluations, facts
 from neuneu.errors import InputError
@@ -37,42 +37,40 @@ CATEGORIES = (
     "positional_embeddings",
 )
 LOGARITHMIC = frozenset({*SCALE, "dimension", "sequence_length", "num_layers", "vocab_size", "num_heads"})
-SIZE = (
-    "total_params",
-    "pretraining_summary_total_tokens_billions",
-    "dimension",
-    "num_heads",
-    "sequence_length",
+SIZE = frozenset(
+    {*SCALE, "dimension", "num_heads", "sequence_length", "num_layers", "num_kv_heads", "vocab_size"}
 )
-"""What the non-scale predictor may not see; layers and vocabulary neither."""
+"""What the non-scale predictor may not see."""
 
 SCOPES = ("scale", "all", "non-scale")
 
 
 @dataclass(frozen=True)
 class DesignTable:
-    """Models × features for one task.
+    """Models × features and models × tasks.
 
-    numbers: name → (models,), NaN missing, logarithms taken where LOGARITHMIC; categories: name → labels, ""
-    missing; kinds: name of a number → scale, composition, architecture or generation. y: scores; stderr:
-    their standard errors, NaN unknown.
+    numbers: name → (models,), NaN missing, logarithms already taken of what spans decades; categories: name →
+    labels, "" missing; kinds: name → scale, composition, architecture, training or generation.
+    y: (models, tasks) scores, NaN where not evaluated; stderr: their standard errors, NaN unknown. labels:
+    what a split may keep whole → one label a model. dates: ISO release dates, None unknown.
     """
 
-    task: Task
+    tasks: tuple[Task, ...]
     ids: tuple[str, ...]
     numbers: Mapping[str, Matrix]
     categories: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, str]
     y: Matrix
     stderr: Matrix
-    dates: tuple[str | None, ...]
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dates: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def named(self, kind: str) -> list[str]:
-        """The names of the numbers of a kind."""
-        return [name for name in self.numbers if self.kinds[name] == kind]
+    def named(self, *kinds: str) -> list[str]:
+        """The names of the numbers, then the categories, of these kinds."""
+        return [name for name in (*self.numbers, *self.categories) if self.kinds[name] in kinds]
 
     def matrix(self, names: Sequence[str]) -> Matrix:
         """Numbers and categories (as ranks of their labels, NaN missing) side by side, (models, names)."""
@@ -88,55 +86,55 @@ class DesignTable:
         rank = {level: float(i) for i, level in enumerate(levels)}
         return np.array([rank.get(label, np.nan) for label in self.categories[name]])
 
-    def one_hot(self, name: str) -> Matrix:
-        """A category as one column of 0 and 1 a label, missing too."""
-        found = self.categories[name]
-        return np.array([[float(label == level) for level in sorted(set(found))] for label in found])
-
     def scope(self, name: str) -> list[str]:
         """The features of a scope: scale, all, non-scale."""
         every = [*self.numbers, *self.categories]
-        if name == "scale":
-            return self.named("scale")
-        if name == "all":
-            return every
-        if name == "non-scale":
-            return [
-                f
-                for f in every
-                if f not in (*SIZE, "num_layers", "num_kv_heads", "vocab_size", *self.named("scale"))
-            ]
-        raise InputError(f"unknown; known: {', '.join(SCOPES)}", field="features", value=name)
+        chosen = {
+            "scale": self.named("scale"),
+            "all": every,
+            "non-scale": [f for f in every if f not in SIZE and self.kinds[f] != "scale"],
+        }
+        if name not in chosen:
+            raise InputError(f"unknown; known: {', '.join(SCOPES)}", field="features", value=name)
+        return chosen[name]
+
+    @cached_property
+    def twins(self) -> Indices:
+        """One label a model; models equal in architecture and data share it.
+
+        What they generate does not count: it differs even between two samples of one model.
+        """
+        names = [name for name in self.numbers if self.kinds[name] != "generation"]
+        found: Indices = twins(self.matrix([*names, *self.categories]))
+        return found
 
     def groups(self, split: str) -> Indices:
-        """The groups that a split keeps whole (`neuneu.designs.splits.groups_of`).
+        """The groups that a split keeps whole: twins, joined with the models of one label."""
+        if split in ("random", "time"):
+            return self.twins
+        if split not in self.labels:
+            known = ", ".join(["random", "time", *self.labels])
+            raise InputError(f"unknown; known: {known}", field="split", value=split)
+        return joined(self.twins, self.labels[split])
 
-        Twins are models equal in architecture and data; what they generate differs even between two samples.
-        """
-        names = [n for n in self.numbers if self.kinds[n] != "generation"]
-        return groups_of(split, self.ids, self.matrix([*names, *self.categories]))  # type: ignore[arg-type]
+    def known(self, rows: Indices, task: int) -> Indices:
+        """Those of the rows that have a score on a task."""
+        found: Indices = rows[~np.isnan(self.y[rows, task])]
+        return found
 
-    def restrict(self, ids: Sequence[str], y: Matrix | None = None) -> "DesignTable":
-        """The same table for these models only, in this order, with these scores if given."""
-        rows = [self.ids.index(name) for name in ids]
-        return replace(
-            self,
-            ids=tuple(ids),
-            numbers={name: column[rows] for name, column in self.numbers.items()},
-            categories={name: tuple(found[i] for i in rows) for name, found in self.categories.items()},
-            y=self.y[rows] if y is None else y,
-            stderr=self.stderr[rows],
-            dates=tuple(self.dates[i] for i in rows),
-        )
+    def of_tasks(self, tasks: Sequence[Task]) -> "DesignTable":
+        """The same models with the scores of these tasks only."""
+        places = [self.tasks.index(task) for task in tasks]
+        return replace(self, tasks=tuple(tasks), y=self.y[:, places], stderr=self.stderr[:, places])
 
 
-def build_tables(
+def build_table(
     store: DesignStore, tasks: Sequence[Task] = PUBLISHED_TASKS, *, complete: bool = False, least: int = 30
-) -> list[DesignTable]:
-    """One table a task: models with parameters and tokens that are not instruction-tuned, aliases resolved.
+) -> DesignTable:
+    """Models with parameters and tokens that are not instruction-tuned, aliases resolved, with their scores.
 
-    complete: leave out models that lack a common component of the task. Raises InputError below `least`
-    models.
+    complete: no score for models that lack a common component of the task. Raises InputError where a task has
+    fewer than `least` models.
     """
     values = evaluations(store)
     models = facts(store).filter(
@@ -148,36 +146,45 @@ def build_tables(
         wide = features.pivot("feature", index="id", values="value")
         generation = sorted(n for n in wide.columns if n != "id" and not n.startswith(("const_", "dep_")))
         models = models.join(wide.select("id", *generation), on="id", how="left")
-    tables = []
-    for task in tasks:
-        scores = labels(values, task, complete=complete)
-        rows = scores.join(models, on="id").sort("id")
-        if len(rows) < least:
-            raise InputError(f"has {len(rows)} models; needs {least}", field="task", value=task.key)
-        tables.append(_table(task, rows, generation))
-    return tables
+    for place, task in enumerate(tasks):
+        scores = labels(values, task, complete=complete).select(
+            "id", pl.col("value").alias(f"value{place}"), pl.col("stderr").alias(f"stderr{place}")
+        )
+        models = models.join(scores, on="id", how="left")
+        count = models[f"value{place}"].count()
+        if count < least:
+            raise InputError(f"has {count} models; needs {least}", field="task", value=task.key)
+    rows = models.filter(pl.any_horizontal(pl.col("^value\\d+$").is_not_null())).sort("id")
+    return _table(tasks, rows, generation)
 
 
-def _table(task: Task, rows: pl.DataFrame, generation: Sequence[str]) -> DesignTable:
+def _table(tasks: Sequence[Task], rows: pl.DataFrame, generation: Sequence[str]) -> DesignTable:
     kinds = {
         **dict.fromkeys(SCALE, "scale"),
         **dict.fromkeys(COMPOSITION, "composition"),
-        **dict.fromkeys(NUMBERS, "architecture"),
+        **dict.fromkeys((*NUMBERS, *CATEGORIES), "architecture"),
         **dict.fromkeys(generation, "generation"),
     }
     numbers = {}
-    for name in kinds:
-        column = rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    for name in (name for name in kinds if name not in CATEGORIES):
+        column = floats(rows[name])
         if not np.isnan(column).all():
             numbers[name] = np.log(column) if name in LOGARITHMIC else column
     categories = {name: tuple(rows[name].fill_null("").to_list()) for name in CATEGORIES}
+    ids = tuple(rows["id"])
     return DesignTable(
-        task,
-        tuple(rows["id"]),
+        tuple(tasks),
+        ids,
         numbers,
         {name: found for name, found in categories.items() if any(found)},
         kinds,
-        rows["value"].to_numpy(),
-        rows["stderr"].fill_null(np.nan).to_numpy(),
-        tuple(rows["released"]) if "released" in rows.columns else (None,) * len(rows),
+        np.column_stack([floats(rows[f"value{place}"]) for place in range(len(tasks))]),
+        np.column_stack([floats(rows[f"stderr{place}"]) for place in range(len(tasks))]),
+        {"family": tuple(map(family, ids)), "organisation": tuple(map(organisation, ids))},
+        tuple(rows["released"]) if "released" in rows.columns else (None,) * len(ids),
     )
+
+
+def floats(column: pl.Series) -> Matrix:
+    """A column as float64, NaN where null."""
+    return np.array(column.cast(pl.Float64).fill_null(np.nan).to_numpy(), np.float64)
