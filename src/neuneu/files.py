@@ -57,7 +57,8 @@ def write_json(path: str | Path, document: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Parse a JSON file strictly.
 
-    Raises InputError on syntax errors, duplicate keys, numbers that overflow and nesting too deep.
+    Raises InputError on syntax errors, duplicate keys, numbers that overflow, nesting too deep and text that
+    is not Unicode (half a surrogate pair).
     """
     path = Path(path)
     try:
@@ -72,11 +73,16 @@ def read_json(path: str | Path) -> Any:
 def parse_json(text: str, where: str | Path) -> Any:
     """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_float=_finite_float)
+        document = json.loads(text, object_pairs_hook=_unique_keys, parse_float=_finite_float)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(document, ensure_ascii=False).encode()
+        return document
     except InputError as error:
         raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
     except RecursionError as error:
         raise InputError("nested too deep", where=where) from error
+    except UnicodeEncodeError as error:
+        raise InputError("holds half a surrogate pair, which is no character", where=where) from error
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON: {error.msg} (line {error.lineno})", where=where) from error
     except ValueError as error:

@@ -123,9 +123,13 @@ def _load(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise InputError("must not use YAML aliases (*)", where=path)
-        return yaml.load(text, Loader=_StrictLoader)
+        document = yaml.load(text, Loader=_StrictLoader)
+        json.dumps(document, ensure_ascii=False, default=str).encode()
+        return document
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    except UnicodeEncodeError as error:
+        raise InputError("holds half a surrogate pair, which is no character", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path) from error
     except InputError as error:
@@ -182,6 +186,9 @@ def _evaluations(document: Mapping[str, Any], model: str, path: Path, source: st
         stderr = entry.get("stderr")
         if stderr is not None and (isinstance(stderr, bool) or not isinstance(stderr, int | float)):
             raise InputError("must be a number", where=where, field="stderr", value=stderr)
+        for key in ("value", "stderr"):
+            if entry.get(key) is not None and not abs(entry[key]) < 1e300:
+                raise InputError("must be a finite number", where=where, field=key, value=entry[key])
         metric = METRIC_ALIASES.get(entry["metric"], entry["metric"])
         value = float(entry["value"])
         rows.append(

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.designs.records import Batch, check_rows, merge_batches, source_row
+from neuneu.designs.records import Batch, check_rows, errors_in, merge_batches, object_at, source_row
 from neuneu.designs.schema import DATASETS, MODELS, Table
 from neuneu.errors import InputError
 from neuneu.files import read_json
@@ -49,7 +49,7 @@ def architecture_from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         facts["attention_variant"] = "mqa"
     elif isinstance(groups, int) and isinstance(heads, int):
         facts["attention_variant"] = "gqa" if groups < heads else "full"
-    kind = config.get("model_type")
+    kind = str(config.get("model_type"))
     if config.get("alibi") is True or kind == "bloom":
         facts["positional_embeddings"] = "alibi"
     elif kind in _ROPE_TYPES or "rope_theta" in config or "rotary_dim" in config:
@@ -106,13 +106,14 @@ def _model_file(path: Path, summaries: Mapping[str, Mapping[str, float]]) -> Bat
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise InputError('must be an object with the text "id"', where=path)
-    facts = architecture_from_config(document.get("config") or {})
+    with errors_in(path):
+        config, weights = object_at(document, "config"), object_at(document, "safetensors")
+    facts = architecture_from_config(config)
     facts |= {c.name: document[c.name] for c in MODELS.values if document.get(c.name) is not None}
     if isinstance(document.get("created_at"), str):
         facts.setdefault("released", document["created_at"][:10])
-    total = (document.get("safetensors") or {}).get("total")
-    if total:
-        facts.setdefault("total_params", total)
+    if weights.get("total"):
+        facts.setdefault("total_params", weights["total"])
     stages = [stage for stage in document.get("training_stages") or [] if isinstance(stage, dict)]
     first = next((s for s in stages if s.get("name") == "pretraining"), stages[0] if stages else {})
     if first.get("batch_tokens"):
@@ -150,9 +151,10 @@ def _check_value(table: Table, name: str, value: Any, path: Path) -> Any:
     elif column.type == "BOOLEAN":
         good, rule = isinstance(value, bool), "must be true or false"
     elif column.type == "DOUBLE":
-        good, rule = _is_number(value), "must be a number"
+        good, rule = _is_number(value) and abs(value) < 1e300, "must be a number"
     else:
-        good, rule = _is_number(value) and float(value).is_integer(), "must be a whole number"
+        good = _is_number(value) and (isinstance(value, int) or value.is_integer()) and abs(value) < 2**53
+        rule = "must be a whole number"
         value = int(value) if good else value
     if not good:
         raise InputError(rule, where=path, field=name, value=value)

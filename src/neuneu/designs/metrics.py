@@ -88,7 +88,9 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        number = math.inf
+    except ValueError:
         return None
     if math.isinf(number):
         raise InputError("must be a finite number", field="metric", value=value)

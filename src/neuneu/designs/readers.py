@@ -13,7 +13,9 @@ from neuneu.designs.records import (
     Batch,
     check_rows,
     drop_placeholders,
+    errors_in,
     merge_batches,
+    object_at,
     read_text_csv,
     source_row,
     typed_rows,
@@ -73,6 +75,8 @@ def read_features_csv(path: str | Path) -> Batch:
     if "id" not in text.columns:
         raise InputError("column needed by generation_features", where=path, field="column", value="id")
     text = text.unique("id", keep="first", maintain_order=True)
+    if text.width < 2:
+        raise InputError("must have a column besides id", where=path)
     long = text.unpivot(index="id", variable_name="feature", value_name="value").drop_nulls("value")
     source = source_row(path, "features")
     return Batch({FEATURES.name: typed_rows(FEATURES, long, path, source["source"][0])}, source)
@@ -151,30 +155,32 @@ def _lm_eval_file(
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
         return 0.0, None
-    name = document.get("model_name") or (document.get("config") or {}).get("model")
-    if not isinstance(name, str):
-        raise InputError("must name the model", where=path, field="model_name", value=name)
-    shots = document.get("n-shot") or {}
-    configs = document.get("configs") or {}
-    rows = []
-    for task, results in document["results"].items():
-        if task in exclude or task in (document.get("groups") or {}) or not isinstance(results, dict):
-            continue
-        count = (configs.get(task) or {}).get("num_fewshot", shots.get(task, 0)) or 0
-        rows += _metric_rows(
-            names.get(name, standard_id(name)), task, check_setting(f"{count}-shot"), results
-        )
+    with errors_in(path):
+        rows = _lm_eval_rows(document, names, exclude)
     date = document.get("date")
-    source = source_row(
-        path,
-        "lm-eval",
-        revision=_text(document.get("git_hash") or document.get("lm_eval_version")),
-        date=_text(date),
-    )
+    revision = document.get("git_hash") or document.get("lm_eval_version")
+    source = source_row(path, "lm-eval", revision=revision, date=date)
     frame = _evaluation_frame(rows, source["source"][0])
     return (float(date) if isinstance(date, int | float) else 0.0), Batch(
         {EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source
     )
+
+
+def _lm_eval_rows(
+    document: Mapping[str, Any], names: Mapping[str, str], exclude: Collection[str]
+) -> list[tuple[Any, ...]]:
+    name = document.get("model_name") or object_at(document, "config").get("model")
+    if not isinstance(name, str):
+        raise InputError("must name the model", field="model_name", value=name)
+    shots, configs, groups = (object_at(document, key) for key in ("n-shot", "configs", "groups"))
+    rows = []
+    for task, results in document["results"].items():
+        if task in exclude or task in groups or not isinstance(results, dict):
+            continue
+        count = object_at(configs, task).get("num_fewshot", shots.get(task, 0)) or 0
+        setting = check_setting(f"{count}-shot")
+        rows += _metric_rows(names.get(name, standard_id(name)), task, setting, results)
+    return rows
 
 
 def _metric_rows(model: str, task: str, setting: str, results: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -189,10 +195,6 @@ def _evaluation_frame(rows: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.lit(source).alias("source"), pl.int_range(1, len(rows) + 1, dtype=pl.Int64).alias("line")
     )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def read_scores_json(path: str | Path, *, refused: list[str] | None = None) -> Batch:
@@ -222,16 +224,24 @@ def _scores_file(path: Path) -> tuple[str, Batch]:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
         raise InputError('must be an object with "model_name" and "results"', where=path)
-    model, rows = str(document.get("model_name")), []
-    for harness in document["results"].values():
-        for name, entry in harness.items() if isinstance(harness, dict) else ():
-            benchmark, setting = _split_key(name)
-            rows += _score_rows(model, benchmark, setting, entry)
-    date = _text(document.get("last_updated"))
+    with errors_in(path):
+        rows = _score_file_rows(document)
+    date = document.get("last_updated")
     source = source_row(path, "scores", date=date)
     frame = drop_placeholders(_evaluation_frame(rows, source["source"][0]))
     frame = frame.unique(EVALUATIONS.key, keep="last", maintain_order=True)
-    return date or "", Batch({EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source)
+    return str(date or ""), Batch({EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source)
+
+
+def _score_file_rows(document: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    model, rows = document.get("model_name"), []
+    if not isinstance(model, str):
+        raise InputError("must name the model", field="model_name", value=model)
+    for harness in document["results"]:
+        for name, entry in object_at(document["results"], harness).items():
+            benchmark, setting = _split_key(name)
+            rows += _score_rows(model, benchmark, setting, entry)
+    return rows
 
 
 def _split_key(name: str) -> tuple[str, str | None]:
@@ -247,6 +257,7 @@ def _score_rows(model: str, benchmark: str, setting: str | None, entry: Any) -> 
         return []
     shots = {key: value for key, value in entry.items() if re.fullmatch(r"[0-9]+-shot", key)}
     if shots:
-        return [row for key, value in shots.items() for row in _metric_rows(model, benchmark, key, value)]
+        found = {key: object_at(shots, key) for key in shots}
+        return [row for key, value in found.items() for row in _metric_rows(model, benchmark, key, value)]
     usual = setting or default_setting(benchmark)
     return [] if usual is None else _metric_rows(model, benchmark, usual, entry)

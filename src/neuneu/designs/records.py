@@ -3,9 +3,11 @@ rule."""
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -44,13 +46,33 @@ def merge_batches(batches: Sequence[Batch]) -> Batch:
     return Batch(tables, sources)
 
 
-def source_row(
-    path: Path, kind: str, *, revision: str | None = None, date: str | None = None
-) -> pl.DataFrame:
+@contextmanager
+def errors_in(path: Path) -> Iterator[None]:
+    """Errors that name no place name this file."""
+    try:
+        yield
+    except InputError as error:
+        if error.where is not None:
+            raise
+        raise InputError(error.rule, where=path, field=error.field, value=error.value) from error
+
+
+def object_at(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under a key, empty if there is none; InputError where something else is."""
+    found = document.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InputError("must be an object", field=name, value=found)
+    return found
+
+
+def source_row(path: Path, kind: str, *, revision: object = None, date: object = None) -> pl.DataFrame:
     """One row of the table sources; the name carries the start of the file's SHA-256, so that versions
     differ."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    values = (f"{path.name}@{digest[:12]}", kind, digest, revision, date)
+    texts = (None if value is None else str(value) for value in (revision, date))
+    values = (f"{path.name}@{digest[:12]}", kind, digest, *texts)
     return pl.DataFrame(
         {name: [value] for name, value in zip(SOURCES, values, strict=True)}, schema=_SOURCE_SCHEMA
     )
@@ -76,6 +98,8 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
     except UnicodeDecodeError as error:
         raise InputError("must be UTF-8 text", where=path) from error
     names = [name.strip().strip('"') for name in header]
+    if sum(name.count('"') for name in header) % 2:
+        raise InputError("column names must not hold line breaks", where=path)
     for name in names:
         if not name or names.count(name) > 1:
             raise InputError("column names must be given, and once", where=path, field="column", value=name)
