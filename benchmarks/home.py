@@ -132,8 +132,6 @@ def other_texts(curves: Path, losses: Path, manifest: dict[str, Any], context: f
             rows = rows_of(evaluate(curves, texts[source], manifest, ["last-value", str(model)], context))
             yardsticks = ("best-constant", "last-value", "power-law")
             results[source] = next(row for row in rows if row["forecaster"] not in yardsticks)
-                row for row in rows if row["forecaster"] not in ("last-value", "power-law")
-            )
     return results
 
 
