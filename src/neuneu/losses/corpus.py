@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
 from neuneu.files import read_json, write_json
-from neuneu.losses.alignment import align_words, word_spans
 from neuneu.losses.documents import find_files, read_documents
-from neuneu.losses.encoding import Encoder, load_tokenizer, tokenizer_digest, vocabulary_digest
+from neuneu.losses.encoder import Encoded, Encoder
+from neuneu.losses.encoding import load_tokenizer, tokenizer_digest, vocabulary_digest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -283,21 +283,15 @@ def _work(texts: list[str]) -> dict[str, Integers]:
     return _encode_batch(_worker["encoder"], texts, _worker["max_tokens"])
 
 
-def _encode_batch(encoder: Encoder, texts: list[str], max_tokens: int | None) -> dict[str, Integers]:
-    ids, lengths, words, counts = [], [], [], []
-    for text, encoded in zip(texts, encoder.encode(texts), strict=True):
-        ranges = align_words(word_spans(text), encoded.starts, encoded.ends)
-        if max_tokens is not None:
-            ranges = ranges[ranges[:, 1] <= max_tokens]
-        ids.append(encoded.ids[:max_tokens])
-        lengths.append(len(ids[-1]))
-        words.append(ranges)
-        counts.append(len(ranges))
+def _encode_batch(encoder: Encoder, texts: list[str], max_tokens: int | None) -> dict[str, NDArray[Any]]:
+    found = encoder.encode(texts)
+    if max_tokens is not None:
+        found = [Encoded(ids[:max_tokens], words[words[:, 1] <= max_tokens]) for ids, words in found]
     return {
-        "ids": np.concatenate(ids),
-        "lengths": np.array(lengths),
-        "words": np.concatenate(words),
-        "word_counts": np.array(counts),
+        "ids": np.concatenate([ids for ids, _ in found]),
+        "lengths": np.array([len(ids) for ids, _ in found]),
+        "words": np.concatenate([words for _, words in found]),
+        "word_counts": np.array([len(words) for _, words in found]),
     }
 
 

@@ -111,8 +111,10 @@ def _text(value: Any, where: str, field: str, names: list[str]) -> str:
         raise InputError(f"is missing; there are {', '.join(names[:10])}", where=where, field=field)
     if not isinstance(value, str):
         raise InputError("must be text", where=where, field=field, value=value)
-    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in set(value)):
-        raise InputError("holds half a surrogate pair, which is no text", where=where, field=field)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("holds half a surrogate pair, which is no text", where=where, field=field) from error
     return value
 
 
