@@ -21,9 +21,18 @@ from neuneu.forecasters.neural.config import LossConfig, SampleConfig
 from neuneu.forecasters.neural.conformal import Conformal
 from neuneu.forecasters.neural.forecaster import NeuNeuForecaster, to_levels
 from neuneu.forecasters.neural.inference import Asked, Predictor
+from neuneu.forecasters.neural.neuneu import NeuNeu, Questions
 from neuneu.losses.store import MemoryLossStore
 
-VARIANTS = ["neuneu", "neuneu-average", "neuneu-diffhist", "neuneu-noloss", "neuneu-sequential"]
+VARIANTS = [
+    "neuneu", "neuneu-average", "neuneu-diffhist", "neuneu-noloss", "neuneu-sequential", "neuneu-levels",
+    "neuneu-residual",
+]  # fmt: skip
+REPAIRED = {
+    "model": {"residual": True, "tasks": None},
+    "samples": {"gaps": "log", "max_gap": None, "validation_share": 0.0},
+}
+"""Sections of the configuration of neuneu-levels and its ablation."""
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +74,9 @@ def fitted(request: pytest.FixtureRequest) -> NeuNeuForecaster:
     """Each variant, trained on a few runs for a few steps."""
     example = make_forecaster(request.param)
     assert isinstance(example, NeuNeuForecaster)
-    config = make_config(example.config.forecaster, samples={"validation_share": 0.0})
-    forecaster = type(example)(config)
+    repaired = example.config.model.residual
+    sections = REPAIRED if repaired else {"samples": {"validation_share": 0.0}}
+    forecaster = type(example)(make_config(example.config.forecaster, **sections))
     return forecaster.fit(make_table(), make_losses(groups=["arc_easy"] * 300 + ["other"] * 300))
 
 
@@ -130,6 +140,24 @@ def test_saved_and_loaded_gives_the_same(fitted: NeuNeuForecaster, tmp_path: Pat
         assert not isinstance(first, Refusal)
         assert not isinstance(second, Refusal)
         np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_a_new_task_is_forecast(fitted: NeuNeuForecaster) -> None:
+    evidences, horizons = ask(fitted)
+    context = evidences[0].context
+    other = replace(evidences[0], context=replace(context, key=context.key._replace(task="new")))
+    assert not isinstance(fitted.forecast_many([other], horizons[:1])[0], Refusal)
+
+
+def test_differences_start_at_the_last_accuracy() -> None:
+    """Where accuracies are read as differences, a network that has learnt nothing says: no change."""
+    model = NeuNeu(make_config("neuneu-residual", model={"residual": True}).model)
+    values, mask = torch.rand(4, 5), torch.arange(5) < torch.tensor([[1], [2], [4], [5]])
+    with torch.no_grad():
+        output = model(Questions(values, mask.float(), mask))
+    last = values.gather(1, mask.sum(dim=1, keepdim=True) - 1)[:, 0]
+    torch.testing.assert_close(output[:, 2], last)
+    assert (output.diff(dim=1) > 0).all()
 
 
 def test_refusals(fitted: NeuNeuForecaster) -> None:

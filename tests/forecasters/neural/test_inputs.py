@@ -4,14 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.forecasters.neural.small import make_losses
 
 from neuneu.errors import InputError
 from neuneu.forecasters.neural.config import LossConfig, ModelConfig
+from neuneu.forecasters.neural.encoders import LEVEL_QUANTILES
 from neuneu.forecasters.neural.inputs import (
     NO_CHECKPOINT,
     check_validation_set,
     histogram,
+    levels_of,
     own_items,
     prepare_inputs,
     to_input,
@@ -55,7 +59,7 @@ def test_own_items_do_not_reach_the_encoder() -> None:
     for _, losses in changed.values():
         losses[:, 200:400] = 9.0
     other = MemoryLossStore(changed, store.fingerprint, GROUPS)
-    for encoder in ("cnn", "average", "diffhist"):
+    for encoder in ("cnn", "average", "diffhist", "levels"):
         model = ModelConfig(encoder=encoder)  # type: ignore[arg-type]
         first, second = (
             prepare_inputs(s, ["run-0"], ["hellaswag", "piqa"], model, LossConfig()) for s in (store, other)
@@ -91,6 +95,21 @@ def test_average_is_the_mean_over_the_context_of_what_is_not_masked() -> None:
 def test_histogram_counts_what_is_there() -> None:
     shares = histogram(np.array([0.0, 0.1, 0.99, 1.0, 7.0, np.nan, np.inf]), 4, 0.0, 1.0)
     np.testing.assert_allclose(shares, [0.4, 0, 0, 0.6])
+
+
+@given(st.integers(0, 1000), st.integers(20, 60))
+def test_levels_are_mean_and_quantiles_wherever_losses_stand(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random(n)
+    values[:3] = np.nan
+    masks = np.stack([np.zeros(n, dtype=bool), np.arange(n) % 3 == 0])
+    order = rng.permutation(n)
+    found = levels_of(values, masks)
+    np.testing.assert_allclose(found, levels_of(values[order], masks[:, order]), atol=1e-6)
+    for row, mask in zip(found, masks, strict=True):
+        kept = values[~mask & ~np.isnan(values)]
+        expected = [kept.mean(), *np.quantile(kept, LEVEL_QUANTILES, method="nearest")]
+        np.testing.assert_allclose(row, expected, atol=1e-6)
 
 
 def test_checkpoint_is_the_last_one_that_has_losses() -> None:

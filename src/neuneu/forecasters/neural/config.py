@@ -43,6 +43,9 @@ class ModelConfig(_Strict):
         default=False,
         description="read accuracies as differences from the last one, and predict the change from it",
     )
+    tasks: tuple[str, ...] | None = Field(
+        default=(), description="tasks that are told apart, the others are one; null: those trained on"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

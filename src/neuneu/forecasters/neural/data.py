@@ -26,13 +26,17 @@ from neuneu.forecasters.neural.samples import (
 )
 from neuneu.losses.store import LossStore
 
+UNKNOWN_TASKS = 0.1
+"""Share of training samples whose task is not told, where tasks are told apart."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Samples and what they show.
 
     at: (n_points,) checkpoint row of each point of the trajectories; exclusion: (n_curves,) row of the masked
-    positions; both None without losses.
+    positions; both None without losses. task: (n_curves,) 1 + place among the tasks that are told apart, 0
+    for others; None where tasks are not told apart.
     """
 
     trajectories: Trajectories
@@ -41,6 +45,7 @@ class TrainingData:
     inputs: EncoderInputs | None = None
     at: Integers | None = None
     exclusion: Integers | None = None
+    task: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -57,7 +62,18 @@ class TrainingData:
         inputs, view = None, None
         if self.inputs is not None:
             inputs, view = self._views(samples, share=share)
-        return to_questions(contexts, inputs, view), torch.from_numpy(contexts.target)
+        return to_questions(contexts, inputs, view, self._tasks(samples, drop_with)), torch.from_numpy(
+            contexts.target
+        )
+
+    def _tasks(self, samples: Samples, drop_with: np.random.Generator | None) -> Tensor | None:
+        """Task of each sample; in training some are called unknown, so that new tasks can be asked."""
+        if self.task is None:
+            return None
+        found = self.task[samples.curve]
+        if drop_with is not None:
+            found = np.where(drop_with.random(len(found)) < UNKNOWN_TASKS, 0, found)
+        return torch.from_numpy(found)
 
     def groups(self) -> Integers:
         """What the CNN reads for each sample, which batches share; one group where there is no CNN.
@@ -106,7 +122,9 @@ def plain_views(inputs: EncoderInputs, keys: Integers) -> tuple[Tensor, Tensor]:
     return inputs.gather(*keys), torch.arange(keys.shape[1])
 
 
-def to_questions(contexts: Contexts, inputs: Tensor | None, view: Tensor | None) -> Questions:
+def to_questions(
+    contexts: Contexts, inputs: Tensor | None, view: Tensor | None, task: Tensor | None = None
+) -> Questions:
     """Arrays → tensors."""
     return Questions(
         torch.from_numpy(contexts.values),
@@ -114,7 +132,24 @@ def to_questions(contexts: Contexts, inputs: Tensor | None, view: Tensor | None)
         torch.from_numpy(contexts.mask),
         inputs,
         view,
+        task,
     )
+
+
+def task_codes(tasks: Sequence[str], known: Sequence[str] | None) -> Integers | None:
+    """1 + place of each task among the known ones, 0 for others; None where none is told apart."""
+    if not known:
+        return None
+    place = {task: code for code, task in enumerate(known, start=1)}
+    return np.array([place.get(task, 0) for task in tasks], dtype=np.int64)
+
+
+def with_tasks(config: NeuNeuConfig, curves: Sequence[Curve]) -> NeuNeuConfig:
+    """The configuration with the tasks that are told apart named, where it says: those trained on."""
+    if config.model.tasks is not None:
+        return config
+    tasks = tuple(sorted({curve.key.task for curve in curves}))
+    return config.model_copy(update={"model": config.model.model_copy(update={"tasks": tasks})})
 
 
 def make_data(
@@ -128,7 +163,8 @@ def make_data(
     if config.model.encoder != "none":
         curves = _with_losses(curves, store, config)
     trajectories = Trajectories.from_curves(curves, config.samples)
-    data = TrainingData(trajectories, index_samples(trajectories, config.samples), config.samples)
+    tasks = task_codes([key.task for key in trajectories.keys], config.model.tasks)
+    data = TrainingData(trajectories, index_samples(trajectories, config.samples), config.samples, task=tasks)
     if store is not None and config.model.encoder != "none":
         data = _join_losses(data, store, config, cache)
     if not len(data):

@@ -20,7 +20,7 @@ from neuneu.forecasters.neural.config import (
     parse_config,
 )
 from neuneu.forecasters.neural.conformal import Conformal
-from neuneu.forecasters.neural.data import TrainingData, accuracy_curves, make_data
+from neuneu.forecasters.neural.data import TrainingData, accuracy_curves, make_data, with_tasks
 from neuneu.forecasters.neural.encoders import LEVEL_QUANTILES, LevelEncoder
 from neuneu.forecasters.neural.inference import Asked, Predictor
 from neuneu.forecasters.neural.neuneu import NeuNeu
@@ -64,6 +64,7 @@ def small_config(forecaster: str) -> NeuNeuConfig:
             n_heads=4,
             feed_forward=256,
             residual=repaired,
+            tasks=None if repaired else (),
         ),
         losses=LossConfig(missing_runs="skip"),
         samples=SampleConfig(validation_share=0.0, gaps="log", max_gap=None, round_values=False)
@@ -116,6 +117,7 @@ class NeuNeuForecaster(Forecaster):
             chosen = [curve for curve in chosen if curve.key.run in set(losses.runs)]
             if not chosen:
                 raise InputError("the store has losses of none of the runs", field="losses")
+        config = with_tasks(config, chosen)
         runs = sorted({curve.key.run for curve in chosen})
         share = CALIBRATION_SHARE if self.calibrated and len(runs) >= MIN_RUNS_TO_CALIBRATE else 0.0
         to_train, to_calibrate = split_runs(runs, share, seed)
@@ -363,6 +365,8 @@ def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuFor
     if reads_losses and config.data.losses is not None:
         losses = open_losses(config.data.losses, table.runs)
     curves = accuracy_curves(table, config)
+    excluded = config.data.exclude_tasks
+    config = with_tasks(config, curves)
     train, validation = make_data(curves, losses, config, cache=config.output / "cache")
     model = build_model(config, losses, train)
     workers = Workers.from_environment()
@@ -372,7 +376,7 @@ def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuFor
     forecaster._adopt(model, config, losses.fingerprint if losses is not None else None)
     held = sorted({validation.trajectories.keys[i].run for i in np.unique(validation.samples.curve)})
     if config.calibrate and config.samples.split == "run" and held:
-        tasks = [task for task in table.tasks if task not in config.data.exclude_tasks]
+        tasks = [task for task in table.tasks if task not in excluded]
         forecaster.conformal = forecaster._calibrate(table.filter(run=held, task=tasks), losses)
     if workers.rank == 0:
         forecaster.save(config.output)

@@ -14,6 +14,7 @@ from torch import Tensor
 from neuneu.curves.curve import Curve, Floats, Integers
 from neuneu.forecasters.evidence import LossView
 from neuneu.forecasters.neural.config import LossConfig, SampleConfig
+from neuneu.forecasters.neural.data import task_codes
 from neuneu.forecasters.neural.inputs import check_validation_set, own_items, prepare_inputs
 from neuneu.forecasters.neural.neuneu import NeuNeu, Questions
 from neuneu.forecasters.neural.samples import gaps_between
@@ -121,10 +122,12 @@ class Predictor:
             places[mask] = np.log(np.concatenate([context.clock for context in contexts]))
         else:
             places = np.broadcast_to(np.arange(mask.shape[1], dtype=np.float64), mask.shape)
+        tasks = task_codes([context.key.task for context in contexts], self.model.config.tasks)
         return Questions(
             torch.from_numpy(values.astype(np.float32)),
             torch.from_numpy(gaps_between(places, mask, goals)),
             torch.from_numpy(mask),
+            task=None if tasks is None else torch.from_numpy(tasks),
         )
 
     def _prompts(self, asked: Sequence[Asked], counts: Integers) -> tuple[Tensor | None, Integers]:

@@ -28,7 +28,8 @@ class Questions:
     values: (batch, n) accuracies of the context, padded on the right; gaps: (batch, n) distance of each
     point to the next kept one, the last one's to the target; mask: (batch, n) False on padding;
     inputs: (n_views, length) what the encoder reads, each distinct one once; view: (batch,) which of them
-    belongs to a question. Without losses, inputs and view are None.
+    belongs to a question. Without losses, inputs and view are None. task: (batch,) 1 + place in
+    `config.tasks`, 0 for any other task; None where tasks are not told apart.
     """
 
     values: Tensor
@@ -36,6 +37,7 @@ class Questions:
     mask: Tensor
     inputs: Tensor | None = None
     view: Tensor | None = None
+    task: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Questions":
         """The same questions on another device."""
@@ -45,6 +47,7 @@ class Questions:
             self.mask.to(device, non_blocking=True),
             None if self.inputs is None else self.inputs.to(device, non_blocking=True),
             None if self.view is None else self.view.to(device, non_blocking=True),
+            None if self.task is None else self.task.to(device, non_blocking=True),
         )
 
 
@@ -62,6 +65,7 @@ class NeuNeu(nn.Module):
         self.transformer = Transformer(config)
         self.head = nn.Linear(config.width, config.n_outputs)
         self.facts = residual_parts(self.head, config) if config.residual else None
+        self.task = nn.Embedding(1 + len(config.tasks), config.width) if config.tasks else None
 
     def encode(self, inputs: Tensor) -> Tensor:
         """inputs: (n_views, length) → (n_views, width), each checkpoint once."""
@@ -86,14 +90,18 @@ class NeuNeu(nn.Module):
         """As `forward`, with checkpoints already encoded: prompt (batch, width), or None."""
         values, gaps, mask = questions.values, questions.gaps, questions.mask
         output: Tensor
+        known = None
+        if self.task is not None and questions.task is not None:
+            known = self.task(questions.task)
         if self.facts is None:
-            output = self.head(self.transformer(values, gaps, mask, prompt))
+            output = self.head(self.transformer(values, gaps, mask, prompt, known))
             return output
         place = mask.sum(dim=1, keepdim=True) - 1
         last, horizon = values.gather(1, place), gaps.gather(1, place)
         facts = torch.cat([5 * last - 2, horizon, gaps.sum(dim=1, keepdim=True) - horizon], dim=1)
         changes = (values - last) / CHANGE_READ * mask
-        change = self.head(self.transformer(changes, gaps, mask, prompt, self.facts(facts)))
+        known = self.facts(facts) if known is None else known + self.facts(facts)
+        change = self.head(self.transformer(changes, gaps, mask, prompt, known))
         output = last + CHANGE_PREDICTED * change
         return output
 
@@ -146,18 +154,18 @@ class Transformer(nn.Module):
         nn.init.normal_(self.bos, std=0.02)
 
     def forward(
-        self, values: Tensor, gaps: Tensor, mask: Tensor, prompt: Tensor | None, facts: Tensor | None = None
+        self, values: Tensor, gaps: Tensor, mask: Tensor, prompt: Tensor | None, known: Tensor | None = None
     ) -> Tensor:
-        """values, gaps, mask: (batch, n); prompt, facts: (batch, width) or None → (batch, width).
+        """values, gaps, mask: (batch, n); prompt, known: (batch, width) or None → (batch, width).
 
-        facts: added to BOS.
+        known: what else is known of a question, added to BOS.
         """
         context = torch.cat(
             [self.value_projection(values.unsqueeze(-1)), self.gap_projection(gaps.unsqueeze(-1))], dim=-1
         )
         head = [self.bos.expand(len(values), -1, -1)]
-        if facts is not None:
-            head[0] = head[0] + facts.unsqueeze(1)
+        if known is not None:
+            head[0] = head[0] + known.unsqueeze(1)
         if prompt is not None:
             head.append(prompt.unsqueeze(1))
         x = torch.cat([*head, context.to(head[0].dtype)], dim=1)
