@@ -223,6 +223,9 @@ class _Sheet:
         except InputError as error:
             if error.field not in ("forecaster", "curves"):
                 raise
+            if not forecaster.learns:  # only its widths lack runs to be calibrated on
+                self.ships = True
+                return load_forecaster(self.name)
             return Refusal(f"cannot be fitted: {error.rule}")
 
     def _note(self, part: slice, answer: Forecast | Refusal, fallback: Floats) -> None:
@@ -238,7 +241,7 @@ class _Sheet:
         """What was filled in."""
         how = self.setting.split.rule if self.fitted else "as it ships"
         if self.fitted and self.ships:
-            how += "; as it ships where no run was left to fit on"
+            how += "; as it ships where the runs left were too few to fit on"
         reasons = dict(sorted(self.reasons.items()))
         return Answers(self.name, self.quantiles, self.refused, how, self.sees_future, reasons, self.seconds)
 

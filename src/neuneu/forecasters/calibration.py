@@ -51,9 +51,12 @@ class Calibration:
         growth = np.maximum(batch.log_horizon, 0.0) ** self.power
         return np.asarray(noise[batch.cell] + trend[batch.cell] * growth, dtype=np.float64)
 
-    def quantile_values(self, point: Floats, batch: Batch) -> Floats:
-        """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers."""
-        scale = self.scale(scale_features(context_features(batch)), batch)
+    def quantile_values(self, point: Floats, batch: Batch, more: Floats | None = None) -> Floats:
+        """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers.
+
+        more: (n, n_more) features of the scale beside the context's own, as in `fit`.
+        """
+        scale = self.scale(_features(batch, more), batch)
         values = point[:, None] + scale[:, None] * np.array(self.quantiles)
         values = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
         with np.errstate(over="ignore"):
@@ -61,9 +64,14 @@ class Calibration:
         return np.maximum.accumulate(np.clip(values, -MAX_SIZE, MAX_SIZE), axis=1)
 
     @classmethod
-    def fit(cls, point: Floats, truth: Floats, weight: Floats, batch: Batch) -> "Calibration":
-        """Learn from point forecasts and truths in units, (n_cells,), and the weight of each cell."""
-        features = scale_features(context_features(batch))
+    def fit(
+        cls, point: Floats, truth: Floats, weight: Floats, batch: Batch, more: Floats | None = None
+    ) -> "Calibration":
+        """Learn from point forecasts and truths in units, (n_cells,), and the weight of each cell.
+
+        more: (n, n_more) features of the scale beside the context's own.
+        """
+        features = _features(batch, more)
         error = truth - point
         noise, trend, power = _fit_scale(features[batch.cell], batch.log_horizon, np.abs(error), weight)
         draft = cls(noise, trend, power, (0.0,) * len(LEVELS))
@@ -102,6 +110,11 @@ def scale_features(features: ContextFeatures) -> Floats:
     return np.stack([np.ones_like(noise), noise, slope, few, spread], axis=1)
 
 
+def _features(batch: Batch, more: Floats | None) -> Floats:
+    own = scale_features(context_features(batch))
+    return own if more is None else np.concatenate([own, more], axis=1)
+
+
 class CalibratedForecaster(Forecaster):
     """A point forecast with calibrated quantiles around it; subclasses give the points.
 
@@ -114,6 +127,10 @@ class CalibratedForecaster(Forecaster):
     @abstractmethod
     def point(self, batch: Batch) -> Floats:
         """Point forecast at each horizon, (n_cells,), in units; NaN where the fit failed."""
+
+    def point_and_more(self, batch: Batch) -> tuple[Floats, Floats | None]:
+        """Point forecasts, and features of the scale beside the context's own, (n, n_more), if any."""
+        return self.point(batch), None
 
     def refuse(self, evidence: Evidence) -> str | None:
         """Why this question is declined; None where it is not."""
@@ -181,7 +198,8 @@ class CalibratedForecaster(Forecaster):
         kept = [i for i, reason in enumerate(refusals) if reason is None]
         horizons = [np.asarray(h, dtype=np.float64) for h in horizons]
         batch = make_batch([evidences[i] for i in kept], [horizons[i] for i in kept])
-        values = self.calibration.quantile_values(batch.clip(self.point(batch)), batch)
+        point, more = self.point_and_more(batch)
+        values = self.calibration.quantile_values(batch.clip(point), batch, more)
         parts = iter(np.split(values, np.cumsum([len(horizons[i]) for i in kept])[:-1]))
         for reason, asked in zip(refusals, horizons, strict=True):
             answers.append(Refusal(reason) if reason else _answer(asked, next(parts)))

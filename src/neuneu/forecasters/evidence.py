@@ -165,3 +165,24 @@ def planned_end(curve: Curve) -> float:
     if planned is not None and curve.clock_unit == "tokens":
         return float(planned)
     return float(np.max(curve.clock))
+
+
+def nearest_references(evidence: Evidence, most: int) -> list[Curve]:
+    """The references nearest in size, plan and recipe; at most `most`, in their order where that is all."""
+    if len(evidence.references) <= most:
+        return list(evidence.references)
+
+    def distance(reference: Curve) -> tuple[float, str]:
+        size_gap, plan_gap, same = relation(evidence, reference)
+        return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
+
+    return sorted(evidence.references, key=distance)[:most]
+
+
+def relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
+    """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
+    mine, theirs = evidence.context.facts, reference.facts
+    size_gap = float(np.log(mine.params / theirs.params)) if mine.params and theirs.params else 0.0
+    end = evidence.planned_end or evidence.end
+    plan_gap = float(np.log(end / reference.clock[-1])) if reference.clock[-1] > 0 else 0.0
+    return size_gap, plan_gap, mine.recipe == theirs.recipe

@@ -45,12 +45,13 @@ def ask_questions(
     sees_future: bool = False,
     fractions: Sequence[float] = FRACTIONS,
     curves_per_source: int = CURVES_PER_SOURCE,
+    horizons_per_context: int = HORIZONS_PER_CONTEXT,
     seed: int = 0,
 ) -> Questions:
     """Questions at several context ends of every long enough curve of the table, one metric a curve.
 
     A context holds the checkpoints up to a fraction of the run's final clock; of the later ones at most
-    `HORIZONS_PER_CONTEXT` are asked, evenly picked; of a source at most
+    `horizons_per_context` are asked, evenly picked; of a source at most
     `curves_per_source` curves. whole_evidence: look up other curves of the run,
     references and losses as well (slower).
     """
@@ -61,7 +62,7 @@ def ask_questions(
     for curve in curves:
         for context_size in _context_sizes(curve, fractions):
             end = float(curve.clock[context_size - 1])
-            later = _pick(np.arange(context_size, len(curve)))
+            later = _pick(np.arange(context_size, len(curve)), horizons_per_context)
             evidences.append(
                 builder.at(curve, end, sees_future=sees_future)
                 if builder
@@ -103,11 +104,11 @@ def _context_sizes(curve: Curve, fractions: Sequence[float]) -> list[int]:
 
 
 def _pick(
-    indices: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+    indices: "np.ndarray[tuple[int], np.dtype[np.int64]]", most: int
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    if len(indices) <= HORIZONS_PER_CONTEXT:
+    if len(indices) <= most:
         return indices
-    even = np.linspace(0, len(indices) - 1, HORIZONS_PER_CONTEXT)
+    even = np.linspace(0, len(indices) - 1, most)
     return indices[np.round(even).astype(np.int64)]
 
 

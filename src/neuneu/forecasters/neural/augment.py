@@ -13,7 +13,7 @@ from neuneu.forecasters.questions import Questions, ask_questions
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
-CURVES_PER_SOURCE = 500
+CURVES_PER_SOURCE, HORIZONS_PER_CONTEXT = 1500, 6
 PRIOR_CURVES_PER_FAMILY = 24
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.2, 0.35, 0.6)
 REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
@@ -36,6 +36,7 @@ def training_questions(
             whole_evidence=True,
             fractions=FRACTIONS,
             curves_per_source=CURVES_PER_SOURCE,
+            horizons_per_context=HORIZONS_PER_CONTEXT,
             seed=seed,
         )
     )
@@ -46,6 +47,7 @@ def training_questions(
         whole_evidence=True,
         fractions=(0.05, 0.1, 0.2, 0.4),
         curves_per_source=PRIOR_CURVES_PER_FAMILY,
+        horizons_per_context=HORIZONS_PER_CONTEXT,
         seed=seed,
     )
     return _changed(real, rng), _changed(prior, rng)

@@ -1,7 +1,7 @@
 """Candidate forecasts: what each piece of evidence, taken alone, says about the value at a horizon."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,18 +9,22 @@ from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric
 from neuneu.forecasters.baselines import smooth
 from neuneu.forecasters.batch import Batch, Points, make_batch
-from neuneu.forecasters.evidence import Evidence
+from neuneu.forecasters.evidence import Evidence, nearest_references, relation
 from neuneu.forecasters.features import ContextFeatures, context_features, mean_of_last
 from neuneu.forecasters.laws import fit_power_law
+from neuneu.forecasters.neural.process import Layout, Process
 
 FROM_CURVE = (
     "last", "level", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
-    "damped_line", "chance",
+    "damped_line", "chance", "process",
 )  # fmt: skip
 FROM_LOSS = ("loss_rise",)
 ALIGNMENTS = ("clock", "plan")
 PER_ALIGNMENT = ("nearest", "mean", "alike", "level")
-FROM_REFERENCES = tuple(f"{kind}_by_{alignment}" for alignment in ALIGNMENTS for kind in PER_ALIGNMENT)
+FROM_REFERENCES = (
+    *(f"{kind}_by_{alignment}" for alignment in ALIGNMENTS for kind in PER_ALIGNMENT),
+    "process_by_runs",
+)
 CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES
 """Names of the candidates, in the order of columns.
 
@@ -29,7 +33,8 @@ the last five; a power law, as it is and moved to the level; a line in log-clock
 recent ones, and one that flattens out; chance. From another metric of the task (bits per byte and the like):
 its power law, read through the recent relation of accuracy to it. From references: the rise of the nearest
 one, of all by nearness, of those that look alike so far, added to the level; and where the alike ones stand,
-unmoved. A reference is read at the same clock or at the same share of its plan.
+unmoved. A reference is read at the same clock or at the same share of its plan. `process`: a Gaussian
+process on the curve alone (`neural.process`); `process_by_runs`: on the curve and all references.
 """
 
 MOST_REFERENCES = 12
@@ -37,6 +42,9 @@ LEVEL_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
 """Widths in log-clock of exponential weights that fade into the past."""
 OVERLAP = 2.1
 """Contexts and references are compared over this much log-clock before the context end (a factor of 8)."""
+TRUST_AHEAD = 1.0
+STRANGERS_GAIN = 0.1
+"""Log likelihood a point that references of another family must add to be looked at."""
 BEYOND = 0.03
 """A reference is read so much log-clock beyond its last checkpoint, no further."""
 
@@ -57,29 +65,128 @@ class Candidates:
     """Candidate forecasts of a batch and facts that tell which to trust.
 
     values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
-    NaN where unknown; size: (n,) the size of noise around the curve, in units.
+    NaN where unknown; size: (n,) the size of noise around the curve, in units; trust: (n, n_trust) what the
+    width of intervals depends on beside the context, 0 without references: whether there are any, how unsure
+    they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and how badly they fit.
     """
 
     values: Floats
     facts: Floats
     size: Floats
+    trust: Floats
 
 
-def make_candidates(batch: Batch) -> Candidates:
-    """Candidates and facts for every cell of a batch."""
+def make_candidates(batch: Batch, process: Process) -> Candidates:
+    """Candidates and facts for every cell of a batch.
+
+    References of another family are looked at only where the curve so far looks more likely with them.
+    """
     features = context_features(batch)
     level, slope = local_line(batch.points, LEVEL_WIDTH, batch.last)
-    size = np.sqrt(features.noise**2 + np.nan_to_num(0.45 * features.item_error) ** 2 + 0.003**2)
-    values = np.full((len(batch.cell), len(CANDIDATES)), np.nan)
-    values[:, : len(FROM_CURVE)] = _from_curve(batch, features, level)
-    values[:, len(FROM_CURVE)] = _from_loss(batch, level)
+    size = noise_size(features)
+    batch = _without_strangers(batch, process, level, size)
+    alone = _from_process(batch, process, level, size, with_references=False)
+    by_runs = _from_process(batch, process, level, size, with_references=True)
     reference_values, reference_facts = _from_references(batch, level, size)
-    values[:, len(FROM_CURVE) + 1 :] = reference_values
-    inside = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
-    facts = np.concatenate(
-        [_curve_facts(batch, features, level, slope, size), reference_facts, _horizon_facts(batch)], axis=1
+    gain = by_runs.likelihood - alone.likelihood
+    values = [
+        _from_curve(batch, features, level),
+        alone.mean[:, None],
+        _from_loss(batch, level)[:, None],
+        reference_values,
+        by_runs.mean[:, None],
+    ]
+    facts = [
+        _curve_facts(batch, features, level, slope, size),
+        reference_facts,
+        by_runs.spread[:, None],
+        gain[batch.cell, None],
+        _horizon_facts(batch),
+        alone.spread[:, None],
+    ]
+    inside = np.clip(
+        np.concatenate(values, axis=1), batch.low[batch.cell, None], batch.high[batch.cell, None]
     )
-    return Candidates(inside, facts, size)
+    some = ~np.isnan(gain)
+    trust = np.stack([some * 1.0, np.clip(by_runs.spread_ahead, -3, 3), np.clip(gain, -2, 2)], axis=1)
+    return Candidates(inside, np.concatenate(facts, axis=1), size, np.where(some[:, None], trust, 0.0))
+
+
+def layout_of(batch: Batch) -> Layout:
+    """What the process measures a batch's questions in."""
+    level, _ = local_line(batch.points, LEVEL_WIDTH, batch.last)
+    return Layout(batch.unit, level, noise_size(context_features(batch)))
+
+
+def noise_size(features: ContextFeatures) -> Floats:
+    """Size of noise around the curve, (n,): what the curve shows and what its items imply."""
+    return np.asarray(
+        np.sqrt(features.noise**2 + np.nan_to_num(0.45 * features.item_error) ** 2 + 0.003**2),
+        dtype=np.float64,
+    )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the process says: mean and log spread over noise, (n_cells,); log spread `TRUST_AHEAD` ahead and
+    log likelihood of the context, (n,). NaN where it was not asked."""
+
+    mean: Floats
+    spread: Floats
+    spread_ahead: Floats
+    likelihood: Floats
+
+
+def _without_strangers(batch: Batch, process: Process, level: Floats, size: Floats) -> Batch:
+    """The batch without references of other families, except where they raise the context's likelihood."""
+    strangers = [
+        tuple(r for r in e.references if r.facts.family != e.context.facts.family) for e in batch.evidences
+    ]
+    if not any(strangers):
+        return batch
+    with_them = [replace(e, references=s) for e, s in zip(batch.evidences, strangers, strict=True)]
+    asked = replace(batch, evidences=with_them, log_horizon=np.empty(0), cell=np.empty(0, dtype=np.intp))
+    gain = (
+        _from_process(asked, process, level, size, with_references=True).likelihood
+        - _from_process(asked, process, level, size, with_references=False).likelihood
+    )
+    welcome = gain > STRANGERS_GAIN
+    evidences = [
+        e
+        if kind or not s
+        else replace(e, references=tuple(r for r in e.references if all(r is not x for x in s)))
+        for e, s, kind in zip(batch.evidences, strangers, welcome, strict=True)
+    ]
+    return replace(batch, evidences=evidences)
+
+
+def _from_process(
+    batch: Batch, process: Process, level: Floats, size: Floats, *, with_references: bool
+) -> _Answer:
+    """Ask the process about every context, or about those with references only."""
+    mean, spread = np.full((2, len(batch.cell)), np.nan)
+    ahead, likelihood = np.full((2, batch.n), np.nan)
+    chosen = [i for i, e in enumerate(batch.evidences) if e.end > 0 and (e.references or not with_references)]
+    if not chosen:
+        return _Answer(mean, spread, ahead, likelihood)
+    asked = [batch.evidences[i] for i in chosen]
+    if not with_references:
+        asked = [replace(evidence, references=()) for evidence in asked]
+    horizons = np.split(batch.log_horizon, np.searchsorted(batch.cell, np.arange(1, batch.n)))
+    found, deviation, found_likelihood = process.forecast(
+        asked,
+        [np.append(horizons[i], TRUST_AHEAD) for i in chosen],
+        batch.unit[chosen],
+        level[chosen],
+        size[chosen],
+    )
+    last = np.cumsum([len(horizons[i]) + 1 for i in chosen]) - 1
+    ahead[chosen] = np.log(deviation[last] / size[chosen])
+    likelihood[chosen] = found_likelihood
+    cells = np.isin(batch.cell, chosen)
+    mean[cells] = np.round(np.delete(found, last), 9)  # its last bits depend on how questions are padded
+    spread[cells] = np.log(np.delete(deviation, last) / size[batch.cell[cells]])
+    return _Answer(mean, spread, ahead, likelihood)
 
 
 def local_line(points: Points, width: float, fallback: Floats) -> tuple[Floats, Floats]:
@@ -185,7 +292,7 @@ class _Reading:
 
 
 def _from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, Floats]:
-    values = np.full((len(batch.cell), len(FROM_REFERENCES)), np.nan)
+    values = np.full((len(batch.cell), len(ALIGNMENTS) * len(PER_ALIGNMENT)), np.nan)
     facts = np.full((len(batch.cell), len(ALIGNMENTS) * len(REFERENCE_FACTS)), np.nan)
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
     for i, evidence in enumerate(batch.evidences):
@@ -208,7 +315,7 @@ def _readings(
     context = evidence.context
     x, y = _recent(context.clock, context.values / batch.unit[i], evidence.end)
     ahead = batch.log_horizon[part]
-    for reference in _nearest(evidence):
+    for reference in nearest_references(evidence, MOST_REFERENCES):
         clock, values = _smoothed(reference, batch.unit[i])
         if len(clock) < 4:
             continue
@@ -226,7 +333,7 @@ def _readings(
         later = np.where(end + ahead <= clock[-1] + BEYOND, np.interp(end + ahead, clock, values), np.nan)
         seen = (x + end >= clock[0] - 0.2) & (x + end <= clock[-1] + BEYOND)
         gap = y[seen] - np.interp(x[seen] + end, clock, values)
-        size_gap, plan_gap, same = _relation(evidence, reference)
+        size_gap, plan_gap, same = relation(evidence, reference)
         yield _Reading(
             rise=later - at_end,
             level=later,
@@ -247,27 +354,6 @@ def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
     if len(recent) > 16:
         recent = recent[np.round(np.linspace(0, len(recent) - 1, 16)).astype(np.intp)]
     return x[recent], values[moving][recent]
-
-
-def _nearest(evidence: Evidence) -> list[Curve]:
-    """The references nearest in size, plan and recipe; at most `MOST_REFERENCES`."""
-    if len(evidence.references) <= MOST_REFERENCES:
-        return list(evidence.references)
-
-    def distance(reference: Curve) -> tuple[float, str]:
-        size_gap, plan_gap, same = _relation(evidence, reference)
-        return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
-
-    return sorted(evidence.references, key=distance)[:MOST_REFERENCES]
-
-
-def _relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
-    """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
-    mine, theirs = evidence.context.facts, reference.facts
-    size_gap = float(np.log(mine.params / theirs.params)) if mine.params and theirs.params else 0.0
-    end = evidence.planned_end or evidence.end
-    plan_gap = float(np.log(end / reference.clock[-1])) if reference.clock[-1] > 0 else 0.0
-    return size_gap, plan_gap, mine.recipe == theirs.recipe
 
 
 def _smoothed(reference: Curve, unit: float) -> tuple[Floats, Floats]:
@@ -331,9 +417,20 @@ CURVE_FACTS = (
     "n_points", "span", "size", "level", "to_bound", "above_chance", "slope", "recent_slope", "spread",
     "last_off_level", "items", "jump", "params", "best", "worst", "three", "curvature",
 )  # fmt: skip
-HORIZON_FACTS = ("ahead", "of_plan", "plan_left")
-FACTS = CURVE_FACTS + tuple(f"{fact}_by_{a}" for a in ALIGNMENTS for fact in REFERENCE_FACTS) + HORIZON_FACTS
+HORIZON_FACTS = ("ahead", "of_plan", "plan_left", "process_spread")
+FACTS = (
+    *CURVE_FACTS,
+    *(f"{fact}_by_{a}" for a in ALIGNMENTS for fact in REFERENCE_FACTS),
+    "process_spread_by_runs",
+    "process_gain_by_runs",
+    *HORIZON_FACTS,
+)
 """Names of the facts, in the order of columns."""
+
+
+def reads_references(name: str) -> bool:
+    """Whether a candidate or fact of this name comes from reference runs."""
+    return name.endswith(("_by_clock", "_by_plan", "_by_runs"))
 
 
 def _curve_facts(

@@ -11,11 +11,11 @@ from neuneu.errors import InputError, MissingExtraError
 
 PARAMETERS: dict[str, Any] = {
     "objective": "l1",
-    "learning_rate": 0.06,
+    "learning_rate": 0.03,
     "num_leaves": 15,
     "max_bin": 127,
-    "min_data_in_leaf": 200,
-    "feature_fraction": 0.4,
+    "min_data_in_leaf": 150,
+    "feature_fraction": 0.2,
     "bagging_fraction": 0.5,
     "bagging_freq": 1,
     "deterministic": True,
@@ -23,7 +23,6 @@ PARAMETERS: dict[str, Any] = {
     "num_threads": 1,
     "verbosity": -1,
 }
-ROUNDS = 250
 ROWS_AT_ONCE = 4096
 
 
@@ -107,14 +106,14 @@ class Forest:
         )
 
 
-def train_forest(features: Floats, target: Floats, weight: Floats, seed: int) -> Forest:
+def train_forest(features: Floats, target: Floats, weight: Floats, seed: int, trees: int = 500) -> Forest:
     """Trees that predict `target`, (n_rows,), by least absolute error."""
     try:
         import lightgbm
     except ImportError as error:
         raise MissingExtraError("lightgbm", "trees") from error
     data = lightgbm.Dataset(features, target, weight=weight * len(weight) / weight.sum())
-    booster = lightgbm.train({**PARAMETERS, "seed": seed}, data, ROUNDS)
+    booster = lightgbm.train({**PARAMETERS, "seed": seed}, data, trees)
     return forest_of(booster)
 
 

@@ -1,8 +1,8 @@
-"""neuneu-2: candidate forecasts from all evidence, weighed by a small network, with conformal quantiles."""
+"""neuneu-2: a Gaussian process over runs and boosted trees on all evidence, with conformal quantiles."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +12,20 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, read_json, write_json
-from neuneu.forecasters.batch import Batch, make_batch
+from neuneu.forecasters.batch import FARTHEST, Batch, make_batch
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.evidence import References
 from neuneu.forecasters.neural.augment import training_questions
-from neuneu.forecasters.neural.candidates import CANDIDATES, FACTS, Candidates, make_candidates
+from neuneu.forecasters.neural.candidates import (
+    CANDIDATES,
+    FACTS,
+    Candidates,
+    layout_of,
+    make_candidates,
+    reads_references,
+)
 from neuneu.forecasters.neural.forest import Forest, train_forest
-from neuneu.forecasters.neural.mixture import Mixture, TrainingSettings, train_mixture
+from neuneu.forecasters.neural.process import Process, train_process
 from neuneu.forecasters.questions import Questions
 from neuneu.losses.store import LossStore
 
@@ -27,30 +34,49 @@ if TYPE_CHECKING:
 
     from neuneu.curves.table import CurveTable
 
-ALIGNED = ("_by_clock", "_by_plan")
-LEVEL = CANDIDATES.index("level")
-REFERENCE_FACTS = [i for i, name in enumerate(FACTS) if name.endswith(ALIGNED)]
-REFERENCE_CANDIDATES = [i for i, name in enumerate(CANDIDATES) if name.endswith(ALIGNED)]
+LEVEL, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("level", "process", "process_by_runs"))
+FROM_REFERENCES = [
+    *(i for i, name in enumerate(FACTS) if reads_references(name)),
+    *(len(FACTS) + i for i, name in enumerate(CANDIDATES) if reads_references(name)),
+]
+"""Columns of the trees' features that come from references."""
+
+PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.3
+"""What the process itself weighs in the forecast, the trees the rest: on the curve alone, with references."""
+
 WITHOUT_REFERENCES = 0.35
-"""Share of the trees' training rows whose references are hidden."""
+"""Share of the questions in training whose references are hidden."""
+
+PRIOR_SHARE = 0.25
+"""Share of the training weight that synthetic curves have."""
+
+KNOTS = np.array(
+    [0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6, 1.9, 2.3, 2.8, 3.4, 5.0, 10.0, FARTHEST]
+)
+"""Logs of horizon over context end that are forecast; between them the forecast is a straight line."""
+COOLDOWN = 0.17
+"""So much log-clock before the planned end there is one more knot: many schedules cool down from there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What is learned: networks that weigh candidates, trees that say what to add to the level."""
+    """What is learned: the process's hyperparameters, and trees that say what to add to the level."""
 
-    mixture: Mixture
+    process: Process
     forest: Forest
 
     def point(self, candidates: Candidates, size: Floats) -> Floats:
-        """Mean of both, (n_cells,). size: (n_cells,) noise around the curve."""
-        level = candidates.values[:, LEVEL]
-        added = self.forest.predict(_tree_features(candidates, size))
-        return 0.5 * (self.mixture.point(candidates, level, size) + level + added)
+        """Weighted mean of process and trees, (n_cells,). size: (n_cells,) noise around the curve."""
+        values = candidates.values
+        alone = np.isnan(values[:, BY_RUNS])
+        process = np.where(alone, values[:, PROCESS], values[:, BY_RUNS])
+        trees = values[:, LEVEL] + self.forest.predict(_tree_features(candidates, size))
+        share = np.where(alone, PROCESS_SHARE, PROCESS_SHARE_BY_RUNS)
+        return np.where(np.isnan(process), trees, share * process + (1 - share) * trees)
 
     def tensors(self) -> "dict[str, NDArray[Any]]":
         """Arrays by name, as they are stored."""
-        return self.mixture.tensors() | self.forest.tensors()
+        return self.process.tensors() | self.forest.tensors()
 
     @classmethod
     def from_tensors(cls, tensors: "dict[str, NDArray[Any]]") -> "Model":
@@ -58,7 +84,7 @@ class Model:
         trees = {name: array for name, array in tensors.items() if name.startswith("trees.")}
         rest = {name: array for name, array in tensors.items() if name not in trees}
         n_features = len(FACTS) + len(CANDIDATES) + 1
-        return cls(Mixture.from_tensors(rest), Forest.from_tensors(trees, n_features))
+        return cls(Process.from_tensors(rest), Forest.from_tensors(trees, n_features))
 
 
 def _tree_features(candidates: Candidates, size: Floats) -> Floats:
@@ -67,14 +93,23 @@ def _tree_features(candidates: Candidates, size: Floats) -> Floats:
     return np.round(np.concatenate([candidates.facts, away, size[:, None]], axis=1), 6)
 
 
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How much is trained: synthetic families beside the real runs, steps of the process, trees."""
+
+    families: int = 80
+    process_steps: int = 240
+    trees: int = 500
+
+
 class Neuneu2(CalibratedForecaster):
     """The forecaster to use: looks at the curve, at finished reference runs, at the run's other tasks and at
     other metrics, whatever there is.
 
-    Each piece of evidence gives candidate forecasts (`neural.candidates`). A small network, trained across
-    real runs and synthetic families, weighs them: what it says lies between the candidates, so it cannot run
-    off on data unlike those of training. Boosted trees, trained on the same, say what to add to the level;
-    the forecast is the mean of both. Quantiles are conformal, from sources left out in turn.
+    A Gaussian process sees the curve and the reference runs as one surface of size, clock, recipe and share
+    of the plan (`neural.process`). It and other simple readings of each piece of evidence are candidate
+    forecasts (`neural.candidates`), from which boosted trees, trained across real runs and synthetic
+    families, say what to add to the level. Quantiles are conformal, from sources left out in turn.
     """
 
     name = "neuneu-2"
@@ -91,34 +126,55 @@ class Neuneu2(CalibratedForecaster):
         references: References | None = None,
         seed: int = 0,
     ) -> Self:
-        """Train the network, and calibrate on sources that were left out in turn."""
-        real, prior = training_questions(curves, references, seed, self.settings.families)
+        """Train process and trees, and calibrate on sources that were left out of the trees in turn."""
+        settings = self.settings
+        real, prior = training_questions(curves, references, seed, settings.families)
         if not len(real):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
-        rows = _Rows.of(real)
-        extra = _Rows.of(prior)
+        process = train_process(
+            real,
+            prior,
+            [layout_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)],
+            settings.process_steps,
+            seed,
+        )
+        rng = np.random.default_rng([seed, 40])
+        rows, extra = (_Rows.of(questions, process, rng) for questions in (real, prior))
         point = np.empty(len(rows.truth))
         fold = _folds(real)[rows.batch.cell]
         for held_out in np.unique(fold):
             train, test = rows.part(fold != held_out), rows.part(fold == held_out)
             if not len(train.truth):
                 train = test
-            point[fold == held_out] = _train(train, extra, seed, self.settings).point(
-                test.candidates, test.size
-            )
-        self.calibration = Calibration.fit(rows.batch.clip(point), rows.truth, rows.weight, rows.batch)
-        self.model = _train(rows, extra, seed, self.settings)
+            model = Model(process, _train(train, extra, seed, settings.trees))
+            point[fold == held_out] = model.point(test.candidates, test.size)
+        self.calibration = Calibration.fit(
+            rows.batch.clip(point), rows.truth, rows.weight, rows.batch, rows.candidates.trust
+        )
+        self.model = Model(process, _train(rows, extra, seed, settings.trees))
         return self
 
     def point(self, batch: Batch) -> Floats:
-        """Weighted candidates, (n_cells,), in units."""
+        """Forecast at each horizon, (n_cells,), in units."""
+        return self.point_and_more(batch)[0]
+
+    def point_and_more(self, batch: Batch) -> tuple[Floats, Floats]:
+        """Forecast at each horizon, (n_cells,), in units, and what its width depends on, (n, n_trust)."""
         if self.model is None:
             self.load_shipped()
         assert self.model is not None
-        if not len(batch.cell):
-            return np.empty(0)
-        candidates = make_candidates(batch)
-        return self.model.point(candidates, candidates.size[batch.cell])
+        knots = _knots(batch)
+        asked = make_batch(batch.evidences, [np.exp(own) for own in knots])
+        asked = replace(asked, log_horizon=np.concatenate([np.empty(0), *knots]))
+        candidates = make_candidates(asked, self.model.process)
+        at_knots = self.model.point(candidates, candidates.size[asked.cell])
+        bounds = np.searchsorted(asked.cell, np.arange(batch.n + 1))
+        cells = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+        point = np.empty(len(batch.cell))
+        for i, own in enumerate(knots):
+            part = slice(cells[i], cells[i + 1])
+            point[part] = np.interp(batch.log_horizon[part], own, at_knots[bounds[i] : bounds[i + 1]])
+        return point, candidates.trust
 
     def load_shipped(self) -> Self:
         """Use the weights that ship with the package."""
@@ -156,62 +212,62 @@ class Neuneu2(CalibratedForecaster):
         return self
 
 
-class _Rows:
-    """Training cells: a batch with candidates, answers and weights."""
+def _knots(batch: Batch) -> list[Floats]:
+    """Logs of horizon over context end that are forecast for each question: as far as it asks."""
+    farthest = np.zeros(batch.n)
+    np.maximum.at(farthest, batch.cell, batch.log_horizon)
+    knots = []
+    for evidence, far in zip(batch.evidences, farthest, strict=True):
+        own = KNOTS
+        if evidence.planned_end and evidence.end > 0:
+            plan = np.log(evidence.planned_end / evidence.end)
+            own = np.union1d(own, [p for p in (plan - COOLDOWN, plan) if 0 < p < FARTHEST])
+        knots.append(own[: np.searchsorted(own, far) + 1])
+    return knots
 
-    def __init__(
-        self, batch: Batch, candidates: Candidates, size: Floats, truth: Floats, weight: Floats
-    ) -> None:
-        self.batch, self.candidates, self.size, self.truth, self.weight = (
-            batch,
-            candidates,
-            size,
-            truth,
-            weight,
-        )
-        self.level = candidates.values[:, LEVEL]
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Training cells: a batch with candidates, noise, answers and weights, (n_cells,) each."""
+
+    batch: Batch
+    candidates: Candidates
+    size: Floats
+    truth: Floats
+    weight: Floats
 
     @classmethod
-    def of(cls, questions: Questions) -> "_Rows":
+    def of(cls, questions: Questions, process: Process, rng: np.random.Generator) -> "_Rows":
+        """Rows of questions, with references hidden from a part of them."""
         batch = make_batch(questions.evidences, questions.horizons)
-        candidates = make_candidates(batch)
+        hidden = rng.random(batch.n) < WITHOUT_REFERENCES
+        bare = [
+            replace(evidence, references=(), reference_metrics=()) if hide else evidence
+            for evidence, hide in zip(batch.evidences, hidden, strict=True)
+        ]
+        batch = replace(batch, evidences=bare)
+        candidates = make_candidates(batch, process)
         truth = np.concatenate([np.empty(0), *questions.truths]) / batch.unit[batch.cell]
         sizes = np.bincount(batch.cell, minlength=batch.n)
         weight = questions.weights[batch.cell] / sizes[batch.cell]
         return cls(batch, candidates, candidates.size[batch.cell], truth, weight)
 
     def part(self, mask: "NDArray[np.bool_]") -> "_Rows":
-        kept = Candidates(self.candidates.values[mask], self.candidates.facts[mask], self.candidates.size)
+        """These cells only."""
+        kept = replace(
+            self.candidates, values=self.candidates.values[mask], facts=self.candidates.facts[mask]
+        )
         return _Rows(self.batch, kept, self.size[mask], self.truth[mask], self.weight[mask])
 
 
-def _train(rows: _Rows, extra: _Rows, seed: int, settings: TrainingSettings) -> Model:
+def _train(rows: _Rows, extra: _Rows, seed: int, trees: int) -> Forest:
     """Train on real and synthetic cells, whose weights add up to `PRIOR_SHARE` of all."""
     sides = [side for side in (rows, extra) if len(side.truth)]
     shares = (1.0, PRIOR_SHARE / (1 - PRIOR_SHARE))
-    joined = Candidates(
-        np.concatenate([side.candidates.values for side in sides]),
-        np.concatenate([side.candidates.facts for side in sides]),
-        rows.candidates.size,
-    )
-    weight = np.concatenate(
-        [share * s.weight / s.weight.sum() for share, s in zip(shares, sides, strict=False)]
-    )
-    level, size, truth = (
-        np.concatenate([getattr(side, name) for side in sides]) for name in ("level", "size", "truth")
-    )
-    features = _tree_features(joined, size)
-    hidden = np.flatnonzero(np.random.default_rng([seed, 40]).random(len(truth)) < WITHOUT_REFERENCES)
-    columns = np.array(REFERENCE_FACTS + [len(FACTS) + i for i in REFERENCE_CANDIDATES])
-    features[np.ix_(hidden, columns)] = np.nan
-    return Model(
-        train_mixture(joined, level, size, truth, weight, seed, settings),
-        train_forest(features, truth - level, weight, seed),
-    )
-
-
-PRIOR_SHARE = 0.25
-"""Share of the training weight that synthetic curves have."""
+    weights = [share * side.weight / side.weight.sum() for share, side in zip(shares, sides, strict=False)]
+    features = np.concatenate([_tree_features(side.candidates, side.size) for side in sides])
+    added = np.concatenate([side.truth - side.candidates.values[:, LEVEL] for side in sides])
+    return train_forest(features, added, np.concatenate(weights), seed, trees)
 
 
 def _folds(questions: Questions) -> "NDArray[np.intp]":
