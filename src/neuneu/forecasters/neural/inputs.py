@@ -36,13 +36,12 @@ def own_items(groups: Sequence[str] | None, task: str) -> NDArray[np.bool_] | No
     """
     if groups is None:
         return None
-    labels = np.asarray(groups)
-    mine = [
+    mine = {
         label
-        for label in np.unique(labels)
+        for label in set(groups)
         if label == task or label.startswith(f"{task}_") or task.startswith(f"{label}_")
-    ]
-    return np.isin(labels, mine) if mine else None
+    }
+    return np.array([label in mine for label in groups], dtype=np.bool_) if mine else None
 
 
 def to_input(losses: Floats, config: LossConfig, where: str) -> NDArray[np.float32]:
