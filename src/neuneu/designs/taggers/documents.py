@@ -14,7 +14,7 @@ from neuneu.files import parse_json
 TEXT_COLUMNS = ("text", "content")
 BLOCK = 2_000
 """Documents a block."""
-BLOCK_BYTES = 16_000_000
+BLOCK_BYTES = 8_000_000
 """Bytes of JSON a block, but for its last document."""
 MAX_LINE = 64_000_000
 """Longest line, in bytes, that is taken for a document."""

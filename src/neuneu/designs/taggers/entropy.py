@@ -8,6 +8,7 @@ share one with a chance below 10⁻³.
 import math
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ SLOTS = 2**22
 """Slots of the largest table in memory, 24 bytes each."""
 _FULL = 0.6
 _TABLED = 2**14
+_AHEAD = 512
 
 
 class PairCounter:
@@ -38,7 +40,7 @@ class PairCounter:
         if order < 1:
             raise InputError("must be at least 1", field="order", value=order)
         self.order, self.slots, self.total = order, slots, 0
-        self._table = np.zeros((min(2**16, slots), 3), np.uint64)
+        self._table = np.zeros((min(2**15, slots), 3), np.uint64)
         self._used = 0
         self._place = tempfile.TemporaryDirectory(dir=folder, prefix="entropy-")
         self._spilled = False
@@ -57,7 +59,7 @@ class PairCounter:
         document, token = 0, int(bounds[0])
         while True:
             limit = int(len(self._table) * _FULL)
-            document, token, self._used = _count(
+            document, token, self._used, _ = _count(
                 hashes, bounds, self.order, self._table, self._used, limit, document, token
             )
             if document == len(bounds) - 1:
@@ -114,19 +116,19 @@ class _Summary:
         used = int((table[:, 2] > 0).sum())
         if used == 0:
             return
-        keys = np.zeros(_power_of_two(2 * used), np.uint64)
-        sums = np.zeros((len(keys), 3))
-        _contexts(table, keys, sums, _grassberger_table())
-        K, log_sum, grown = sums[sums[:, 0] > 0].T
+        sums = np.zeros((_power_of_two(used * 5 // 4), 4))
+        _contexts(table, sums.view(np.uint64), sums, *_tables())
+        K, log_sum, grown, _ = sums[sums[:, 0] > 0].T
         plain = np.maximum(np.log2(K) - log_sum / K, 0.0)
         self.weighted += float((plain * K).sum())
         self.corrected += float((K * np.log(K) - grown).sum() / math.log(2))
         self.total += int(K.sum())
         # Sums in another order differ in the last digits: rounded, few values are left to keep.
-        values, counts = np.unique(np.round(plain, 12), return_counts=True)
-        self.values, back = np.unique(np.concatenate([self.values, values]), return_inverse=True)
+        positive = plain[plain > 5e-13]
+        values, counts = np.unique(np.round(positive, 12), return_counts=True)
+        self.values, back = np.unique(np.concatenate([self.values, [0.0], values]), return_inverse=True)
         joined = np.zeros(len(self.values), np.int64)
-        np.add.at(joined, back, np.concatenate([self.counts, counts]))
+        np.add.at(joined, back, np.concatenate([self.counts, [len(plain) - len(positive)], counts]))
         self.counts = joined
 
     def result(self) -> dict[str, float]:
@@ -186,14 +188,16 @@ def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 63).bit_length()
 
 
-def _grassberger_table() -> NDArray[np.float64]:
-    """G(n) for n below 2¹⁴: G(1) = −γ − ln 2, G(2) = G(1) + 2, G(2m + 1) = G(2m), G(2m + 2) = G(2m) + 2 / (2m
-    + 1)."""
-    table = np.zeros(_TABLED)
-    table[1] = -np.euler_gamma - math.log(2)
-    table[2::2] = table[1] + np.cumsum(2 / (2 * np.arange(1, _TABLED // 2) - 1))
-    table[3::2] = table[2:-1:2]
-    return table
+@cache
+def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n log₂ n, n G(n)) for n below 2¹⁴: G(1) = −γ − ln 2, G(2) = G(1) + 2, G(2m + 1) = G(2m), and
+    G(2m + 2) = G(2m) + 2 / (2m + 1)."""
+    n = np.arange(_TABLED)
+    grassberger = np.zeros(_TABLED)
+    grassberger[1] = -np.euler_gamma - math.log(2)
+    grassberger[2::2] = grassberger[1] + np.cumsum(2 / (2 * np.arange(1, _TABLED // 2) - 1))
+    grassberger[3::2] = grassberger[2:-1:2]
+    return n * np.log2(np.maximum(n, 1)), n * grassberger
 
 
 @njit(cache=True)
@@ -203,25 +207,48 @@ def _count(
     """Count pairs until the table is full; returns (document, token) to go on at, and how many slots are
     used."""
     mask = np.int64(len(table) - 1)
+    pairs, contexts = np.empty(_AHEAD, np.uint64), np.empty(_AHEAD, np.uint64)
+    touched = np.uint64(0)
     while document < len(bounds) - 1:
-        for t in range(max(token, bounds[document] + order), bounds[document + 1]):
-            if used >= limit:
-                return document, t, used
-            context = hashes[t - order]
-            for k in range(1, order):
-                context = join(context, hashes[t - order + k])
-            pair = join(context, hashes[t])
-            pair ^= pair >> np.uint64(32)
-            slot = np.int64((pair * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
-            while table[slot, 2] != 0 and table[slot, 0] != pair:
-                slot = (slot + 1) & mask
-            if table[slot, 2] == 0:
-                table[slot, 0] = pair
-                table[slot, 1] = context
-                used += 1
-            table[slot, 2] += np.uint64(1)
+        t = max(token, bounds[document] + order)
+        while t < bounds[document + 1]:
+            n = min(bounds[document + 1] - t, _AHEAD)
+            if used + n > limit:
+                return document, t, used, touched
+            for i in range(n):
+                context = hashes[t + i - order]
+                for k in range(1, order):
+                    context = join(context, hashes[t + i - order + k])
+                pairs[i], contexts[i] = _mixed(join(context, hashes[t + i])), context
+            for i in range(n):
+                # The slot of a later pair is read now, so that memory has it when its turn comes.
+                touched ^= table[np.int64(pairs[min(i + 16, n - 1)] >> np.uint64(24)) & mask, 0]
+                slot = _find(table, pairs[i], mask)
+                used += table[slot, 0] == 0
+                table[slot, 0] = pairs[i]
+                table[slot, 1] = contexts[i]
+                table[slot, 2] += np.uint64(1)
+            t += n
         document += 1
-    return document, token, used
+    return document, token, used, touched
+
+
+@njit(cache=True, inline="always")
+def _mixed(pair: Any) -> Any:
+    """A hash whose every bit depends on all bits; never 0, which marks a free slot."""
+    pair = (pair ^ (pair >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return (pair ^ (pair >> np.uint64(29))) | np.uint64(1)
+
+
+@njit(cache=True, inline="always")
+def _find(table: Any, pair: Any, mask: Any) -> Any:
+    """The slot of a pair, or the free one where it belongs."""
+    slot = np.int64(pair >> np.uint64(24)) & mask
+    key = table[slot, 0]
+    while key != pair and key != 0:  # noqa: PLR1714 (a set is slower here)
+        slot = (slot + 1) & mask
+        key = table[slot, 0]
+    return slot
 
 
 @njit(cache=True)
@@ -229,33 +256,30 @@ def _add(table: Any, records: Any) -> None:  # pragma: no cover
     """Add the counts of records (or of another table) to a table that has room."""
     mask = np.int64(len(table) - 1)
     for r in range(len(records)):
-        if records[r, 2] == 0:
-            continue
-        pair = records[r, 0]
-        slot = np.int64((pair * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
-        while table[slot, 2] != 0 and table[slot, 0] != pair:
-            slot = (slot + 1) & mask
-        table[slot, 0] = pair
-        table[slot, 1] = records[r, 1]
-        table[slot, 2] += records[r, 2]
+        if records[r, 2] != 0:
+            slot = _find(table, records[r, 0], mask)
+            table[slot, 0] = records[r, 0]
+            table[slot, 1] = records[r, 1]
+            table[slot, 2] += records[r, 2]
 
 
 @njit(cache=True)
-def _contexts(table: Any, keys: Any, sums: Any, grassberger: Any) -> None:  # pragma: no cover
-    """For every context: occurrences, Σ k log₂ k and Σ k G(k) over its next tokens."""
+def _contexts(table: Any, keys: Any, sums: Any, plain: Any, grown: Any) -> None:  # pragma: no cover
+    """For every context: occurrences, Σ k log₂ k and Σ k G(k) over its next tokens; and its hash, as bits."""
     mask = np.int64(len(keys) - 1)
     for r in range(len(table)):
         if table[r, 2] == 0:
             continue
         context, count = table[r, 1], np.int64(table[r, 2])
         slot = np.int64((context * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
-        while sums[slot, 0] != 0 and keys[slot] != context:
+        while sums[slot, 0] != 0 and keys[slot, 3] != context:
             slot = (slot + 1) & mask
-        keys[slot] = context
+        keys[slot, 3] = context
         sums[slot, 0] += count
-        sums[slot, 1] += count * np.log2(count)
-        if count < len(grassberger):
-            sums[slot, 2] += count * grassberger[count]
-        else:  # G(n) = ln n + 1 / (6 n²) + O(n⁻⁴) for even n; below 10⁻¹⁵ here
+        if count < len(plain):
+            sums[slot, 1] += plain[count]
+            sums[slot, 2] += grown[count]
+        else:  # G(n) = ln n + 1 / (6 n²) + O(n⁻⁴) for even n; what is left out is below 10⁻¹⁶ here
             even = np.float64(count - count % 2)
+            sums[slot, 1] += count * np.log2(count)
             sums[slot, 2] += count * (np.log(even) + 1 / (6 * even * even))

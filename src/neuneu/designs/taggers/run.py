@@ -81,7 +81,7 @@ def tag(
 
     Finished blocks of `size` documents wait in `<output>.parts`; the same call after an interruption takes
     them up, if the file, feature and options are the same, and gives the same bytes. Memory: about ten times
-    a block (16 MB, or one document), for each worker; it does not grow with the file.
+    a block (8 MB, or one document), for each worker; it does not grow with the file.
     """
     source, output = Path(source), Path(output)
     options = options or Options()
