@@ -97,7 +97,7 @@ def test_two_seeds_differ_and_files_are_there(trained: Path) -> None:
     for kind, ending in (("scores", "json"), ("items", "safetensors"), ("losses", "npy")):
         assert len(list((first / kind).glob(f"*.{ending}"))) == 6
     last = "00000032"
-    assert (first / "weights" / last / "model.safetensors").exists()
+    assert (first / "weights" / "step32" / "model.safetensors").exists()
     losses = [np.load(run / "losses" / f"{last}.npy") for run in (first, second)]
     assert losses[0].shape == (2 * 4 * 63,)
     assert losses[0].dtype == np.float16
@@ -182,7 +182,7 @@ def test_losses_that_are_missing_or_of_other_runs_are_refused(
 def test_evaluate_gives_a_kept_checkpoint_the_scores_it_had(
     root: Path, trained: Path, tmp_path: Path, neuneu: Run
 ) -> None:
-    weights = trained / "runs" / "llama-s-even-seed0" / "weights" / "00000032"
+    weights = trained / "runs" / "llama-s-even-seed0" / "weights" / "step32"
     output = tmp_path / "scores.parquet"
     done = neuneu(
         "suite", "evaluate", weights, "--blimp", root / "blimp", "--requests", root / "requests",

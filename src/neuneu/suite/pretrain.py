@@ -1,7 +1,8 @@
 """Pretraining of one run: resumable to the byte, each checkpoint evaluated at once.
 
 A run's folder holds state.safetensors (weights, optimiser, step, random state), and per checkpoint
-scores/STEP.json, items/STEP.safetensors, losses/STEP.npy and, if kept, weights/STEP/ as transformers saves.
+scores/STEP.json, items/STEP.safetensors, losses/STEP.npy and, if kept, weights/stepSTEP/ as
+transformers saves and `neuneu score` reads.
 """
 
 import math
@@ -198,7 +199,7 @@ def _evaluate(trainer: Trainer, exam: Exam, home: Path) -> None:
         np.save(path, scores.losses.astype(np.float16))
     keep = trainer.config.checkpoints.keep_weights
     if keep == "all" or (keep == "final" and trainer.step == trainer.schedule.steps):
-        _save_weights(trainer.model, home / "weights" / name)
+        _save_weights(trainer.model, home / "weights" / f"step{trainer.step}")
     tokens = trainer.step * trainer.schedule.tokens_per_step
     document = {"step": trainer.step, "tokens": tokens, "train_loss": trainer.loss, "rows": scores.rows}
     write_json(home / "scores" / f"{name}.json", document)
