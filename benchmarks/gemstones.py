@@ -104,7 +104,7 @@ def summarise(curves: pl.DataFrame) -> list[dict[str, Any]]:
                     )
                 },
                 "mae_of_seeds": [round(float(value), 6) for value in seeds],
-                "skill_vs_last_value": 1 - mae.mean() / last,  # type: ignore[operator]
+                "skill_vs_last_value": 1 - mae.mean() / last,
                 "skill_vs_power_law": 1 - mae.mean() / law.mean(),
                 "ahead_of_power_law": float(ahead.mean()),
                 "ahead_of_power_law_95": [float(bound) for bound in bounds],
