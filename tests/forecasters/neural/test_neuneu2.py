@@ -77,19 +77,30 @@ def test_what_ships_answers_without_torch_and_lightgbm() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_falling_curves_are_forecast_better_than_by_last_value() -> None:
+def made_up(turns: bool) -> tuple[list[Evidence], list[Floats], list[Floats]]:
+    """Curves that fall, or fall and rise again, asked about from a fifth of their clock."""
     clock = np.geomspace(0.01, 1, 40) * 1e10
     rng = np.random.default_rng(0)
     given, horizons, truths = [], [], []
     for _ in range(60):
         start, fall, middle = rng.uniform(0.4, 0.8), rng.uniform(0.05, 0.3), rng.uniform(0.5, 1.5)
         values = start - fall / (1 + np.exp(-3 * (np.log10(clock / 1e8) - middle)))
+        if turns:
+            later = middle + rng.uniform(0.2, 0.6)
+            values += rng.uniform(0.5, 1.5) * fall / (1 + np.exp(-4 * (np.log10(clock / 1e8) - later)))
         curve = make_curve(clock, np.clip(values + 0.004 * rng.standard_normal(40), 0, 1))
         given.append(Evidence(curve.until(2e9), planned_end=1e10))
         horizons.append(curve.after(2e9).clock)
         truths.append(curve.after(2e9).values)
+    return given, horizons, truths
+
+
+@pytest.mark.parametrize(("turns", "cost"), [(False, 0.8), (True, 1.2)])
+def test_falling_curves_beat_the_last_value_and_turning_ones_cost_little(turns: bool, cost: float) -> None:
+    """Just before a turn the fall is expected to go on a little: 14 % worse when measured."""
+    given, horizons, truths = made_up(turns)
     last = np.mean([np.abs(t - e.context.values[-1]).mean() for e, t in zip(given, truths, strict=True)])
-    assert mean_error(given, horizons, truths) <= 0.8 * last
+    assert mean_error(given, horizons, truths) <= cost * last
 
 
 @pytest.mark.parametrize(("same_task", "cost"), [(True, 1.03), (False, 1.03)])
