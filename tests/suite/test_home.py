@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.tasks import find_metric
-from neuneu.suite.home import CURVES, read_home_curves
+from neuneu.suite.home import CURVES, LOSSES, read_home_curves, read_home_losses
 
 
 def test_every_accuracy_is_a_whole_number_of_items() -> None:
@@ -41,10 +41,31 @@ def test_provenance_covers_the_runs_and_names_licences() -> None:
     assert all(row["licence"] for row in provenance["licences_of_texts"])
 
 
+def test_every_checkpoint_has_its_token_losses() -> None:
+    table, store = read_home_curves(), read_home_losses()
+    assert store.runs == table.runs
+    assert store.n_positions == 5 * 26 * 127
+    assert store.groups is not None
+    groups = np.array(store.groups)
+    for run in table.runs:
+        curve = next(c for c in table.filter(run=run) if c.key.task == "text_code")
+        assert store.steps(run).tolist() == curve.steps.tolist()
+    # Bits per byte are the mean loss but for a factor that is the text's own.
+    run = table.runs[0]
+    for source in ("prose", "code"):
+        bits = next(
+            c for c in table.filter(run=run) if (c.key.task, c.key.metric) == (f"text_{source}", "bpb")
+        )
+        means = [store.read(run, int(step))[groups == f"text_{source}"].mean() for step in bits.steps]
+        ratio = np.array(means) / bits.values
+        np.testing.assert_allclose(ratio, ratio[0], rtol=2e-3)
+
+
 def test_the_package_is_small_and_holds_numbers_only() -> None:
     files = [path for path in CURVES.parent.iterdir() if path.suffix not in (".py", "")]
     assert sorted(path.name for path in files if path.is_file()) == ["curves.parquet", "provenance.json"]
     assert CURVES.stat().st_size < 1_500_000
+    assert sum(path.stat().st_size for path in LOSSES.glob("*.npz")) < 25_000_000
     frame = read_home_curves().frame
     strings = [name for name, kind in frame.schema.items() if kind == pl.String]
     assert max(len(value) for name in strings for value in frame[name].drop_nulls().unique()) < 80
