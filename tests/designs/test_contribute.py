@@ -1,8 +1,14 @@
 """A filled-in template becomes rows; whatever is wrong with it is named; nothing in it is run."""
 
 import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -82,3 +88,94 @@ def test_the_template_is_valid_once_named_and_filled_from_a_checkpoint(tmp_path:
     batch = read_contribution(_write(tmp_path, harvest(tmp_path, "org/mine")))
     row = batch.tables["model_annotations"].row(0, named=True)
     assert (row["dimension"], row["mlp_ratio"], row["positional_embeddings"]) == (64, 4.0, "rope")
+
+
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_hidden_layers": 2,
+    "intermediate_size": 256,
+    "attention_bias": False,
+    "mlp_bias": False,
+}
+
+
+def test_parameters_are_counted_from_the_headers_of_weights(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    for part in (1, 2):
+        arrays = {"a": np.zeros((3, part), np.float16), "b": np.zeros((), np.float32)}
+        save_file(arrays, tmp_path / f"model-{part}.safetensors", metadata={"format": "pt"})
+    text = harvest(tmp_path)
+    filled = yaml.safe_load(text)["architecture"]
+    assert filled["total_params"] == 3 + 6 + 2
+    assert (filled["attention_variant"], filled["layer_norm_type"], filled["biases"]) == (
+        "gqa",
+        "rmsnorm",
+        "none",
+    )
+    for hostile in (
+        b"",
+        b"\xff" * 8 + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        b"\x05" + b"\0" * 7 + b"\xff",
+    ):
+        (tmp_path / "model-1.safetensors").write_bytes(hostile)
+        with pytest.raises(InputError, match=r"model-1\.safetensors"):
+            harvest(tmp_path)
+    with pytest.raises(InputError, match="--hub"):
+        harvest("org/name")
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Answers what the client asks for one repository, org/model."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if path.startswith("/api/models/org/model"):
+            weights = {"parameters": {"F32": 1000}, "total": 1000}
+            document = {"id": "org/model", "sha": "a" * 40, "safetensors": weights}
+            document |= {"createdAt": "2024-05-01T00:00:00.000Z"}
+        elif path == f"/org/model/resolve/{'a' * 40}/config.json":
+            document = CONFIG
+        else:
+            self.send_error(404)
+            return
+        content = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+
+def test_a_repository_of_the_hub_fills_the_template(
+    tmp_path: Path, neuneu: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    try:
+        done = neuneu("designs", "template", "--checkpoint", "org/model", "--hub", env=environment)
+        assert done.returncode == 0, done.stderr
+        row = read_contribution(_write(tmp_path, done.stdout)).tables["model_annotations"].row(0, named=True)
+        assert (row["id"], row["dimension"], row["total_params"]) == ("org/model", 64, 1000)
+        assert (row["released"], row["num_kv_heads"]) == ("2024-05-01", 2)
+        missing = neuneu("designs", "template", "--checkpoint", "org/none", "--hub", env=environment)
+        assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+        assert "org/none" in missing.stderr
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -264,19 +264,25 @@ def alias(
 
 @designs.command()
 def template(
-    model: Annotated[str, typer.Argument(help="The model's id.")] = "org/name",
+    model: Annotated[str | None, typer.Argument(help="The model's id.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A local checkpoint (or config.json) to fill in from.")
+        str | None, typer.Option(help="To fill in from: a local folder, or with --hub a repository.")
     ] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Fetch config.json from the Hugging Face hub.")] = False,
 ) -> None:
-    """Print a YAML template that describes one model, filled from its config.json where there is one.
+    """Print a YAML template that describes one model, filled from its checkpoint where there is one.
 
     Example: neuneu designs template org/name --checkpoint path/to/checkpoint > name.yaml
+
+    Example: neuneu designs template --checkpoint org/name --hub > name.yaml
     """
     from neuneu.designs.contribute import harvest
     from neuneu.designs.contribute import template as blank
 
-    sys.stdout.write(blank(model=model) if checkpoint is None else harvest(checkpoint, model))
+    if checkpoint is None:
+        sys.stdout.write(blank(model=model or "org/name"))
+    else:
+        sys.stdout.write(harvest(checkpoint, model, hub=hub))
 
 
 @designs.command()

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import yaml
 
-from neuneu.designs.metadata import read_config, rows_from_facts
+from neuneu.designs.harvest import harvest_hub, harvest_local
+from neuneu.designs.metadata import rows_from_facts
 from neuneu.designs.metrics import METRIC_ALIASES
 from neuneu.designs.records import Batch, check_rows, source_row
 from neuneu.designs.schema import DATASETS, EVALUATIONS, MODELS
@@ -50,9 +51,17 @@ def template(facts: Mapping[str, Any] | None = None, model: str = "org/name") ->
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def harvest(checkpoint: str | Path, model: str = "org/name") -> str:
-    """The template with what the config.json of a local checkpoint says."""
-    return template(read_config(checkpoint), model)
+def harvest(checkpoint: str | Path, model: str | None = None, *, hub: bool = False) -> str:
+    """The template with what a checkpoint's config.json and weights say (`neuneu.designs.harvest`).
+
+    checkpoint: a folder, or with `hub` a repository, whose name then is the model's unless `model` is given.
+    """
+    if Path(checkpoint).exists():
+        return template(harvest_local(checkpoint), model or "org/name")
+    if not hub:
+        rule = "no such folder (a hub repository needs --hub)"
+        raise InputError(rule, field="checkpoint", value=str(checkpoint))
+    return template(harvest_hub(str(checkpoint)), model or str(checkpoint))
 
 
 def read_contribution(path: str | Path) -> Batch:

@@ -56,6 +56,10 @@ def architecture_from_config(config: Mapping[str, Any]) -> dict[str, Any]:
         facts["positional_embeddings"] = "rope"
     elif kind in _LEARNED_TYPES:
         facts["positional_embeddings"] = "learned"
+    attention, feed_forward = config.get("attention_bias"), config.get("mlp_bias")
+    if isinstance(attention, bool) and isinstance(feed_forward, bool):
+        names = {(False, False): "none", (True, False): "attn_only", (True, True): "some"}
+        facts["biases"] = names.get((attention, feed_forward), "some")
     if kind in _RMSNORM_TYPES:
         facts["layer_norm_type"] = "rmsnorm"
     if isinstance(config.get("use_parallel_residual", config.get("parallel_attn")), bool):

@@ -192,7 +192,7 @@ def _power_of_two(least: int) -> int:
 def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(n log₂ n, n G(n)) for n below 2¹⁴: G(1) = −γ − ln 2, G(2) = G(1) + 2, G(2m + 1) = G(2m), and
     G(2m + 2) = G(2m) + 2 / (2m + 1)."""
-    n = np.arange(_TABLED)
+    n = np.arange(_TABLED, dtype=np.float64)
     grassberger = np.zeros(_TABLED)
     grassberger[1] = -np.euler_gamma - math.log(2)
     grassberger[2::2] = grassberger[1] + np.cumsum(2 / (2 * np.arange(1, _TABLED // 2) - 1))
