@@ -116,16 +116,41 @@ def typed_rows(table: Table, text: pl.DataFrame, path: Path, source: str) -> pl.
 
     `text` holds the key columns and any of the others; unknown columns are refused.
     """
-    unknown = [name for name in text.columns if name not in {c.name for c in table.columns}]
-    missing = [name for name in table.key if name not in text.columns]
-    if unknown or missing:
-        problem = f"unknown column of {table.name}" if unknown else f"column needed by {table.name}"
-        raise InputError(problem, where=path, field="column", value=(unknown or missing)[0])
+    check_columns(table, text.columns, path)
     columns = [_cast(text[name], table.column(name), path) for name in text.columns]
     frame = pl.DataFrame(columns).with_columns(
         pl.lit(source).alias("source"), pl.int_range(1, len(text) + 1, dtype=pl.Int64).alias("line")
     )
     return check_rows(table, frame, path)
+
+
+def frame_rows(table: Table, frame: pl.DataFrame, source: str) -> Batch:
+    """Rows made in Python → a batch: the key columns and any of the others, of any type that fits.
+
+    source: a name that says where they come from. −1 is missing where it stands for that, as in files.
+    """
+    check_columns(table, frame.columns, Path(source))
+    try:
+        typed = frame.cast({name: table.column(name).dtype for name in frame.columns})
+    except pl.exceptions.PolarsError as error:
+        raise InputError(str(error).splitlines()[0], where=source) from error
+    codes = [c.name for c in table.columns if c.missing_code and c.name in typed.columns]
+    typed = typed.with_columns(pl.when(pl.col(name) != -1).then(pl.col(name)) for name in codes)
+    digest = hashlib.sha256(typed.write_csv().encode()).hexdigest()
+    name = f"{source}@{digest[:12]}"
+    known = pl.DataFrame([(name, "frame", digest, None, None)], schema=_SOURCE_SCHEMA, orient="row")
+    line = pl.int_range(1, len(typed) + 1, dtype=pl.Int64).alias("line")
+    rows = typed.with_columns(pl.lit(name).alias("source"), line)
+    return Batch({table.name: check_rows(table, rows, Path(source))}, known)
+
+
+def check_columns(table: Table, names: Sequence[str], path: Path) -> None:
+    """InputError where a column is no column of the table, or one of its key is missing."""
+    unknown = [name for name in names if name not in {c.name for c in table.columns}]
+    missing = [name for name in table.key if name not in names]
+    if unknown or missing:
+        problem = f"unknown column of {table.name}" if unknown else f"column needed by {table.name}"
+        raise InputError(problem, where=path, field="column", value=(unknown or missing)[0])
 
 
 def check_rows(table: Table, frame: pl.DataFrame, path: Path | None = None) -> pl.DataFrame:
