@@ -10,6 +10,7 @@ import typer
 
 from neuneu.cli.common import AsJson, Output, make_app, note, show
 from neuneu.cli.designs_common import Store
+from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.errors import InputError
@@ -327,3 +328,4 @@ def add(
 
 designs.add_typer(taggers)
 designs.add_typer(predictions)
+designs.add_typer(explanations)

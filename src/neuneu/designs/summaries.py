@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from neuneu.curves.tasks import find_metric
 from neuneu.designs.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.errors import InputError
 
@@ -147,22 +148,25 @@ def comparisons(predictions: pl.DataFrame, pairs: Sequence[tuple[str, str]]) -> 
 def error_table(predictions: pl.DataFrame, *, by: str = "model") -> pl.DataFrame:
     """Where predictions are off, worst first: by model (over tasks and seeds), or by task and model.
 
-    error: mean signed error (predicted − true), of which the model is better than thought where negative for
-    accuracies; miss: mean absolute error; standing: miss in units of the method's mean over the task, so
-    that tasks can be averaged; outside: share of predictions whose 80 % interval missed.
+    better: how much better than predicted (true − predicted; the reverse for Brier scores and losses); miss:
+    mean absolute error; standing: miss in units of the method's mean over the task, so that tasks can be
+    averaged; outside: share of predictions whose 80 % interval missed.
     """
     if by not in ("model", "task"):
         raise InputError("must be model or task", field="by", value=by)
+    lower = [name for name in predictions["metric"].unique() if not find_metric(name).higher_is_better]
     unit = pl.mean("miss").over(*TASK, "method")
     scored = with_errors(predictions).with_columns(
-        (pl.col("miss") / unit).alias("standing"), (~pl.col("covered")).alias("outside")
+        (pl.col("miss") / unit).alias("standing"),
+        (~pl.col("covered")).alias("outside"),
+        (pl.col("error") * pl.when(pl.col("metric").is_in(lower)).then(1).otherwise(-1)).alias("better"),
     )
     keys = ["method", "id"] if by == "model" else ["method", *TASK, "id"]
     return (
         scored.group_by(keys, maintain_order=True)
         .agg(
             pl.struct(TASK).n_unique().alias("tasks"),
-            pl.mean("error", "miss", "standing", "outside"),
+            pl.mean("better", "miss", "standing", "outside"),
             pl.any("extrapolates"),
         )
         .sort("method", "standing", descending=[False, True], maintain_order=True)

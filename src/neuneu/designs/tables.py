@@ -117,15 +117,31 @@ class DesignTable:
             raise InputError(f"unknown; known: {known}", field="split", value=split)
         return joined(self.twins, self.labels[split])
 
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Who counts as one where models are not independent: the organisation, or the recipe of a run."""
+        for name in ("organisation", "recipe"):
+            if name in self.labels:
+                return self.labels[name]
+        return self.ids
+
     def known(self, rows: Indices, task: int) -> Indices:
         """Those of the rows that have a score on a task."""
         found: Indices = rows[~np.isnan(self.y[rows, task])]
         return found
 
-    def of_tasks(self, tasks: Sequence[Task]) -> "DesignTable":
-        """The same models with the scores of these tasks only."""
-        places = [self.tasks.index(task) for task in tasks]
-        return replace(self, tasks=tuple(tasks), y=self.y[:, places], stderr=self.stderr[:, places])
+    def only(self, rows: Indices) -> "DesignTable":
+        """These models only, in this order."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            numbers={name: column[rows] for name, column in self.numbers.items()},
+            categories={name: tuple(found[i] for i in rows) for name, found in self.categories.items()},
+            labels={name: tuple(found[i] for i in rows) for name, found in self.labels.items()},
+            y=self.y[rows],
+            stderr=self.stderr[rows],
+            dates=tuple(self.dates[i] for i in rows),
+        )
 
 
 def build_table(

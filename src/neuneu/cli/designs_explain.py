@@ -1,0 +1,258 @@
+"""`neuneu designs`: what predictions rest on, what would change them, and what goes with what."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuneu.cli.common import AsJson, Output, note, show
+from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
+
+explanations = typer.Typer()
+
+Split = Annotated[
+    str, typer.Option(help="What folds keep whole: random, family, organisation, recipe, size.")
+]
+Seeds = Annotated[int, typer.Option(help="Repetitions of the split.", min=1)]
+
+
+@explanations.command()
+def explain(
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    task: Tasks = None,
+    split: Split = "random",
+    seeds: Seeds = 5,
+    features: Annotated[str, typer.Option(help="scale, all or non-scale.")] = "all",
+    values: Annotated[Path | None, typer.Option(help="Write the SHAP value of every model here.")] = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which features move predictions, and which way: SHAP values of trees on models they were not grown on.
+
+    Example: neuneu designs explain --store designs.duckdb --task humaneval --figure shap.png
+    """
+    from neuneu.designs.explain import importance, shap_values
+    from neuneu.designs.loading import load_table
+    from neuneu.files import write_table
+
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    found = shap_values(table, split=split, seeds=range(seeds), scope=features)
+    owners = table.clusters
+    frame = importance(found, dict(zip(table.ids, owners, strict=True)))
+    if values is not None:
+        write_table(values, found)
+    if figure is not None:
+        from neuneu.reports.designs import shap_chart
+        from neuneu.reports.style import save
+
+        save(shap_chart(found, frame), figure)
+    show(frame, f"mean size of SHAP values, {split} folds", output=output, as_json=as_json)
+
+
+@explanations.command()
+def sweep(
+    model: Annotated[str, typer.Argument(help="The model that is changed.")],
+    feature: Annotated[str, typer.Argument(help="The number that is changed, or the end of its name: code.")],
+    low: Annotated[float, typer.Option(help="Its first value, in its own unit.")] = 0.0,
+    high: Annotated[float, typer.Option(help="Its last value.")] = 100.0,
+    steps: Annotated[int, typer.Option(help="How many values.", min=1)] = 21,
+    predictor: Annotated[str, typer.Option(help="The method that predicts.")] = "ensemble",
+    split: Split = "organisation",
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    task: Tasks = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """What if: scores that a model would have with other values of one feature, with 80 % intervals.
+
+    A share of the data grows at the expense of the others. Values far from all known data are marked.
+
+    Example: neuneu designs sweep EleutherAI/pythia-6.9b code --task humaneval --store designs.duckdb
+    """
+    import numpy as np
+
+    from neuneu.designs.loading import find_feature, load_table
+    from neuneu.designs.sweep import sweep as run
+
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    values = [float(value) for value in np.linspace(low, high, steps)]
+    frame = run(table, model, find_feature(table, feature), values, method=predictor, split=split)
+    if figure is not None:
+        from neuneu.reports.designs import sweep_chart
+        from neuneu.reports.style import save
+
+        save(sweep_chart(frame), figure)
+    show(frame, f"{model} with other values of {feature}", output=output, as_json=as_json)
+
+
+@explanations.command()
+def forecast(
+    design: Annotated[
+        Path, typer.Argument(help="A filled-in template (`designs template`), .yaml or .json.")
+    ],
+    store: Store = None,
+    predictor: Annotated[str, typer.Option(help="The method that predicts.")] = "ensemble",
+    split: Split = "organisation",
+    task: Tasks = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores of a model that is only designed: median and 80 % interval a task, extrapolation marked.
+
+    Example: neuneu designs forecast mine.yaml --store designs.duckdb
+    """
+    from neuneu.designs.loading import forecast_design
+
+    frame = forecast_design(design, store, task or [], method=predictor, split=split)
+    show(frame, f"{frame['id'][0]}, before it is trained", output=output, as_json=as_json)
+
+
+@explanations.command()
+def composition(
+    store: Store = None,
+    split: Split = "organisation",
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a model's pretraining data from what it writes; errors beside those of two simple guesses.
+
+    Example: neuneu designs composition --store designs.duckdb --figure composition.png
+    """
+    from neuneu.designs.analyses import composition_errors, compositions
+    from neuneu.designs.loading import load_table
+
+    found = compositions(load_table(store, None), split=split)
+    if figure is not None:
+        from neuneu.reports.designs import composition_chart
+        from neuneu.reports.style import save
+
+        save(composition_chart(found), figure)
+    show(
+        found if output is not None else composition_errors(found),
+        f"points of the data, {split} folds",
+        output=output,
+        as_json=as_json,
+    )
+
+
+@explanations.command()
+def correlate(
+    of: Annotated[str, typer.Argument(help="tasks, features or both.")] = "tasks",
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    task: Tasks = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which scores, or features, go together; p values corrected for all pairs at once.
+
+    Example: neuneu designs correlate both --store designs.duckdb --figure correlations.png
+    """
+    from neuneu.designs.analyses import correlations
+    from neuneu.designs.loading import load_table
+
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    frame = correlations(table, of=of)
+    if figure is not None:
+        from neuneu.reports.designs import correlation_chart
+        from neuneu.reports.style import save
+
+        save(correlation_chart(frame), figure)
+    show(frame, f"correlations of {of}", output=output, as_json=as_json)
+
+
+@explanations.command("components")
+def components_(
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    task: Tasks = None,
+    count: Annotated[int, typer.Option(help="How many components.", min=1)] = 3,
+    models: Annotated[Path | None, typer.Option(help="Write each model's place here.")] = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Principal components of the scores: how much they share, and which task leans on which.
+
+    Example: neuneu designs components --store designs.duckdb --figure components.png
+    """
+    from neuneu.designs.analyses import components
+    from neuneu.designs.loading import load_table
+    from neuneu.files import write_table
+
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    loadings, places = components(table, count)
+    if models is not None:
+        write_table(models, places)
+    if figure is not None:
+        from neuneu.reports.designs import components_chart
+        from neuneu.reports.style import save
+
+        owners = table.clusters
+        save(components_chart(loadings, places, dict(zip(table.ids, owners, strict=True))), figure)
+    show(loadings, "principal components of the scores", output=output, as_json=as_json)
+
+
+@explanations.command()
+def errors(
+    cells: Annotated[Path, typer.Argument(help="What `designs predict --cells` wrote (.parquet).")],
+    by: Annotated[str, typer.Option(help="model or task (each model on each task).")] = "model",
+    predictor: Annotated[str | None, typer.Option(help="Only this method.")] = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where predictions are off, worst first: which models score higher or lower than their designs say.
+
+    Example: neuneu designs errors cells.parquet --predictor ensemble --figure errors.png
+    """
+    from neuneu.designs.loading import read_cells
+    from neuneu.designs.summaries import error_table
+
+    frame = error_table(read_cells(cells, predictor), by=by)
+    if figure is not None:
+        from neuneu.reports.designs import model_errors
+        from neuneu.reports.style import save
+
+        save(model_errors(frame), figure)
+    if output is None and not as_json:
+        note("the 30 largest; --output for all")
+        frame = frame.head(30)
+    show(frame, f"errors by {by}, worst first", output=output, as_json=as_json)
+
+
+@explanations.command()
+def coverage(
+    store: Store = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which models lack which evaluations of the published tasks: a row a pair that nobody has made.
+
+    Example: neuneu designs coverage --store designs.duckdb --figure coverage.png
+    """
+    from neuneu.designs.loading import load_table, missing_scores
+
+    table = load_table(store, None)
+    frame = missing_scores(table)
+    if figure is not None:
+        from neuneu.reports.designs import coverage_chart
+        from neuneu.reports.style import save
+
+        save(coverage_chart(table.ids, [task.key for task in table.tasks], frame), figure)
+    show(frame, f"{len(frame)} scores missing", output=output, as_json=as_json)
