@@ -19,6 +19,7 @@ from neuneu.designs.summaries import comparisons, overall, summary
 from neuneu.designs.tables import DesignTable, build_table
 from neuneu.files import write_json
 
+SHARED = Path(os.environ.get("NEUNEU_SHARED", "../shared"))
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 10
 NESTED_SEEDS = 5
@@ -32,7 +33,7 @@ PAIRS = (
 
 def published_table() -> tuple[DesignTable, Path]:
     """The models of the published export, and the folder of its prediction files."""
-    data = Path(os.environ.get("NEUNEU_SHARED", "../shared")) / "data" / "designs"
+    data = SHARED / "data" / "designs"
     store = DesignStore.from_export(data / "metadata" / "duckdb" / "2025_03_03.duckdb")
     prediction = data / "performance_prediction"
     store.apply(read_features_csv(prediction / "all_models_feature_stats_3_03_with_ratios.csv"))
@@ -84,7 +85,10 @@ def _tell(line: str) -> None:
 
 
 def main() -> None:
-    """Write both tables and print what they come to."""
+    """Write both tables and print what they come to; say so where the data is not at hand."""
+    if not (SHARED / "data" / "designs").is_dir():
+        print(f"no published data in {SHARED}")
+        return
     for split in ("organisation", "random"):
         found = judge(split)
         write_json(RESULTS / f"designs-{split}.json", found)
