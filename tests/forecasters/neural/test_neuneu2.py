@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.forecasters.forecaster_cases import family, make_curve
 
-from neuneu.curves.curve import Floats
+from neuneu.curves.curve import Facts, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.forecasters.base import Forecast, load_forecaster
@@ -117,6 +117,18 @@ def test_references_of_another_family_cost_little(shared: Path, same_task: bool,
         drawn = rng.choice(len(pool), min(3, len(pool)), replace=False) if pool else []
         unrelated.append(replace(evidence, references=tuple(pool[i] for i in drawn)))
     assert mean_error(unrelated, horizons, truths) <= cost * mean_error(alone, horizons, truths)
+
+
+def test_runs_of_another_family_that_do_not_fit_are_not_looked_at() -> None:
+    given, horizons, _ = evidences(family(), share=0.5)
+    clock = given[-1].context.clock
+    waves = make_curve(clock[0] * np.geomspace(1, 60, 30), 0.5 + 0.3 * np.sin(np.arange(30.0)))
+    stranger = replace(waves, key=given[-1].context.key._replace(run="wave"), facts=Facts(family="waves"))
+    alone = replace(given[-1], references=())
+    np.testing.assert_array_equal(
+        SHIPPED.forecast(replace(alone, references=(stranger,)), horizons[-1]).values,
+        SHIPPED.forecast(alone, horizons[-1]).values,
+    )
 
 
 def test_reference_runs_help(shared: Path) -> None:
