@@ -80,20 +80,21 @@ def test_contributions_are_validated_and_added(neuneu: Run, tmp_path: Path, fold
 def test_texts_are_tagged_and_aggregated(neuneu: Run, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"text": f"How do you do, {i}?"}) + "\n" for i in range(5)))
-    for feature in ("ttr", "keyword_counts"):
-        done = neuneu(
-            "designs", "tag", feature, "--input", texts, "--output", tmp_path / f"{feature}.parquet"
-        )
+    counts, entropy = tmp_path / "counts.parquet", tmp_path / "entropy.json"
+    for feature, output in (("counts", counts), ("entropy", entropy)):
+        done = neuneu("designs", "tag", feature, "--input", texts, "--output", output)
         assert done.returncode == 0, done.stderr
-    entropy = tmp_path / "entropy.json"
-    assert neuneu("designs", "tag", "entropy", "--input", texts, "--output", entropy).returncode == 0
     assert json.loads(entropy.read_text())["num_unique_contexts"] > 3
-    tagged = [f"--tagged={name}={tmp_path / name}.parquet" for name in ("ttr", "keyword_counts")]
+    tagged = (f"--tagged=counts={counts}", f"--tagged=entropy={entropy}")
     features, store = tmp_path / "features.csv", tmp_path / "designs.duckdb"
     assert neuneu("designs", "aggregate", "org/m", *tagged, "-o", features).returncode == 0
     assert neuneu("designs", "import", "features", features, "-s", store).returncode == 0
-    sql = "SELECT value FROM generation_features WHERE feature = 'ttr_mean'"
-    assert json.loads(neuneu("designs", "query", sql, "-s", store, "--json").stdout)[0]["value"] > 0.5
+    sql = "SELECT feature, value FROM generation_features"
+    found = neuneu("designs", "query", sql, "-s", store, "--json").stdout
+    values = {row["feature"]: row["value"] for row in json.loads(found)}
+    assert values["ttr_mean"] > 0.5
+    assert values["entropy_mean"] > 0
+    assert values["question_words_ratio"] > 0
     bad = neuneu("designs", "tag", "colour", "--input", texts, "--output", tmp_path / "c.parquet")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 

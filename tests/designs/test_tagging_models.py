@@ -1,8 +1,9 @@
 """Features that need a model: against local stand-ins over real HTTP, and tiny models made here."""
 
 import json
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,19 @@ def test_what_generation_refuses(tmp_path: Path, checkpoint: Path) -> None:
         with pytest.raises(InputError, match=rule):
             generate(folder, tmp_path / "g.jsonl", **options)
     assert not (tmp_path / "g.jsonl").exists()
+
+
+def test_a_checkpoint_writes_from_the_command_line(
+    tmp_path: Path, checkpoint: Path, neuneu: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    output = tmp_path / "g.jsonl"
+    arguments = ("designs", "generate", checkpoint, "-o", output, "--documents", "3", "--tokens", "4")
+    done = neuneu(*arguments)
+    assert done.returncode == 0, done.stderr
+    generate(checkpoint, tmp_path / "same.jsonl", documents=3, tokens=4)
+    assert output.read_bytes() == (tmp_path / "same.jsonl").read_bytes()
+    bad = neuneu("designs", "generate", tmp_path, "-o", output)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 
 
 # Model-level features
