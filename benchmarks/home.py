@@ -21,12 +21,13 @@ import yaml
 
 from neuneu.curves.table import CurveTable
 from neuneu.files import read_json, write_json, write_text
+from neuneu.forecasters.neural.forecaster import small_config
 from neuneu.losses.store import LossStore, open_losses
 from neuneu.suite.home import CURVES, LOSSES
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("last-value", "mean-k", "log-linear", "power-law", "gaussian-process", "lightgbm")
-NEURAL = ("neuneu", "neuneu-average", "neuneu-noloss")
+NEURAL = ("neuneu", "neuneu-average", "neuneu-noloss", "neuneu-levels", "neuneu-residual")
 SPLITS = ("recipe", "size", "seed", "task", "architecture")
 HELD_OUT_RECIPES = ("prose",)
 TRAINED_TEXT, OTHER_TEXTS = "dictionary", ("dictionary", "prose", "code")
@@ -106,33 +107,33 @@ def one_text(losses: LossStore, source: str, folder: Path) -> Path:
 
 
 def other_texts(curves: Path, losses: Path, manifest: dict[str, Any], context: float) -> dict[str, Any]:
-    """NeuNeu trained on one text's losses: its rows with that text's losses and with those of others."""
+    """Forecasters trained on one text's losses: rows with its losses and with those of other texts."""
     table = CurveTable.read(curves)
     store = open_losses(losses, table.runs)
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        texts = {source: one_text(store, source, Path(folder)) for source in OTHER_TEXTS}
-        model = Path(folder) / "model"
-        config = {
-            "data": {
+    results: dict[str, Any] = {name: {} for name in ("neuneu", "neuneu-levels")}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        texts = {source: one_text(store, source, folder) for source in OTHER_TEXTS}
+        for name in results:
+            # What `fit` trains, as a file.
+            config = small_config(name).model_dump(mode="json", exclude={"output"})
+            config["samples"]["validation_share"] = 0.2
+            config["data"] = {
                 "curves": [str(curves)],
                 "losses": str(texts[TRAINED_TEXT]),
                 "exclude_runs": sorted(set(table.runs) - set(manifest["train"]["run"])),
-            },
-            "model": {"width": 64, "n_layers": 2, "n_heads": 4, "feed_forward": 256},
-            "samples": {"validation_share": 0.2},
-            "training": {"learning_rate": 2e-3, "max_steps": 300, "epochs": 1000, "batch_size": 256},
-        }
-        path = Path(folder) / "train.yaml"
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
-        subprocess.run([sys.executable, "-m", "neuneu", "train", str(path), "-o", str(model)], check=True)
-        # Losses of another text are refused, unless the folder does not say which text it was trained on.
-        document = read_json(model / "config.json")
-        write_json(model / "config.json", document | {"fingerprint": None})
+            }
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+            command = [sys.executable, "-m", "neuneu", "train", str(folder / f"{name}.yaml")]
+            subprocess.run([*command, "-o", str(folder / name)], check=True)
+            # Losses of another text are refused, unless the folder does not say which it was trained on.
+            document = read_json(folder / name / "config.json")
+            write_json(folder / name / "config.json", document | {"fingerprint": None})
         for source in OTHER_TEXTS:
-            rows = rows_of(evaluate(curves, texts[source], manifest, ["last-value", str(model)], context))
-            yardsticks = ("best-constant", "last-value", "power-law")
-            results[source] = next(row for row in rows if row["forecaster"] not in yardsticks)
+            models = [str(folder / name) for name in results]
+            rows = rows_of(evaluate(curves, texts[source], manifest, models, context))
+            for name, found in results.items():
+                found[source] = next(row for row in rows if Path(row["forecaster"]).name == name)
     return results
 
 
@@ -142,8 +143,8 @@ def table_of(results: dict[str, Any]) -> str:
         "# The home suite: forecasts with real token losses",
         "",
         "`python -m benchmarks.home`; home-suite.json beside this file has the runs of each split. Context:",
-        f"the first {results['context']:.0%} of the clock, all later checkpoints asked. MAE, pinball and width",
-        "in points of accuracy, 95 % interval by run; cov80: share inside the 80 % interval. One seed.",
+        f"the first {results['context']:.0%} of the clock, all later checkpoints asked. MAE, pinball and",
+        "width in points of accuracy, 95 % interval by run; cov80: share inside the 80 % interval. One seed.",
     ]
     head = "| {} | MAE | 95 % | pinball | cov80 | width80 | declined |"
     for name, split in results["splits"].items():
@@ -152,10 +153,10 @@ def table_of(results: dict[str, Any]) -> str:
         lines += [_line(row["forecaster"], row) for row in split["rows"]]
     if "text" in results:
         split, rows = results["text"], results["text"]["rows"]
-        lines += ["", f"## Another text: `neuneu` trained on the losses of {TRAINED_TEXT}", ""]
-        lines += [f"Held out: recipe ({_counts(split, rows[TRAINED_TEXT])}).", ""]
-        lines += [head.format("losses of"), "|---|---|---|---|---|---|---|"]
-        lines += [_line(source, row) for source, row in rows.items()]
+        lines += ["", f"## Another text: trained on the losses of {TRAINED_TEXT}", ""]
+        lines += [f"Held out: recipe ({_counts(split, rows['neuneu'][TRAINED_TEXT])}).", ""]
+        lines += [head.format("forecaster, losses of"), "|---|---|---|---|---|---|---|"]
+        lines += [_line(f"{name}, {source}", row) for name in rows for source, row in rows[name].items()]
     return "\n".join(lines) + "\n"
 
 
