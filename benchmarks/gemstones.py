@@ -4,13 +4,14 @@ Run `python -m benchmarks.gemstones CURVES.parquet LOSSES [--work FOLDER] [--out
 sorted by name, are dealt into four folds; each is forecast by what was fitted on the other three, from the
 first 10, 20, 30, 50 and 70 % of the clock, every later checkpoint asked; scores are those at 20 %, errors are
 given for all. Each group of methods, fold and seed is what `neuneu evaluate --protocol rolling --manifest`
-does, kept in the work folder: killed and started again, it goes on with what is missing. `--groups` and
-`--seeds` do a part of it.
+does, kept in the work folder: killed and started again, it goes on with what is missing. `--groups`,
+`--seeds` and `--folds` do a part of it.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ def folds(runs: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield {"test": {"run": held}, "train": {"run": [run for run in runs if run not in held]}}
 
 
-def evaluate(curves: Path, losses: Path, group: str, seed: int, work: Path) -> pl.DataFrame:
-    """Cells of a group's methods under one seed, all folds; those already in the work folder are read."""
+def evaluate(curves: Path, losses: Path, group: str, seed: int, n_folds: int, work: Path) -> pl.DataFrame:
+    """Cells of a group's methods under one seed; those already in the work folder are read."""
     parts = []
-    for fold, manifest in enumerate(folds(CurveTable.read(curves).runs)):
+    for fold, manifest in enumerate(islice(folds(CurveTable.read(curves).runs), n_folds)):
         folder = work / f"{group}-{seed}-{fold}"
         cells = folder / "cells.parquet"
         if not cells.is_file():
@@ -123,6 +124,7 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("losses", type=Path, nargs="?")
     parser.add_argument("--work", type=Path, default=Path("gemstones"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--output", type=Path)
     asked = parser.parse_args(argv)
@@ -132,7 +134,7 @@ def main(argv: Sequence[str] = ()) -> None:
     cells = []
     for seed in range(asked.seeds):
         for group in asked.groups.split(","):
-            cells.append(evaluate(asked.curves, asked.losses, group, seed, asked.work))
+            cells.append(evaluate(asked.curves, asked.losses, group, seed, asked.folds, asked.work))
     # The yardsticks are in each group: once is enough.
     keys = ["forecaster", "seed", "origin", "run", "task", "step"]
     rows = summarise(scored(pl.concat(cells).unique(keys, maintain_order=True)))
