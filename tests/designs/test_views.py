@@ -77,3 +77,11 @@ def test_published_sources_disagree_as_counted(published_store: DesignStore, pub
     arc = clashes.filter((pl.col("benchmark") == "arc_challenge") & (pl.col("metric") == "accuracy"))
     assert len(arc) == 30
     assert arc["difference"].max() == pytest.approx(0.25, abs=0.005)
+
+
+def test_aliases_are_added_to_a_database_and_never_in_circles(store: DesignStore) -> None:
+    store.alias_model("other/b", "org/b")
+    assert len(views.profile(store, "other/b")["evaluation"]) == 2
+    for alias, name in (("org/b", "other/b"), ("x", "x"), ("", "org/a"), ("a\nb", "org/a")):
+        with pytest.raises(InputError):
+            store.alias_model(alias, name)

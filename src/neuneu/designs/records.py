@@ -156,7 +156,7 @@ def check_columns(table: Table, names: Sequence[str], path: Path) -> None:
 def check_rows(table: Table, frame: pl.DataFrame, path: Path | None = None) -> pl.DataFrame:
     """The frame itself if keys are present and unique, ids are plausible and values inside their ranges."""
     for name in table.key:
-        _check_names(frame, name, path)
+        check_names(frame, name, path)
     for column in table.values:
         if column.name in frame.columns and column.type in ("DOUBLE", "INTEGER", "BIGINT"):
             inside = pl.col(column.name).is_between(column.low, column.high) & pl.col(column.name).is_finite()
@@ -213,7 +213,8 @@ def _cast(series: pl.Series, column: Column, path: Path) -> pl.Series:
     return values
 
 
-def _check_names(frame: pl.DataFrame, name: str, path: Path | None) -> None:
+def check_names(frame: pl.DataFrame, name: str, path: Path | None = None) -> None:
+    """InputError where a name is missing, too long or holds control characters, or a setting is none."""
     text = pl.col(name)
     _refuse(frame, text.is_null() | (text.str.len_chars() == 0), name, "must not be empty", path)
     _refuse(frame, text.str.len_chars() > MAX_ID, name, f"longer than {MAX_ID} characters", path)

@@ -11,7 +11,7 @@ import polars as pl
 from neuneu.designs.aliases import MODEL_ALIASES as DEFAULT_MODELS
 from neuneu.designs.aliases import NO_ALIASES, TASK_ALIASES, Aliases, TaskAlias
 from neuneu.designs.changes import DIFF_SCHEMA, Policy, check_policy, diff, merge
-from neuneu.designs.records import Batch, empty_rows
+from neuneu.designs.records import Batch, check_names, empty_rows
 from neuneu.designs.schema import (
     EVALUATIONS,
     PROVENANCE,
@@ -193,8 +193,12 @@ class DesignStore:
         return changes
 
     def alias_model(self, alias: str, name: str) -> None:
-        """Say that `alias` is another id of the model `name`."""
+        """Say that `alias` is another id of the model `name`; `name` itself must be no alias."""
         self._need_write()
+        rows = pl.DataFrame({"id": [alias, name]})
+        check_names(rows, "id")
+        if name in self.aliases.models or alias == name:
+            raise InputError("is an alias itself", field="model", value=name)
         with self._transaction():
             self._insert("model_aliases", pl.DataFrame({"alias": [alias], "id": [name]}), ("alias",))
 
