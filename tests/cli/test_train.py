@@ -103,7 +103,7 @@ def test_convert(neuneu: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("name", ["neuneu.yaml", "neuneu-small.yaml"])
+@pytest.mark.parametrize("name", ["neuneu.yaml", "neuneu-small.yaml", "neuneu-levels.yaml"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     read_config(ROOT / "configs" / name)
 
