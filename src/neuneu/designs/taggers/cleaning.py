@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numba import njit
 
 from neuneu.designs.taggers.scan import (
     Hashes,
@@ -16,6 +15,7 @@ from neuneu.designs.taggers.scan import (
     cut,
     hash_bytes,
     ngrams,
+    njit,
     tokenize,
     utf8,
 )

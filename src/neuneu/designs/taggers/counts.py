@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numba import njit
 from numpy.typing import NDArray
 
 from neuneu.designs.taggers.scan import (
@@ -24,6 +23,7 @@ from neuneu.designs.taggers.scan import (
     first_bytes,
     hashes_of_ids,
     load,
+    njit,
     tokenize,
     utf8,
 )

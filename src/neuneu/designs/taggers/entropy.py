@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from neuneu.designs.taggers.scan import Hashes, Integers, hashes_of_ids, join
+from neuneu.designs.taggers.scan import Hashes, Integers, hashes_of_ids, join, njit
 from neuneu.errors import InputError
 
 BUCKETS = 256

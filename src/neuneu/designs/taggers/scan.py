@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neuneu.errors import MissingExtraError
 
 try:
-    from numba import njit
+    from numba import njit as njit  # noqa: PLC0414 (others take it from here, with the error below)
 except ImportError as error:
     raise MissingExtraError("numba", "designs") from error
 
