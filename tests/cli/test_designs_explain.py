@@ -78,7 +78,7 @@ def test_runs_are_predicted_by_the_same_command(neuneu: Run, tmp_path: Path) -> 
     assert {row["method"] for row in json.loads(done.stdout)} == {"median", "log-linear"}
     done = neuneu("designs", "errors", cells, "--predictor", "log-linear", "--figure", figure, "--json")
     assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout)) == 8
+    assert len(json.loads(done.stdout)) >= 8
     assert figure.exists()
     assert neuneu("designs", "errors", cells, "--predictor", "oracle").returncode == 2
     assert neuneu("designs", "predict").returncode == 2

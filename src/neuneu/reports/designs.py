@@ -304,7 +304,7 @@ def model_errors(frame: pl.DataFrame) -> "Figure":
     axes.axvline(0, color=style.MUTED, linewidth=1)
     _rows(axes, names)
     axes.set_xlabel("points better than predicted (left: worse); | mean size of the error")
-    axes.set_title(f"Where {method} is furthest off, in units of each task's mean error")
+    axes.set_title(f"Where {method} is furthest off (order: by error over each task's mean error)")
     return figure
 
 
