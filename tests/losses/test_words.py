@@ -1,5 +1,9 @@
 """Word losses and summaries follow the token losses that are there."""
 
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +53,39 @@ def test_new_checkpoints_are_added_and_old_ones_left(
     written = word_losses(store.path, corpus, tmp_path / "words")
     assert written.steps("a").tolist() == [1, 2, 9]
     assert (tmp_path / "words/a/step1/zarr.json").stat().st_mtime_ns == before
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(
+    store: ZarrLossStore, corpus: Path, tmp_path: Path
+) -> None:
+    """Forty checkpoints through the real command, killed while it writes; none is written twice."""
+    for step in range(10, 30):
+        for run in ("a", "b"):
+            store.write(run, step, np.random.default_rng(step).gamma(2, size=store.n_positions))
+    word_losses(store.path, corpus, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "neuneu", "words", str(store.path), "-c", str(corpus), "-o", str(killed)]
+    source, kills, written = random.Random(3), 0, {}
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(list(killed.glob("*/step*")))
+        while process.poll() is None and len(list(killed.glob("*/step*"))) <= before:
+            time.sleep(0.001)
+        time.sleep(source.uniform(0, 0.03))
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+        found = {path: path.stat().st_mtime_ns for path in killed.glob("*/step*/zarr.json")}
+        assert written.items() <= found.items()
+        written = found
+    subprocess.run(command, check=True, capture_output=True)
+    assert kills
+    assert contents(killed) == contents(tmp_path / "whole")
+    assert all(path.stat().st_mtime_ns == time_of for path, time_of in written.items())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_losses_of_another_text_are_refused(
