@@ -106,6 +106,43 @@ def evaluate(
 
 
 @suite.command()
+def harness(
+    models: Annotated[list[str], typer.Argument(help="Model folders, as [RUN=]FOLDER[@STEP].")],
+    task: Annotated[list[str], typer.Option(help="Task of lm-evaluation-harness; repeat for more.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for RUN/stepN.json and curves.parquet.")
+    ],
+    include: Annotated[Path | None, typer.Option(help="Folder of the harness's YAML files of tasks.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json for models that bring none.")] = None,
+    shots: Annotated[int | None, typer.Option(min=0, help="Examples before each question.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions per task.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Requests a forward pass.")] = 8,
+    hub: Annotated[bool, typer.Option("--hub", help="Fetch models and tasks' data from the hub.")] = False,
+) -> None:
+    """Evaluate checkpoints with lm-evaluation-harness, on any task that it can load.
+
+    Checkpoints that the folder has already are not asked again, so a killed command goes on where it stopped.
+
+    Example: neuneu suite harness runs/web-300M/step* --task piqa --task arc_easy --hub -o results
+    """
+    from neuneu.suite.harness import evaluate_with_harness
+
+    table = evaluate_with_harness(
+        models,
+        task,
+        output,
+        include=include,
+        tokenizer=tokenizer,
+        shots=shots,
+        limit=limit,
+        batch=batch,
+        hub=hub,
+        report=note,
+    )
+    note(f"{len(table)} rows → {output / 'curves.parquet'}")
+
+
+@suite.command()
 def package(
     folder: Annotated[Path, typer.Argument(help="A suite's folder.", metavar="FOLDER")],
     output: Annotated[

@@ -37,7 +37,7 @@ def evaluate_models(
     rows: list[dict[str, Any]] = []
     for name in models:
         run, path, step = parse_model(name)
-        model, reader = _load(path, tokenizer, hub=hub)
+        model, reader = load_checkpoint(path, tokenizer, hub=hub)
         exam = _exam(reader, model, blimp, requests, tasks, pairs=pairs, items=items, longest=longest)
         scores = score_checkpoint(model, exam, share=share)
         params = sum(parameter.numel() for parameter in model.parameters())
@@ -65,7 +65,11 @@ def parse_model(name: str) -> tuple[str, str, int]:
     return run or path, path, int(step) if rest != path else 0
 
 
-def _load(path: str, tokenizer_file: Path | None, *, hub: bool) -> tuple[Any, Any]:
+def load_checkpoint(path: str, tokenizer_file: Path | None, *, hub: bool) -> tuple[Any, Any]:
+    """A model in float32 and its tokenizer, from a folder or with `hub` from the hub; only safetensors.
+
+    Raises InputError where they cannot be loaded, MissingExtraError without transformers.
+    """
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
     except ImportError as error:

@@ -1,0 +1,112 @@
+"""lm-evaluation-harness over checkpoints: its tasks, its scores; results and items kept by checkpoint."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from neuneu.curves.readers.common import ReadReport
+from neuneu.curves.readers.lm_eval import metric_rows
+from neuneu.curves.table import CurveTable, columns_of
+from neuneu.errors import InputError, MissingExtraError
+from neuneu.files import read_json, write_json
+from neuneu.suite.evaluate import load_checkpoint, parse_model
+
+VERSION = 1
+
+
+def evaluate_with_harness(
+    models: Sequence[str],
+    tasks: Sequence[str],
+    output: Path,
+    *,
+    include: Path | None = None,
+    tokenizer: Path | None = None,
+    shots: int | None = None,
+    limit: int | None = None,
+    batch: int = 8,
+    hub: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> CurveTable:
+    """Scores of checkpoints on tasks that lm-evaluation-harness can load.
+
+    models: as `parse_model` reads them; tasks: names the harness knows, or of YAML files under `include`;
+    shots: examples before each question, None = as the task says; limit: questions a task. Each checkpoint's
+    results (values, standard errors, item counts) and items (scores and log-likelihoods a question) go to
+    `output`/RUN/stepN.json; a checkpoint that is there is not asked again. Without `hub` nothing is fetched.
+    Raises InputError on an unknown task, on a model or data that cannot be loaded, and where `output` was
+    made with other settings; MissingExtraError without the harness.
+    """
+    asked = {"version": VERSION, "tasks": sorted(tasks), "num_fewshot": shots, "limit": limit}
+    rows: list[dict[str, Any]] = []
+    for name in models:
+        run, path, step = parse_model(name)
+        file = output / quote(run, safe=" +,=@") / f"step{step}.json"
+        if not file.exists():
+            document = _evaluate(path, tasks, include, tokenizer, shots, limit, batch, hub)
+            write_json(file, {"asked": asked, **document})
+        document = read_json(file)
+        if document.get("asked") != asked:
+            rule = "was evaluated with other settings: choose another folder"
+            raise InputError(rule, where=file, field="asked", value=document.get("asked"))
+        facts = {"run": run, "step": step, "params": document["params"], "source": "lm-eval"}
+        found = [facts | row for row in metric_rows(document, ReadReport(), file)]
+        rows += found
+        report(f"{run}, step {step}: {len(found)} scores")
+    table = CurveTable.from_frame(columns_of(rows), output)
+    table.write(output / "curves.parquet")
+    return table
+
+
+def _evaluate(
+    path: str,
+    tasks: Sequence[str],
+    include: Path | None,
+    tokenizer: Path | None,
+    shots: int | None,
+    limit: int | None,
+    batch: int,
+    hub: bool,
+) -> dict[str, Any]:
+    """Results and items of one checkpoint."""
+    if not hub:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+    try:
+        import lm_eval
+        from lm_eval.models.huggingface import HFLM
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise MissingExtraError("lm_eval", "lm") from error
+    manager = TaskManager(include_path=None if include is None else str(include))
+    unknown = sorted(set(tasks) - set(manager.all_tasks))
+    if unknown:
+        raise InputError("the harness knows no such task (--include FOLDER)", field="task", value=unknown)
+    model, reader = load_checkpoint(path, tokenizer, hub=hub)
+    try:
+        found = lm_eval.simple_evaluate(
+            model=HFLM(pretrained=model, tokenizer=reader, batch_size=batch, device=str(model.device)),
+            tasks=list(tasks),
+            task_manager=manager,
+            num_fewshot=shots,
+            limit=limit,
+            log_samples=True,
+        )
+    except Exception as error:  # the harness and its data raise many kinds
+        raise InputError(
+            f"the harness failed: {error}", where=path, field="task", value=list(tasks)
+        ) from error
+    items = {task: list(map(_item, samples)) for task, samples in found["samples"].items()}
+    return {
+        **{key: found[key] for key in ("results", "n-shot", "n-samples", "versions")},
+        "lm_eval_version": lm_eval.__version__,
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "items": items,
+    }
+
+
+def _item(sample: dict[str, Any]) -> dict[str, Any]:
+    """One question's scores and what the model gave each choice; no text of it."""
+    scores = {name: sample[name] for name in sample["metrics"] if isinstance(sample[name], int | float)}
+    given = [part for part in sample["filtered_resps"] if not isinstance(part, str)]
+    return {"doc_id": sample["doc_id"], "doc_hash": sample.get("doc_hash"), **scores, "given": given}
