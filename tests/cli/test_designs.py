@@ -119,3 +119,22 @@ def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, sha
     assert rows["log-linear"]["mae"] < rows["median"]["mae"]
     assert cells.exists()
     assert neuneu("designs", "predict", "--protocol", "published", *common).returncode == 2
+
+
+def test_facts_of_the_database_reach_a_forecast(neuneu: Run, tmp_path: Path, folder: Path) -> None:
+    store, curves, more = tmp_path / "designs.duckdb", tmp_path / "curves.csv", tmp_path / "more.parquet"
+    assert neuneu("designs", "import", "export", folder, "--store", store).returncode == 0
+    rows = [f"mine,piqa,acc,{step},{0.5 + step / 100},{step * 10**9}" for step in range(1, 10)]
+    curves.write_text("\n".join(["run,task,metric,step,value,tokens", *rows]) + "\n")
+    done = neuneu("designs", "facts", curves, "-s", store, "--model", "mine=org/a", "-o", more, "--json")
+    assert done.returncode == 0, done.stderr
+    told = {"run": "mine", "model": "org/a", "params": 10**8, "planned_tokens": 300 * 10**9, "recipe": None}
+    assert json.loads(done.stdout) == [told]
+    forecast = neuneu("forecast", more, "--json")
+    assert forecast.returncode == 0, forecast.stderr
+    refused = neuneu(
+        "designs", "facts", curves, "-s", store, "--model", "org/a", "-o", tmp_path / "no.parquet"
+    )
+    assert refused.returncode == 2
+    assert "RUN=ID" in refused.stderr
+    assert not (tmp_path / "no.parquet").exists()

@@ -121,3 +121,35 @@ def predict(
         show(overall(frame), "mean over these rows")
     else:
         show(frame, title, output=output, as_json=as_json)
+
+
+@predictions.command()
+def facts(
+    curves: Annotated[Path, typer.Argument(help="A curve table (.parquet, .csv, .json).")],
+    store: Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The curve table with the facts filled in.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="RUN=ID where a run is not called as in the database; repeat.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fill size, planned tokens and recipe of runs from the database: facts that neuneu-2 reads.
+
+    Example: neuneu designs facts curves.parquet -s designs.duckdb --model my-run=org/model -o more.parquet
+    """
+    from neuneu.curves.table import CurveTable
+    from neuneu.designs.facts import fill_facts
+    from neuneu.designs.store import DesignStore
+
+    pairs = dict(_pair(text) for text in model or ())
+    with DesignStore(store) as opened:
+        table, filled = fill_facts(CurveTable.read(curves), opened, pairs)
+    table.write(output)
+    show(filled, f"Facts filled in → {output}", as_json=as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    run, _, name = text.rpartition("=")
+    if not run or not name:
+        raise InputError("must be RUN=ID", field="model", value=text)
+    return run, name
