@@ -166,11 +166,12 @@ def _counts(split: dict[str, Any], row: dict[str, Any]) -> str:
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    low, high = (100 * bound for bound in row["mae_95"])
+    # Runs are what the interval draws from: one run has none.
+    interval = "–" if row["mae_95"] is None else "{:.2f}–{:.2f}".format(*(100 * b for b in row["mae_95"]))
     inside = "–" if row["coverage80"] is None else f"{row['coverage80']:.0%}"
     pinball, width = ("–" if row[key] is None else f"{100 * row[key]:.2f}" for key in ("pinball", "width80"))
     return (
-        f"| {name} | {100 * row['mae']:.2f} | {low:.2f}–{high:.2f} | {pinball} | {inside} | {width} "
+        f"| {name} | {100 * row['mae']:.2f} | {interval} | {pinball} | {inside} | {width} "
         f"| {row['n_refused']} |"
     )
 
