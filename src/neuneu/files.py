@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,9 +33,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Delete the temporary files that killed writers left below a folder that nobody is writing to now."""
-    for path in Path(folder).rglob(".*.*"):
-        if path.is_file() and path.suffix != ".lock":
+    """Delete what killed writers left, files and folders, below a folder that nobody is writing to now."""
+    for path in list(Path(folder).rglob(".*.*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix != ".lock":
             path.unlink(missing_ok=True)
 
 

@@ -61,7 +61,7 @@ def test_pandas_polars_and_arrow_give_the_same_table(frame: pl.DataFrame) -> Non
 def test_pandas_strings_with_missing_values() -> None:
     data = pd.DataFrame(
         {"run": ["a", "a"], "task": "piqa", "metric": "acc", "step": [1, 2], "value": [0.5, 0.6],
-         "variant": pd.array([None, "mc"], dtype="str"), "n_shot": pd.array([5, None], dtype="Int64"),
+         "variant": pd.array([None, "mc"], dtype="string"), "n_shot": pd.array([5, None], dtype="Int64"),
          "tokens": [1.0, np.nan]}
     )  # fmt: skip
     frame = CurveTable.from_frame(data).frame

@@ -271,7 +271,7 @@ def test_documents_of_every_form_are_read(tmp_path: Path) -> None:
     [
         (b'{"text": "good"}\n{"text": 5}\n', "document 2"),
         (b"nothing of the kind\n", "line 1"),
-        (b'{"text": "a"}\n{"text": "\\ud800"}\n', "document 2: holds half a surrogate"),
+        (b'{"text": "a"}\n{"text": "\\ud800"}\n', "line 2: holds half a surrogate"),
         (b'{"text": "a", "text": "b"}\n', "twice"),
         (b'{"text": "a", "score": 1e400}\n', "finite"),
         (b'{"text": "\xff"}\n', "UTF-8"),

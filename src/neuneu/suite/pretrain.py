@@ -208,7 +208,7 @@ def _evaluate(trainer: Trainer, exam: Exam, home: Path) -> None:
 def _save_weights(model: Any, folder: Path) -> None:
     """As transformers reads it back; the folder appears whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         model.save_pretrained(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         target = Path(temporary) / folder.name
