@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
-from neuneu.files import read_json, write_json
+from neuneu.files import read_json, remove_leftovers, write_json
 from neuneu.losses.documents import find_files, read_documents
 from neuneu.losses.encoder import Encoded, Encoder
 from neuneu.losses.encoding import load_tokenizer, tokenizer_digest, vocabulary_digest
@@ -166,6 +166,7 @@ class _Writer:
 
     def __enter__(self) -> "_Writer":
         """Open the arrays and cut off what had been written after the last sure state."""
+        remove_leftovers(self.path)
         for name in _ARRAYS:
             file = self.path / f"{name}.npy"
             file.touch()
