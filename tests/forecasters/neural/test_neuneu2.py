@@ -1,5 +1,6 @@
 """neuneu-2: any evidence may be absent, useless evidence is harmless, what ships needs no torch."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,6 +76,31 @@ def test_what_ships_answers_without_torch_and_lightgbm() -> None:
         "sys.exit(int(bool({'torch', 'lightgbm', 'scipy.optimize'} & set(sys.modules))))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_thread_says_what_two_say() -> None:
+    code = (
+        "import hashlib, numpy as np; from neuneu.forecasters.base import load_forecaster;"
+        "from neuneu.forecasters.evidence import EvidenceBuilder, smaller_finished_runs;"
+        "from neuneu.forecasters.neural.prior import synthetic_curves;"
+        "table = synthetic_curves(0, families=12);"
+        "builder = EvidenceBuilder(table, references=smaller_finished_runs);"
+        "curves = [c for c in table.one_metric() if len(c) > 15];"
+        "asked = [builder.at(c, c.clock[8]) for c in curves];"
+        "said = load_forecaster('neuneu-2').forecast_many(asked, [c.clock[9:] for c in curves]);"
+        "print(hashlib.sha256(np.concatenate([f.values for f in said]).tobytes()).hexdigest())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in (1, 2)
+    }
+    assert len(said) == 1
 
 
 def made_up(turns: bool) -> tuple[list[Evidence], list[Floats], list[Floats]]:

@@ -165,7 +165,7 @@ def _from_process(
     ahead[chosen] = np.log(deviation[last] / size[chosen])
     likelihood[chosen] = found_likelihood
     cells = np.isin(batch.cell, chosen)
-    mean[cells] = np.round(np.delete(found, last), 9)  # its last bits depend on how questions are padded
+    mean[cells] = np.delete(found, last)
     spread[cells] = np.log(np.delete(deviation, last) / size[batch.cell[cells]])
     return _Answer(mean, spread, ahead, likelihood)
 

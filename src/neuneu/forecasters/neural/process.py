@@ -21,6 +21,7 @@ REFERENCE_REACH, CONTEXT_REACH = 2.5, 4.0
 """Points further than this in log-clock before the context end are left out."""
 CHUNK = 256
 JITTER = 1e-8
+DECIMALS = 9
 FEWEST_POINTS = 4
 LATE = 0.75
 """Share of the plan after which schedules that cool down lift a curve."""
@@ -184,7 +185,12 @@ class Process:
             for i, horizons in enumerate(asked):
                 means.append(mean[i, : len(horizons)] + level[start + i])
                 deviations.append(np.sqrt(variance[i, : len(horizons)]))
-        return np.concatenate(means), np.concatenate(deviations), np.concatenate(likelihoods)
+        return _joined(means), _joined(deviations), _joined(likelihoods)
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    """One array, rounded: the last bits depend on how questions are padded and on BLAS's threads."""
+    return np.asarray(np.round(np.concatenate(parts), DECIMALS), dtype=np.float64)
 
 
 def posterior(xp: Any, surface: Surface, log_variances: Any, log_lengths: Any) -> tuple[Any, Any, Any]:
