@@ -133,7 +133,7 @@ def _load(path: str) -> Any:
     try:
         return Tokenizer.from_file(path)
     except Exception as error:  # the library raises bare Exception
-        raise InputError("not a tokenizer.json", where=path) from error
+        raise InputError(f"not a tokenizer.json: {error}", where=path) from error
 
 
 @cache

@@ -48,7 +48,8 @@ class Candidates:
     values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
     NaN where unknown; size: (n,) the size of noise around the curve, in units; trust: (n, n_trust) what the
     width of intervals depends on beside the context, 0 without references: whether there are any, how unsure
-    they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and how badly they fit.
+    they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and what they add to the
+    context's log likelihood, a point.
     """
 
     values: Floats

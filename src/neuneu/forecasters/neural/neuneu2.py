@@ -109,7 +109,8 @@ class Neuneu2(CalibratedForecaster):
     A Gaussian process sees the curve and the reference runs as one surface of size, clock, recipe and share
     of the plan (`neural.process`). It and other simple readings of each piece of evidence are candidate
     forecasts (`neural.candidates`), from which boosted trees, trained across real runs and synthetic
-    families, say what to add to the level. Quantiles are conformal, from sources left out in turn.
+    families, say what to add to the level. Quantiles are conformal, from sources that the trees were not
+    trained on in turn.
     """
 
     name = "neuneu-2"
@@ -164,8 +165,11 @@ class Neuneu2(CalibratedForecaster):
             self.load_shipped()
         assert self.model is not None
         knots = _knots(batch)
-        asked = make_batch(batch.evidences, [np.exp(own) for own in knots])
-        asked = replace(asked, log_horizon=np.concatenate([np.empty(0), *knots]))
+        asked = replace(
+            batch,
+            log_horizon=np.concatenate([np.empty(0), *knots]),
+            cell=np.repeat(np.arange(batch.n), [len(own) for own in knots]),
+        )
         candidates = make_candidates(asked, self.model.process)
         at_knots = self.model.point(candidates, candidates.size[asked.cell])
         bounds = np.searchsorted(asked.cell, np.arange(batch.n + 1))

@@ -5,6 +5,7 @@ target checkpoint's own losses, `probe-delta` and `probe-kl-delta` add a predict
 accuracy: all of them see the future and are labelled so (NeuNeu, sections 4 and 6).
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -74,9 +75,9 @@ class ProbeForecaster(Forecaster):
         self.tasks: tuple[str, ...] = ()
         self.fingerprint: str | None = None
 
+    @abstractmethod
     def make_probe(self, length: int, n_tasks: int) -> nn.Module:
         """A fresh probe for inputs of this length."""
-        raise NotImplementedError
 
     def fit(
         self,
