@@ -27,7 +27,10 @@ def evaluate(
     metric: Annotated[str | None, typer.Option(help="This metric; by default one accuracy a curve.")] = None,
     losses: Annotated[Path | None, typer.Option(help="Store of checkpoints' token losses.")] = None,
     references: Annotated[
-        str, typer.Option(help="Finished runs that may be looked at: none, or same-source (smaller ones).")
+        str,
+        typer.Option(
+            help="Finished runs to look at: none, same-source (smaller ones), or finished (any size)."
+        ),
     ] = "none",
     manifest: Annotated[
         Path | None,

@@ -29,7 +29,9 @@ def forecast(
     ] = None,
     references: Annotated[
         str,
-        typer.Option(help="Finished runs to look at: none, same-source (smaller ones), or a curve table."),
+        typer.Option(
+            help="Finished runs: none, same-source (smaller ones), finished (any size), or a curve table."
+        ),
     ] = "none",
     losses: Annotated[Path | None, typer.Option(help="Store of checkpoints' token losses.")] = None,
     output: Output = None,

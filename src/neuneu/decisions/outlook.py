@@ -12,7 +12,7 @@ from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import CannotForecastError, InputError
 from neuneu.forecasters.base import REGISTRY, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
-from neuneu.forecasters.evidence import EvidenceBuilder, References, planned_end, smaller_finished_runs
+from neuneu.forecasters.evidence import REFERENCES, EvidenceBuilder, References, planned_end
 from neuneu.losses.store import LossStore
 
 MULTIPLES = (2.0, 5.0, 10.0)
@@ -220,11 +220,9 @@ def title(outlooks: Sequence[Outlook]) -> str:
 
 
 def read_references(text: str) -> tuple[References | None, CurveTable | None]:
-    """`none`, `same-source` (smaller finished runs of the same table), or a curve table of finished runs."""
-    if text == "none":
-        return None, None
-    if text == "same-source":
-        return smaller_finished_runs, None
+    """The name of a rule for runs of the same table (`REFERENCES`), or a curve table of finished runs."""
+    if text in REFERENCES:
+        return REFERENCES[text], None
     return None, CurveTable.read(text)
 
 

@@ -12,10 +12,8 @@ from neuneu.evaluation.leaderboard import Results, cells_frame, leaderboard
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
 from neuneu.evaluation.splits import Source, leave_source_out, read_manifest, read_sources, split_by_manifest
 from neuneu.files import write_json, write_table
-from neuneu.forecasters.evidence import References, smaller_finished_runs
+from neuneu.forecasters.evidence import REFERENCES
 from neuneu.losses.store import LossStore
-
-REFERENCES: dict[str, References | None] = {"none": None, "same-source": smaller_finished_runs}
 
 
 def evaluate_files(

@@ -1,5 +1,7 @@
 """Baselines: last value, mean of the last few, a straight line in log-clock, reference shift."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
@@ -106,8 +108,13 @@ def _read(reference: Curve, clock: Floats) -> Floats:
 def smooth(values: Floats, width: int = 5) -> Floats:
     """Centred running mean, of fewer values near the ends."""
     width = min(width, len(values))
-    kernel = np.ones(width)
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+    return np.convolve(values, np.ones(width), "same") / _averaged(len(values), width)
+
+
+@lru_cache
+def _averaged(n: int, width: int) -> Floats:
+    """How many of n values a centred window holds at each."""
+    return np.convolve(np.ones(n), np.ones(width), "same")
 
 
 def _nearness(evidence: Evidence, reference: Curve) -> float:

@@ -1,5 +1,6 @@
 """Evidence: everything a forecaster may look at, cut at the context end."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -74,6 +75,16 @@ class Evidence:
         """Other metrics of the same task in the same setting, up to the context end."""
         return self._cut(lambda curve: _setting(curve) == _setting(self.context))
 
+    @cached_property
+    def references_by_distance(self) -> tuple[Curve, ...]:
+        """References, those nearest in size, plan and recipe first."""
+
+        def distance(reference: Curve) -> tuple[float, str]:
+            size_gap, plan_gap, same = relation(self, reference)
+            return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
+
+        return tuple(sorted(self.references, key=distance))
+
     def _cut(self, wanted: Callable[[Curve], bool]) -> tuple[Curve, ...]:
         unit = self.context.clock_unit
         others = (c for c in self.run_curves if c.key != self.context.key and c.clock_unit == unit)
@@ -147,16 +158,30 @@ def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
     ended before this one was started. A run that has not reached its planned end is not finished.
     """
     mine, theirs = curve.facts, other.facts
-    if mine.params is None or theirs.params is None or curve.clock_unit != other.clock_unit:
+    if mine.params is None or theirs.params is None or not finished_runs(curve, other):
         return False
-    if float(np.max(other.clock)) < FINISHED * planned_end(other):
+    smaller = theirs.params * planned_end(other) < mine.params * planned_end(curve)
+    return theirs.params <= mine.params and smaller
+
+
+def finished_runs(curve: Curve, other: Curve) -> bool:
+    """References = all runs of the same family that have reached their planned end, of whatever size.
+
+    What is known of one more run of a finished family: another recipe, another seed, a size between others.
+    """
+    mine, theirs = curve.facts, other.facts
+    if curve.clock_unit != other.clock_unit:
         return False
     same = (mine.family or mine.source) == (theirs.family or theirs.source)
-    return (
-        same
-        and theirs.params <= mine.params
-        and theirs.params * planned_end(other) < mine.params * planned_end(curve)
-    )
+    return same and float(np.max(other.clock)) >= FINISHED * planned_end(other)
+
+
+REFERENCES: dict[str, References | None] = {
+    "none": None,
+    "same-source": smaller_finished_runs,
+    "finished": finished_runs,
+}
+"""Rules by name, as commands take them."""
 
 
 def planned_end(curve: Curve) -> float:
@@ -169,20 +194,14 @@ def planned_end(curve: Curve) -> float:
 
 def nearest_references(evidence: Evidence, most: int) -> list[Curve]:
     """The references nearest in size, plan and recipe; at most `most`, in their order where that is all."""
-    if len(evidence.references) <= most:
-        return list(evidence.references)
-
-    def distance(reference: Curve) -> tuple[float, str]:
-        size_gap, plan_gap, same = relation(evidence, reference)
-        return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
-
-    return sorted(evidence.references, key=distance)[:most]
+    few = len(evidence.references) <= most
+    return list(evidence.references) if few else list(evidence.references_by_distance[:most])
 
 
 def relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
     """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
     mine, theirs = evidence.context.facts, reference.facts
-    size_gap = float(np.log(mine.params / theirs.params)) if mine.params and theirs.params else 0.0
-    end = evidence.planned_end or evidence.end
-    plan_gap = float(np.log(end / reference.clock[-1])) if reference.clock[-1] > 0 else 0.0
+    size_gap = math.log(mine.params / theirs.params) if mine.params and theirs.params else 0.0
+    end, last = evidence.planned_end or evidence.end, float(reference.clock[-1])
+    plan_gap = math.log(end / last) if last > 0 else 0.0
     return size_gap, plan_gap, mine.recipe == theirs.recipe

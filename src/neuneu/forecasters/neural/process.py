@@ -42,10 +42,12 @@ around the curve); lengths in log-clock, log-parameters and share of the plan.""
 class Surface:
     """Points of many questions, padded: context and references, and the horizons asked.
 
-    clock, params: log relative to the context end and to the run's size; share: of the plan, 0 where unknown;
-    planned: whether it is known; recipe, run: 0 for those of the run that is forecast; y: values minus level,
-    weight: measurements averaged, there: 1 where there is a point; all (n, n_points). asked, asked_share,
-    asked_planned: (n, n_horizons). scale: (n,) spread of all points; size: (n,) noise around the curve.
+    Tasks of one run differ in values, hardly in where they are measured: layouts are held once. clock,
+    params: log relative to the context end and to the run's size; share: of the plan, 0 where unknown;
+    planned: whether it is known; recipe, run: 0 for those of the run that is forecast; weight: measurements
+    averaged, there: 1 where there is a point; all (n_layouts, n_points). asked, asked_share, asked_planned:
+    (n_layouts, n_horizons). layout: (n,) which one a question has; y: (n, n_points) values minus level;
+    scale: (n,) spread of all points; size: (n,) noise around the curve.
     """
 
     clock: Any
@@ -54,12 +56,13 @@ class Surface:
     planned: Any
     recipe: Any
     run: Any
-    y: Any
     weight: Any
     there: Any
     asked: Any
     asked_share: Any
     asked_planned: Any
+    layout: Any
+    y: Any
     scale: Any
     size: Any
 
@@ -68,71 +71,105 @@ def make_surface(
     evidences: Sequence[Evidence], log_horizons: Sequence[Floats], unit: Floats, level: Floats, size: Floats
 ) -> Surface:
     """Lay out questions. log_horizons[i]: log of horizon over context end; unit, level, size: (n,)."""
-    rows = [_points(evidence, unit[i]) for i, evidence in enumerate(evidences)]
+    bins: dict[bytes, _Bins] = {}
+    rows = [_points(evidence, unit[i], bins) for i, evidence in enumerate(evidences)]
     n, width = len(rows), max(row.shape[1] for row in rows)
-    points = np.zeros((8, n, width))
-    there = np.zeros((n, width))
+    points = np.zeros((9, n, width))
     asked = np.zeros((n, max(len(h) for h in log_horizons)))
     plan = np.array([e.end / e.planned_end if e.planned_end else 0.0 for e in evidences])
     for i, row in enumerate(rows):
-        points[:, i, : row.shape[1]] = row
-        there[i, : row.shape[1]] = 1.0
+        points[:8, i, : row.shape[1]] = row
+        points[8, i, : row.shape[1]] = 1.0
         asked[i, : len(log_horizons[i])] = log_horizons[i]
-    clock, params, share, planned, recipe, run, value, weight = points
+    value, there = points[0], points[8]
     count = there.sum(axis=1)
     mean = (value * there).sum(axis=1) / count
     spread = (((value - mean[:, None]) * there) ** 2).sum(axis=1) / count
+    first, layout = _distinct(np.concatenate([*points[1:], asked, plan[:, None]], axis=1))
+    weight, clock, params, share, planned, recipe, run, there = points[1:, first]
+    asked, plan = asked[first], plan[first, None]
     return Surface(
         clock=clock, params=params, share=share, planned=planned, recipe=recipe, run=run,
-        y=(value - level[:, None]) * there, weight=np.maximum(weight, 1.0), there=there, asked=asked,
-        asked_share=plan[:, None] * np.exp(np.minimum(asked, 10.0)),
-        asked_planned=(plan[:, None] > 0) * np.ones_like(asked),
-        scale=np.sqrt(spread + size**2), size=size,
+        weight=np.maximum(weight, 1.0), there=there, asked=asked,
+        asked_share=plan * np.exp(np.minimum(asked, 10.0)),
+        asked_planned=(plan > 0) * np.ones_like(asked),
+        layout=layout, y=(value - level[:, None]) * points[8], scale=np.sqrt(spread + size**2), size=size,
     )  # fmt: skip
 
 
-def _points(evidence: Evidence, unit: float) -> Floats:
-    """Rows of `Surface`, (8, n_points): of the context, then of each reference; y not yet off the level."""
-    columns = [_thinned(evidence.context, evidence.end, unit, CONTEXT_POINTS, CONTEXT_REACH)]
-    share = np.exp(columns[0][0]) * evidence.end / evidence.planned_end if evidence.planned_end else None
+def _distinct(rows: Floats) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
+    """(the first of each kind of row, which kind each row is)."""
+    kinds: dict[bytes, int] = {}
+    kind = np.array([kinds.setdefault(row.tobytes(), len(kinds)) for row in rows], dtype=np.intp)
+    return np.unique(kind, return_index=True)[1], kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """How a curve's checkpoints are averaged: which are kept, the bin of each, bins' log-clock and sizes."""
+
+    kept: "NDArray[np.bool_]"
+    which: "NDArray[np.intp]"
+    clock: Floats
+    weight: Floats
+
+    def averages(self, values: Floats) -> Floats:
+        """Mean of the values in each bin."""
+        return np.asarray(
+            np.bincount(self.which, values[self.kept], minlength=len(self.weight)) / self.weight
+        )
+
+
+def _points(evidence: Evidence, unit: float, bins: dict[bytes, _Bins]) -> Floats:
+    """Value (not yet off the level), weight and layout as in `Surface`, (8, n_points): of the context, then
+    of each reference. bins: of clocks that have been met."""
+    end = evidence.end
+    mine = _bins(evidence.context, end, CONTEXT_POINTS, CONTEXT_REACH, bins)
+    share = np.exp(mine.clock) * end / evidence.planned_end if evidence.planned_end else None
     recipes = {evidence.context.facts.recipe: 0}
-    rows = [_row(columns[0], 0.0, share, 0, 0)]
+    rows = [_row(mine, evidence.context.values / unit, 0.0, share, 0, 0)]
     for number, reference in enumerate(nearest_references(evidence, MOST_REFERENCES), start=1):
         if np.count_nonzero(reference.clock > 0) < FEWEST_POINTS:
             continue
-        thinned = _thinned(reference, evidence.end, unit, REFERENCE_POINTS, REFERENCE_REACH)
+        theirs = _bins(reference, end, REFERENCE_POINTS, REFERENCE_REACH, bins)
         size_gap, _, _ = relation(evidence, reference)
         recipe = recipes.setdefault(reference.facts.recipe, len(recipes))
-        share = np.exp(thinned[0]) * evidence.end / reference.clock[-1]
-        rows.append(_row(thinned, -size_gap, share, recipe, number))
+        share = np.exp(theirs.clock) * end / reference.clock[-1]
+        rows.append(_row(theirs, reference.values / unit, -size_gap, share, recipe, number))
     return np.concatenate(rows, axis=1)
 
 
-def _row(thinned: Floats, params: float, share: Floats | None, recipe: int, run: int) -> Floats:
-    x, y, weight = thinned
-    same = np.ones_like(x)
-    known = np.zeros_like(x) if share is None else same
-    return np.stack(
-        [x, params * same, known if share is None else share, known, recipe * same, run * same, y, weight]
-    )
+def _row(bins: _Bins, values: Floats, params: float, share: Floats | None, recipe: int, run: int) -> Floats:
+    row = np.empty((8, len(bins.clock)))
+    row[0], row[1], row[2] = bins.averages(values), bins.weight, bins.clock
+    row[3], row[6], row[7] = params, recipe, run
+    row[4], row[5] = (0.0, 0.0) if share is None else (share, 1.0)
+    return row
 
 
-def _thinned(curve: Curve, end: float, unit: float, limit: int, reach: float) -> Floats:
-    """Log-clock, value and number of averaged points, (3, at most `limit`)."""
-    moving = curve.clock > 0
-    x, y = np.log(curve.clock[moving]) - np.log(end), curve.values[moving] / unit
-    kept = x >= -reach
-    if np.count_nonzero(kept) < 2:
-        kept[-2:] = True
-    x, y = x[kept], y[kept]
+def _bins(curve: Curve, end: float, limit: int, reach: float, known: dict[bytes, _Bins]) -> _Bins:
+    """At most `limit` bins of the checkpoints after `reach` of log-clock before the context end."""
+    key = curve.clock.tobytes() + np.array([end, limit, reach]).tobytes()
+    if key not in known:
+        known[key] = _make_bins(curve.clock, end, limit, reach)
+    return known[key]
+
+
+def _make_bins(clock: Floats, end: float, limit: int, reach: float) -> _Bins:
+    x = np.log(np.maximum(clock, 1e-300)) - np.log(end)
+    moving = np.flatnonzero(clock > 0)
+    recent = moving[x[moving] >= -reach]
+    if len(recent) < 2:
+        recent = moving[-2:]
+    kept = np.zeros(len(clock), dtype=np.bool_)
+    kept[recent] = True
+    x = x[kept]
     if len(x) <= limit:
-        return np.stack([x, y, np.ones_like(x)])
+        return _Bins(kept, np.arange(len(x)), x, np.ones_like(x))
     edges = np.linspace(x[0], x[-1] + 1e-9, limit + 1)
     which = np.minimum(np.searchsorted(edges, x, side="right") - 1, limit - 1)
-    weight = np.bincount(which, minlength=limit).astype(np.float64)
-    some = weight > 0
-    sums = [np.bincount(which, weights=values, minlength=limit)[some] / weight[some] for values in (x, y)]
-    return np.stack([*sums, weight[some]])
+    _, which, weight = np.unique(which, return_inverse=True, return_counts=True)
+    return _Bins(kept, which, np.bincount(which, x) / weight, weight.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -204,33 +241,40 @@ def posterior(xp: Any, surface: Surface, log_variances: Any, log_lengths: Any) -
     nothing = xp.zeros_like(s.asked)
     seen = (s.clock, s.params, s.share, s.planned, s.recipe, s.run)
     asked = (s.asked, nothing, s.asked_share, s.asked_planned, nothing, nothing)
-    covariance = _kernel(xp, seen, seen, s, variances, lengths) * s.there[:, :, None] * s.there[:, None, :]
-    noise = variances["noise"] * s.size[:, None] ** 2 / s.weight + JITTER
-    diagonal = xp.where(s.there > 0, noise, xp.ones_like(noise))
+    scale, size = s.scale[:, None, None] ** 2, s.size[:, None, None] ** 2
+    covariance, memory = _kernel(xp, seen, seen, variances, lengths)
+    both = s.there[:, :, None] * s.there[:, None, :]
     eye = xp.eye(s.clock.shape[1], dtype=s.clock.dtype)
-    across = _kernel(xp, seen, asked, s, variances, lengths) * s.there[:, :, None]
+    own_noise = memory * both + (variances["noise"] * s.there / s.weight)[:, :, None] * eye
+    jitter = (s.there * JITTER + 1.0 - s.there)[:, :, None] * eye
+    covariance = scale * (covariance * both)[s.layout] + size * own_noise[s.layout] + jitter[s.layout]
+    across, memory = _kernel(xp, seen, asked, variances, lengths)
+    across = (
+        scale * (across * s.there[:, :, None])[s.layout] + size * (memory * s.there[:, :, None])[s.layout]
+    )
     right = xp.concatenate(
         [s.y[:, :, None], eye[None, :, :CONTEXT_POINTS] + 0.0 * s.y[:, :, None], across], 2
     )
-    solved = xp.linalg.solve(covariance + diagonal[:, :, None] * eye, right)
+    solved = xp.linalg.solve(covariance, right)
     context = min(CONTEXT_POINTS, s.y.shape[1])
-    likelihood = _likelihood(xp, s, solved[:, :context, 0], solved[:, :context, 1 : 1 + context])
+    mine = (((s.run == 0) * s.there)[:, :context] * 1.0)[s.layout]
+    likelihood = _likelihood(xp, mine, solved[:, :context, 0], solved[:, :context, 1 : 1 + context])
     solved = solved[:, :, 1 + context :]
     mean = (solved * s.y[:, :, None]).sum(1)
-    prior = _prior_variance(xp, s, variances)
+    prior = s.scale[:, None] ** 2 * _prior_variance(xp, s, variances)[s.layout]
+    prior = prior + s.size[:, None] ** 2 * variances["memory"]
     variance = xp.clip(prior - (solved * across).sum(1), 1e-12, None)
     return mean, variance, likelihood
 
 
-def _likelihood(xp: Any, s: Surface, weights: Any, precision: Any) -> Any:
+def _likelihood(xp: Any, mine: Any, weights: Any, precision: Any) -> Any:
     """Log density of the context's values given all others, a point, (n,).
 
-    weights: K⁻¹ y at the context's points, (n, context); precision: K⁻¹ there, (n, context, context), which
-    is the inverse of their covariance given the others.
+    mine: 1 where there is a point of the context; weights: K⁻¹ y at the context's points, (n, context);
+    precision: K⁻¹ there, (n, context, context), which is the inverse of their covariance given the others.
     """
-    mine = ((s.run == 0) & (s.there > 0))[:, : weights.shape[1]] * 1.0
     both = mine[:, :, None] * mine[:, None, :]
-    precision = precision * both + (1.0 - mine)[:, :, None] * xp.eye(weights.shape[1], dtype=s.clock.dtype)
+    precision = precision * both + (1.0 - mine)[:, :, None] * xp.eye(mine.shape[1], dtype=mine.dtype)
     weights = weights * mine
     distance = (weights * xp.linalg.solve(precision, weights[:, :, None])[:, :, 0]).sum(1)
     return 0.5 * (xp.linalg.slogdet(precision)[1] - distance) / mine.sum(1)
@@ -240,11 +284,11 @@ def _kernel(
     xp: Any,
     one: tuple[Any, ...],
     other: tuple[Any, ...],
-    surface: Surface,
     variances: dict[str, Any],
     lengths: dict[str, Any],
-) -> Any:
-    """Covariance of points, (n, n_one, n_other): a surface all runs share, what a recipe and a run add."""
+) -> tuple[Any, Any]:
+    """Covariance of points, (n_layouts, n_one, n_other) each: in squares of the scale, a surface all runs
+    share and what a recipe and a run add; in squares of the noise, what neighbours have in common."""
     x, n, share, planned, recipe, run = (a[:, :, None] for a in one)
     x2, n2, share2, planned2, recipe2, run2 = (a[:, None, :] for a in other)
     apart, sizes = xp.abs(x - x2), n - n2
@@ -269,19 +313,16 @@ def _kernel(
         "late"
     ] * _lateness(xp, share) * _lateness(xp, share2)
     total = shared + same_recipe * of_recipe + same_run * of_run + planned * planned2 * of_plan
-    memory = variances["memory"] * same_run * xp.exp(-apart / lengths["memory"])
-    return surface.scale[:, None, None] ** 2 * total + surface.size[:, None, None] ** 2 * memory
+    return total, variances["memory"] * same_run * xp.exp(-apart / lengths["memory"])
 
 
 def _prior_variance(xp: Any, s: Surface, variances: dict[str, Any]) -> Any:
+    """Variance at the horizons before anything is seen, in squares of the scale, without the noise's."""
     constant = ("level", "surface", "recipe", "recipe_clock", "run", "run_curve")
     still = sum(variances[name] for name in constant)
     moving = (variances["clock"] + variances["run_clock"]) * s.asked**2
     plan = variances["share"] + variances["late"] * _lateness(xp, s.asked_share) ** 2
-    return (
-        s.scale[:, None] ** 2 * (still + moving + s.asked_planned * plan)
-        + s.size[:, None] ** 2 * variances["memory"]
-    )
+    return still + moving + s.asked_planned * plan
 
 
 def _matern(xp: Any, distance: Any) -> Any:

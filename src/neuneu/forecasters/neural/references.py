@@ -1,18 +1,20 @@
 """What finished reference runs say about a run: their rises and levels, read at its horizons."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuneu.curves.curve import Curve, Floats
+from neuneu.curves.curve import Floats
 from neuneu.forecasters.baselines import smooth
 from neuneu.forecasters.batch import Batch
-from neuneu.forecasters.evidence import nearest_references, relation
+from neuneu.forecasters.evidence import Evidence, nearest_references, relation
 
 ALIGNMENTS = ("clock", "plan")
 PER_ALIGNMENT = ("nearest", "mean", "alike", "level")
-MOST_REFERENCES = 12
+MOST_REFERENCES, FEWEST_POINTS = 12, 4
 OVERLAP = 2.1
 """Contexts and references are compared over this much log-clock before the context end (a factor of 8)."""
 BEYOND = 0.03
@@ -29,16 +31,31 @@ REFERENCE_FACTS = (
 )
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """One reference read against one context: rises and levels at the horizons, and how alike it looks."""
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """One reference: its log-clock and smooth values, its plan and how it is related to the run."""
 
-    rise: Floats
-    level: Floats
-    distance: float
+    clock: Floats
+    values: Floats
+    planned: float
     size_gap: float
     plan_gap: float
     same_recipe: float
+
+    @property
+    def distance(self) -> float:
+        """How far it is from the run in size, plan and recipe."""
+        return abs(self.size_gap) + 0.5 * abs(self.plan_gap) + (1.0 - self.same_recipe)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """A reference read against a context: rise and level at the horizons, (n_horizons,), NaN beyond its end;
+    how far the context is above it, and how unlike they have been so far, NaN where they do not overlap."""
+
+    reference: _Reference
+    rise: Floats
+    level: Floats
     offset: float
     unlike: float
 
@@ -55,60 +72,60 @@ def from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, 
         if not evidence.references or evidence.end <= 0:
             continue
         part = slice(bounds[i], bounds[i + 1])
-        smoothed = [
-            (reference, *_smoothed(reference, batch.unit[i]))
-            for reference in nearest_references(evidence, MOST_REFERENCES)
-        ]
-        for j, alignment in enumerate(ALIGNMENTS):
-            readings = list(_readings(smoothed, batch, i, part, level[i], alignment))
+        references = _references(evidence, batch.unit[i])
+        context = _recent(evidence.context.clock, evidence.context.values / batch.unit[i], evidence.end)
+        ends = [np.full(len(references), np.log(evidence.end))]
+        if evidence.planned_end:
+            ends.append(ends[0] + [np.log(r.planned / evidence.planned_end) for r in references])
+        for j, end in enumerate(ends):
+            own, known = (slice(j * n, (j + 1) * n) for n in (len(PER_ALIGNMENT), len(REFERENCE_FACTS)))
+            if j and np.array_equal(end, ends[0]):  # as long as the run: by plan is by clock
+                values[part, own] = values[part, : len(PER_ALIGNMENT)]
+                facts[part, known] = facts[part, : len(REFERENCE_FACTS)]
+                continue
+            readings = list(_readings(references, end, context, batch.log_horizon[part], level[i]))
             if readings:
-                columns = slice(j * len(PER_ALIGNMENT), (j + 1) * len(PER_ALIGNMENT))
-                values[part, columns], known = _combine(readings, level[i], size[i])
-                facts[part, j * len(REFERENCE_FACTS) : (j + 1) * len(REFERENCE_FACTS)] = known
+                values[part, own], facts[part, known] = _combine(readings, level[i], size[i])
     return values, facts
 
 
+def _references(evidence: Evidence, unit: float) -> list[_Reference]:
+    """The nearest references that have enough checkpoints."""
+    found = []
+    for reference in nearest_references(evidence, MOST_REFERENCES):
+        moving = reference.clock > 0
+        if np.count_nonzero(moving) >= FEWEST_POINTS:
+            size_gap, plan_gap, same = relation(evidence, reference)
+            smoothed = smooth(reference.values[moving] / unit)
+            planned = float(reference.clock[-1])
+            clock = np.log(reference.clock[moving])
+            found.append(_Reference(clock, smoothed, planned, size_gap, plan_gap, float(same)))
+    return found
+
+
 def _readings(
-    smoothed: Sequence[tuple[Curve, Floats, Floats]],
-    batch: Batch,
-    i: int,
-    part: slice,
+    references: Sequence[_Reference],
+    ends: Floats,
+    context: tuple[Floats, Floats],
+    ahead: Floats,
     level: float,
-    alignment: str,
 ) -> Iterator[_Reading]:
-    """Read references (with their log-clock and smooth values) at the horizons, and over the context."""
-    evidence = batch.evidences[i]
-    context = evidence.context
-    x, y = _recent(context.clock, context.values / batch.unit[i], evidence.end)
-    ahead = batch.log_horizon[part]
-    for reference, clock, values in smoothed:
-        if len(clock) < 4:
+    """References read at log-clock ends[j] as the context end, over the context and at the horizons."""
+    x, y = context
+    for reference, end in zip(references, ends, strict=True):
+        clock, values = reference.clock, reference.values
+        first, last = clock[0] - 0.2, clock[-1] + BEYOND
+        if not first <= end <= last:
             continue
-        shift = (
-            np.log(reference.clock[-1] / evidence.planned_end)
-            if alignment == "plan" and evidence.planned_end
-            else 0.0
-        )
-        if alignment == "plan" and not evidence.planned_end:
-            return
-        end = np.log(evidence.end) + shift
-        if not clock[0] - 0.2 <= end <= clock[-1] + BEYOND:
-            continue
-        at_end = float(np.interp(end, clock, values))
-        later = np.where(end + ahead <= clock[-1] + BEYOND, np.interp(end + ahead, clock, values), np.nan)
-        seen = (x + end >= clock[0] - 0.2) & (x + end <= clock[-1] + BEYOND)
-        gap = y[seen] - np.interp(x[seen] + end, clock, values)
-        size_gap, plan_gap, same = relation(evidence, reference)
-        yield _Reading(
-            rise=later - at_end,
-            level=later,
-            distance=abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0),
-            size_gap=size_gap,
-            plan_gap=plan_gap,
-            same_recipe=float(same),
-            offset=level - at_end,
-            unlike=float(gap.std()) if len(gap) >= 2 else np.nan,
-        )
+        at = np.concatenate([[end], x + end, ahead + end])
+        read = np.interp(at, clock, values)
+        at_end = float(read[0])
+        overlap, later = at[1 : len(x) + 1], at[len(x) + 1 :]
+        seen = (overlap >= first) & (overlap <= last)
+        gap = (y - read[1 : len(x) + 1])[seen]
+        levels = np.where(later <= last, read[len(x) + 1 :], np.nan)
+        unlike = math.sqrt(((gap - gap.mean()) ** 2).mean()) if len(gap) >= 2 else math.nan
+        yield _Reading(reference, levels - at_end, levels, level - at_end, unlike)
 
 
 def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
@@ -121,58 +138,46 @@ def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
     return x[recent], values[moving][recent]
 
 
-def _smoothed(reference: Curve, unit: float) -> tuple[Floats, Floats]:
-    moving = reference.clock > 0
-    return np.log(reference.clock[moving]), smooth(reference.values[moving] / unit)
-
-
 def _combine(readings: list[_Reading], level: float, size: float) -> tuple[Floats, Floats]:
     """Candidates of one alignment, (n_horizons, 4), and facts, (n_horizons, n_reference_facts)."""
     rise, levels = np.stack([r.rise for r in readings]), np.stack([r.level for r in readings])
-    distance = np.array([r.distance for r in readings])
+    distance = np.array([r.reference.distance for r in readings])
     unlike = np.array([r.unlike for r in readings])
     offset = np.array([r.offset for r in readings])
     known = np.where(np.isnan(unlike), 2 * size, unlike)
     near = np.exp(-1.5 * distance)
     alike = near * np.exp(-np.abs(offset) / (0.03 + size)) * np.exp(-known / (0.01 + size))
     reach = ~np.isnan(rise)
-    order = np.where(reach, distance[:, None], np.inf)
-    nearest = np.argmin(order, axis=0)
+    nearest = np.argmin(np.where(reach, distance[:, None], np.inf), axis=0)
     columns = np.arange(rise.shape[1])
+    nearest_rise = rise[nearest, columns]
     some = reach.any(axis=0)
-    mean_rise, spread = _weighted(rise, near)
-    alike_rise, _ = _weighted(rise, alike)
-    alike_level, _ = _weighted(levels, alike)
-    candidates = np.stack(
-        [level + rise[nearest, columns], level + mean_rise, level + alike_rise, alike_level], axis=1
-    )
-    size_gap, plan_gap, same = (
-        np.array([getattr(reading, name) for reading in readings])[nearest]
-        for name in ("size_gap", "plan_gap", "same_recipe")
+    rise, levels = np.where(reach, rise, 0.0), np.where(reach, levels, 0.0)
+    by_near, by_alike = (_shares(weights, reach) for weights in (near, alike))
+    mean_rise = (by_near * rise).sum(axis=0)
+    spread = np.sqrt((by_near * (rise - mean_rise) ** 2).sum(axis=0))
+    alike_rise, alike_level = (by_alike * rise).sum(axis=0), (by_alike * levels).sum(axis=0)
+    candidates = np.stack([level + nearest_rise, level + mean_rise, level + alike_rise, alike_level], axis=1)
+    relations = np.array(
+        [(r.reference.size_gap, r.reference.plan_gap, r.reference.same_recipe) for r in readings]
     )
     facts = np.stack(
         [
             np.log1p(reach.sum(axis=0)),
             distance[nearest],
-            size_gap,
-            plan_gap,
-            same,
+            *relations[nearest].T,
             np.log((known[nearest] + 1e-4) / size),
             offset[nearest] / size,
             np.log((spread + 1e-4) / size),
         ],
         axis=1,
     )
-    facts[~some] = np.nan
+    candidates[~some] = facts[~some] = np.nan
     return candidates, facts
 
 
-def _weighted(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weighted mean and spread over the first axis, leaving out NaN; NaN where nothing is left."""
-    reach = ~np.isnan(values)
+def _shares(weights: Floats, reach: NDArray[np.bool_]) -> Floats:
+    """Weights of references at each horizon, adding up to 1 over those that reach it, (n_references, n)."""
     weight = np.where(reach, weights[:, None] + 1e-12, 0.0)
     total = weight.sum(axis=0)
-    safe = np.where(total > 0, total, 1.0)
-    mean = (weight * np.where(reach, values, 0.0)).sum(axis=0) / safe
-    spread = np.sqrt((weight * np.where(reach, values - mean, 0.0) ** 2).sum(axis=0) / safe)
-    return np.where(total > 0, mean, np.nan), np.where(total > 0, spread, np.nan)
+    return np.asarray(weight / np.where(total > 0, total, 1.0))
