@@ -12,7 +12,7 @@ from neuneu.decisions.outlook import (
     select,
 )
 from neuneu.errors import CannotForecastError, InputError
-from neuneu.forecasters.evidence import smaller_finished_runs
+from neuneu.forecasters.evidence import finished_runs, smaller_finished_runs
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,7 @@ def test_contexts_that_leave_nothing_are_refused(table, steady):
 def test_reference_words(table, tmp_path):
     assert read_references("none") == (None, None)
     assert read_references("same-source") == (smaller_finished_runs, None)
+    assert read_references("finished") == (finished_runs, None)
     table.write(tmp_path / "t.parquet")
     assert isinstance(read_references(str(tmp_path / "t.parquet"))[1], CurveTable)
     with pytest.raises(InputError, match="no such file"):

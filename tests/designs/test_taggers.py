@@ -15,12 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from neuneu.designs.taggers import cleaning, entropy
+from neuneu.designs.taggers import cleaning, entropy, repetition
 from neuneu.designs.taggers.counts import KEYWORDS, all_counts, keyword_counts, keyword_ratios, token_features
 from neuneu.designs.taggers.documents import read_blocks
 from neuneu.designs.taggers.entropy import PairCounter, corpus_entropy
 from neuneu.designs.taggers.run import Options, entropy_of_file, tag
-from neuneu.designs.taggers.scan import tokenize
+from neuneu.designs.taggers.tokens import tokenize
 from neuneu.errors import InputError
 
 LETTERS = st.characters(exclude_categories=["Cs"])
@@ -165,7 +165,7 @@ def test_the_corrected_entropy_stays_where_the_published_one_grows() -> None:
     assert large["corrected_entropy"] == pytest.approx(small["corrected_entropy"], rel=0.015)
 
 
-def _plain_reason(text: str, limits: cleaning.Limits) -> str | None:
+def _plain_reason(text: str, limits: repetition.Limits) -> str | None:
     def duplicates(parts: list[str]) -> float:
         kept = [part.strip() for part in parts if part.strip()]
         return 1 - len(set(kept)) / len(kept) if kept else 0.0
@@ -198,19 +198,19 @@ def _plain_reason(text: str, limits: cleaning.Limits) -> str | None:
     st.sampled_from([1, 3]),
 )
 def test_repetition_is_found_as_python_finds_it(text: str, share: float, run: int) -> None:
-    limits = cleaning.Limits(3, share, share, share, run)
-    assert cleaning.removal_reason(text, limits) == _plain_reason(text, limits)
+    limits = repetition.Limits(3, share, share, share, run)
+    assert repetition.removal_reason(text, limits) == _plain_reason(text, limits)
 
 
 def test_repetition_reasons_on_fixed_texts() -> None:
     words = " ".join(f"word{i}" for i in range(200))
-    assert cleaning.removal_reason("short") == "too_short"
-    assert cleaning.removal_reason("spam " * 60) == "pathological_repetition"
-    assert cleaning.removal_reason("the same line again\n" * 10) == "repeated_lines"
+    assert repetition.removal_reason("short") == "too_short"
+    assert repetition.removal_reason("spam " * 60) == "pathological_repetition"
+    assert repetition.removal_reason("the same line again\n" * 10) == "repeated_lines"
     unique = "\n".join(words.split()[:10])
-    assert cleaning.removal_reason("again and again\n\n" * 5 + unique) == "repeated_paragraphs"
-    assert cleaning.removal_reason("one two three four " * 30) == "repeated_2grams"
-    assert cleaning.removal_reason(words) is None
+    assert repetition.removal_reason("again and again\n\n" * 5 + unique) == "repeated_paragraphs"
+    assert repetition.removal_reason("one two three four " * 30) == "repeated_2grams"
+    assert repetition.removal_reason(words) is None
 
 
 @given(TEXT)

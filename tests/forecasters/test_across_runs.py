@@ -1,5 +1,7 @@
 """Methods that look at other runs: reference shift, ladder, logistic, trees, rivals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.forecasters.forecaster_cases import family, make_curve
@@ -7,7 +9,7 @@ from tests.forecasters.forecaster_cases import family, make_curve
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
 from neuneu.forecasters.base import Forecast, load_forecaster, make_forecaster
-from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
+from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, finished_runs, smaller_finished_runs
 from neuneu.forecasters.loss_curves import context_loss, future_loss
 from neuneu.losses.store import MemoryLossStore
 
@@ -42,6 +44,19 @@ def test_references_show_bits_per_byte_of_the_reference_runs_only() -> None:
     assert {c.key.run for c in evidence.reference_metrics} == {"run-0", "run-1", "run-2"}
     assert {c.key.metric for c in evidence.reference_metrics} == {"bpb"}
     assert {c.key.task for c in evidence.reference_metrics} == {"task-0"}
+
+
+def test_finished_runs_of_any_size_are_all_of_the_family_but_those_in_flight_and_the_run_itself() -> None:
+    curve = next(c for c in TABLE.one_metric() if c.key.run == "run-1" and c.key.task == "task-0")
+    others = {
+        c.key.run
+        for c in EvidenceBuilder(TABLE, references=finished_runs).at(curve, curve.clock[5]).references
+    }
+    assert others == {"run-0", "run-2", "run-3"}
+    facts = replace(curve.facts, planned_tokens=int(2 * curve.clock[-1]))
+    in_flight = replace(curve, key=curve.key._replace(run="run-9"), facts=facts)
+    assert not finished_runs(curve, in_flight)
+    assert not finished_runs(curve, replace(curve, facts=replace(curve.facts, family="another")))
 
 
 @pytest.mark.parametrize("name", ["ladder", "logistic", "logistic-future"])
