@@ -172,7 +172,7 @@ def _finish_grid(axes: Any, used: int, label: str) -> None:
         if index >= used:
             place.set_axis_off()
         elif index + columns >= used:
-            place.set_xlabel(label if columns == 1 else label.replace(", ", ",\n"))
+            place.set_xlabel(label.replace(", ", ",\n"))
 
 
 def _by_error(rows: Sequence[Mapping[str, Any]]) -> list[str]:

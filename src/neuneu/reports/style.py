@@ -191,11 +191,12 @@ def percent_axis(axis: object) -> None:
 
 
 def legend_above(figure: "Figure", handles: list[object], columns: int = 9) -> None:
-    """One legend for the whole figure, above it."""
+    """One legend for the whole figure, above it, in as many columns as there is room for."""
     if handles:
-        figure.legend(
-            handles=handles, loc="outside upper left", ncols=min(columns, len(handles)), columnspacing=1.4
-        )
+        widest = max(len(handle.get_label()) for handle in handles)  # type: ignore[attr-defined]
+        room = int(figure.get_figwidth() / (0.62 + 0.078 * widest))
+        columns = max(1, min(columns, room, len(handles)))
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4)
 
 
 def line_handles(names: Iterable[str], *, marked: bool = True) -> list[object]:
