@@ -97,8 +97,11 @@ def test_results_items_and_curves(
     assert row["stderr"] == pytest.approx(accuracies.std(ddof=1) / math.sqrt(7))
     assert "Who follows" not in file.read_text()
     before = file.stat().st_mtime_ns
+    left = file.with_name(".step20.json.k1ll3d.json")
+    left.write_text("what a kill would leave")
     assert neuneu(*command, "-o", tmp_path / "results").returncode == 0
     assert file.stat().st_mtime_ns == before
+    assert not left.exists()
     other = neuneu(*command, "--limit", 3, "-o", tmp_path / "results")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "other settings" in other.stderr

@@ -216,7 +216,8 @@ def title(outlooks: Sequence[Outlook]) -> str:
     runs = {outlook.curve.key.run for outlook in outlooks}
     units = sorted({outlook.curve.clock_unit for outlook in outlooks})
     who = next(iter(runs)) if len(runs) == 1 else f"{len(runs)} runs"
-    return f"{who}, {len(outlooks)} curves, clock in {' and '.join(units)}"
+    curves = "1 curve" if len(outlooks) == 1 else f"{len(outlooks)} curves"
+    return f"{who}, {curves}, clock in {' and '.join(units)}"
 
 
 def read_references(text: str) -> tuple[References | None, CurveTable | None]:

@@ -10,7 +10,7 @@ from neuneu.curves.readers.common import ReadReport
 from neuneu.curves.readers.lm_eval import metric_rows
 from neuneu.curves.table import CurveTable, columns_of
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.files import read_json, write_json
+from neuneu.files import read_json, remove_leftovers, write_json
 from neuneu.suite.evaluate import load_checkpoint, parse_model
 
 VERSION = 1
@@ -40,6 +40,7 @@ def evaluate_with_harness(
     """
     asked = {"version": VERSION, "tasks": sorted(tasks), "num_fewshot": shots, "limit": limit}
     rows: list[dict[str, Any]] = []
+    remove_leftovers(output)
     for name in models:
         run, path, step = parse_model(name)
         file = output / quote(run, safe=" +,=@") / f"step{step}.json"
