@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from neuneu.designs.taggers import cleaning, counts
+from neuneu.designs.taggers import cleaning, counts, repetition
 from neuneu.designs.taggers.entropy import PairCounter
-from neuneu.designs.taggers.scan import tokenize
+from neuneu.designs.taggers.tokens import tokenize
 
 WORD = re.compile(r"\w+|[^\w\s]")
 PLAIN = re.compile(r"[^\W_]+")
@@ -94,14 +94,14 @@ def features(texts: list[str]) -> dict[str, dict[str, float]]:
         ),
         "num_tokens": _pair(
             lambda: [len(WORD.findall(text)) for text in texts],
-            lambda: list(tokenize(series).counts),
+            lambda: counts.token_feature("num_tokens")(block)["num_tokens"].to_list(),
         ),
         "ttr": _pair(
             lambda: [len(set(found)) / len(found) for found in map(WORD.findall, texts)],
-            lambda: list(counts.token_features(block)["ttr"]),
+            lambda: counts.token_features(block)["ttr"].to_list(),
         ),
         "repetition": _pair(
-            lambda: [_reason(text) for text in texts], lambda: cleaning.removal_reasons(series).to_list()
+            lambda: [_reason(text) for text in texts], lambda: repetition.removal_reasons(series).to_list()
         ),
         "contamination": _pair(
             lambda: [
@@ -138,7 +138,7 @@ def _reason(text: str) -> str | None:
         duplicates(re.split(r"\n\s*\n", text)) > 0.6,
         *(share > 0.5 for share in repeated),
     )
-    return next((reason for reason, hold in zip(cleaning.REASONS, holds, strict=True) if hold), None)
+    return next((reason for reason, hold in zip(repetition.REASONS, holds, strict=True) if hold), None)
 
 
 def entropy(texts: list[str], order: int) -> dict[str, float]:

@@ -15,12 +15,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from neuneu.designs.taggers import cleaning, entropy, repetition
-from neuneu.designs.taggers.counts import KEYWORDS, all_counts, keyword_counts, keyword_ratios, token_features
+from neuneu.designs.taggers import cleaning, repetition
+from neuneu.designs.taggers.counts import (
+    KEYWORDS,
+    all_counts,
+    keyword_counts,
+    keyword_ratios,
+    token_feature,
+    token_features,
+)
 from neuneu.designs.taggers.documents import read_blocks
 from neuneu.designs.taggers.entropy import PairCounter, corpus_entropy
 from neuneu.designs.taggers.run import Options, entropy_of_file, tag
-from neuneu.designs.taggers.tokens import tokenize
+from neuneu.designs.taggers.scan import lowered
+from neuneu.designs.taggers.tokens import count_distinct, hashes_of_ids, ngrams, tokenize
 from neuneu.errors import InputError
 
 LETTERS = st.characters(exclude_categories=["Cs"])
@@ -70,6 +78,31 @@ def test_texts_are_cut_as_python_cuts(texts: list[str]) -> None:
         first = {word: plain.index(word) for word in plain}
         assert [tokens.hashes[first[word]] for word in plain] == tokens.hashes.tolist()
         assert len(set(tokens.hashes.tolist())) == len(set(plain))
+
+
+@given(st.integers(0, 70), TEXT, st.sampled_from(["", "a ", "!", "é", "😀 ", "\n\n", "ABC", "a\u2028"]))
+def test_nothing_depends_on_where_the_blocks_of_64_bytes_lie(before: int, text: str, filler: str) -> None:
+    whole = "x" * before + text + filler * 40 + text
+    words = re.findall(r"\w+|[^\w\s]", whole)
+    block = _block(whole, text)
+    assert token_feature("num_tokens")(block)["num_tokens"][0] == len(words)
+    assert token_features(block)["unique_tokens"][0] == len(set(words))
+    data, offsets = lowered(block["text"])
+    assert bytes(data[: offsets[1]]).decode() == whole.lower()
+    assert bytes(data[offsets[1] : offsets[2]]).decode() == text.lower()
+    for limits in (repetition.Limits(), repetition.Limits(3, 0.3, 0.3, 0.3, 1)):
+        assert repetition.removal_reason(whole, limits) == _plain_reason(whole, limits)
+
+
+@given(st.lists(st.lists(st.integers(0, 2), max_size=12), min_size=1, max_size=4), st.integers(1, 5))
+def test_ngrams_are_equal_where_their_tokens_are(documents: list[list[int]], n: int) -> None:
+    hashes = hashes_of_ids(np.array([t for tokens in documents for t in tokens], np.int64))
+    found, bounds = ngrams(hashes, np.cumsum([0, *map(len, documents)]), n)
+    plain = [[tuple(d[i : i + n]) for i in range(len(d) - n + 1)] for d in documents]
+    assert np.diff(bounds).tolist() == [len(grams) for grams in plain]
+    every = [gram for grams in plain for gram in grams]
+    assert len(set(zip(every, found.tolist(), strict=True))) == len(set(every)) == len(set(found.tolist()))
+    assert count_distinct(found, bounds).tolist() == [len(set(grams)) for grams in plain]
 
 
 def test_keyword_ratios_of_a_fixed_text() -> None:
@@ -132,7 +165,7 @@ def test_entropy_does_not_depend_on_how_much_fits_into_memory() -> None:
     whole = corpus_entropy([tokens], order=2)
     with PairCounter(2, slots=2**12) as counter:
         for part in np.split(tokens, 6):  # more pairs than slots: several rounds through files
-            counter.add(entropy.hashes_of_ids(part), np.array([0, len(part)]))
+            counter.add(hashes_of_ids(part), np.array([0, len(part)]))
         spilled = counter.result()
     assert spilled["num_unique_contexts"] <= whole["num_unique_contexts"]
     parts = corpus_entropy(list(np.split(tokens, 6)), order=2)

@@ -14,18 +14,23 @@ from neuneu.designs.taggers.scan import (
     CODE_POINTS,
     DIGIT,
     Integers,
-    Tokens,
     characters,
     classes_of,
-    count_distinct,
+    count_tokens,
     cut,
     decode,
+    njit,
+    room,
+    utf8,
+)
+from neuneu.designs.taggers.tokens import (
+    Tokens,
+    count_distinct,
+    count_tokens_and_distinct,
     first_bytes,
     hashes_of_ids,
     load,
-    njit,
     tokenize,
-    utf8,
 )
 from neuneu.errors import InputError, MissingExtraError
 
@@ -60,10 +65,9 @@ def character_length(block: pl.DataFrame) -> pl.DataFrame:
 def keyword_counts(block: pl.DataFrame) -> pl.DataFrame:
     """One count a kind of keyword, and characters."""
     data, offsets = utf8(block["text"])
-    scratch = np.empty((2, int(np.diff(offsets).max(initial=0)) + 2), np.int32)
     counts = np.zeros((len(block), len(KEYWORDS)), np.int64)
     tables = (classes_of("signs"), characters(), _letters(), *_word_table(), _ending_table())
-    _keywords(data, data.view(np.uint64), offsets, *tables, scratch, counts)
+    _keywords(data, offsets, *tables, *room(offsets), counts)
     named = pl.DataFrame(counts, schema=dict.fromkeys(KEYWORDS, pl.Int64))
     return block.select("id", pl.col("text").str.len_chars().cast(pl.Int64).alias("characters")).hstack(named)
 
@@ -98,18 +102,23 @@ TOKEN_FEATURES = ("num_tokens", "unique_tokens", "ttr")
 
 def token_features(block: pl.DataFrame, tokenizer: str | None = None) -> pl.DataFrame:
     """num_tokens, unique_tokens and ttr (unique ÷ all, 0 if there are none)."""
-    tokens = tokens_of(block, tokenizer)
-    unique = count_distinct(tokens.hashes, tokens.bounds)
+    if tokenizer is None:
+        counts, unique = count_tokens_and_distinct(block["text"])
+    else:
+        tokens = tokens_of(block, tokenizer)
+        counts, unique = tokens.counts, count_distinct(tokens.hashes, tokens.bounds)
     return block.select(
         "id",
-        pl.Series("num_tokens", tokens.counts),
+        pl.Series("num_tokens", counts),
         pl.Series("unique_tokens", unique),
-        pl.Series("ttr", unique / np.maximum(tokens.counts, 1)),
+        pl.Series("ttr", unique / np.maximum(counts, 1)),
     )
 
 
 def token_feature(name: str, tokenizer: str | None = None) -> Tagger:
     """One of the columns of `token_features` as a tagger."""
+    if name == "num_tokens" and tokenizer is None:
+        return lambda block: block.select("id", pl.Series(name, count_tokens(block["text"])))
     return lambda block: token_features(block, tokenizer).select("id", name)
 
 
@@ -179,7 +188,6 @@ def _slot(key: Any) -> Any:
 @njit(cache=True)
 def _keywords(
     data: Any,
-    words: Any,
     offsets: Any,
     classes: Any,
     kinds_of_character: Any,
@@ -188,15 +196,17 @@ def _keywords(
     rests: Any,
     kinds: Any,
     endings: Any,
-    scratch: Any,
+    classes_of_bytes: Any,
+    places: Any,
     counts: Any,
 ) -> None:  # pragma: no cover
     """What the patterns of KEYWORDS find, token by token: a word between \\b and \\b is a whole token, so is
     a run of digits, and every instruction word ends at a colon."""
+    words = data.view(np.uint64)
     for d in range(len(counts)):
         first = offsets[d]
-        for t in range(cut(data, first, offsets[d + 1], classes, scratch)):
-            i, last = first + scratch[0, t], first + scratch[1, t]
+        for t in range(cut(data, first, offsets[d + 1], classes, classes_of_bytes, places)):
+            i, last = first + places[0, t], first + places[1, t]
             length = last - i
             head = data[i]
             if head == 58:  # a colon

@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from neuneu.designs.taggers.scan import Hashes, Integers, hashes_of_ids, join, njit
+from neuneu.designs.taggers.scan import Integers, njit
+from neuneu.designs.taggers.tokens import Hashes, hashes_of_ids, join
 from neuneu.errors import InputError
 
 BUCKETS = 256
@@ -115,9 +116,9 @@ class _Summary:
         used = int((table[:, 2] > 0).sum())
         if used == 0:
             return
-        sums = np.zeros((_power_of_two(used * 5 // 4), 4))
-        _contexts(table, sums.view(np.uint64), sums, *_tables())
-        K, log_sum, grown, _ = sums[sums[:, 0] > 0].T
+        sums, keys = np.empty((used, 3)), np.empty(used, np.uint64)
+        found = _contexts(table, np.zeros(_power_of_two(used), np.int32), keys, sums, *_tables())
+        K, log_sum, grown = sums[:found].T
         plain = np.maximum(np.log2(K) - log_sum / K, 0.0)
         self.weighted += float((plain * K).sum())
         self.corrected += float((K * np.log(K) - grown).sum() / math.log(2))
@@ -263,22 +264,32 @@ def _add(table: Any, records: Any) -> None:  # pragma: no cover
 
 
 @njit(cache=True)
-def _contexts(table: Any, keys: Any, sums: Any, plain: Any, grown: Any) -> None:  # pragma: no cover
-    """For every context: occurrences, Σ k log₂ k and Σ k G(k) over its next tokens; and its hash, as bits."""
-    mask = np.int64(len(keys) - 1)
+def _contexts(
+    table: Any, index: Any, keys: Any, sums: Any, plain: Any, grown: Any
+) -> int:  # pragma: no cover
+    """For every context its hash, occurrences, Σ k log₂ k and Σ k G(k) over its next tokens, in rows of keys
+    and sums as they come; returns how many. index: where a hash leads, 1 + the row of the context."""
+    mask = np.uint64(len(index) - 1)
+    found = 0
     for r in range(len(table)):
         if table[r, 2] == 0:
             continue
         context, count = table[r, 1], np.int64(table[r, 2])
-        slot = np.int64((context * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
-        while sums[slot, 0] != 0 and keys[slot, 3] != context:
-            slot = (slot + 1) & mask
-        keys[slot, 3] = context
-        sums[slot, 0] += count
+        slot = ((context * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
+        while index[slot] != 0 and keys[np.uint64(index[slot] - 1)] != context:
+            slot = (slot + np.uint64(1)) & mask
+        if index[slot] == 0:
+            keys[found] = context
+            sums[found] = 0
+            found += 1
+            index[slot] = found
+        row = sums[np.uint64(index[slot] - 1)]
+        row[0] += count
         if count < len(plain):
-            sums[slot, 1] += plain[count]
-            sums[slot, 2] += grown[count]
+            row[1] += plain[count]
+            row[2] += grown[count]
         else:  # G(n) = ln n + 1 / (6 n²) + O(n⁻⁴) for even n; what is left out is below 10⁻¹⁶ here
             even = np.float64(count - count % 2)
-            sums[slot, 1] += count * np.log2(count)
-            sums[slot, 2] += count * (np.log(even) + 1 / (6 * even * even))
+            row[1] += count * np.log2(count)
+            row[2] += count * (np.log(even) + 1 / (6 * even * even))
+    return found

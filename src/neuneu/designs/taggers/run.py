@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.designs.taggers import cleaning, counts
+from neuneu.designs.taggers import cleaning, counts, repetition
 from neuneu.designs.taggers.documents import BLOCK, read_blocks
 from neuneu.designs.taggers.entropy import PairCounter
 from neuneu.designs.taggers.parts import claim, version
@@ -169,7 +169,7 @@ def _tag_block(feature: str, options: Options, block: pl.DataFrame, path: Path) 
 
 
 def _repetition(block: pl.DataFrame) -> pl.DataFrame:
-    return block.select("id", cleaning.removal_reasons(block["text"]).alias("removed_because"))
+    return block.select("id", repetition.removal_reasons(block["text"]).alias("removed_because"))
 
 
 def _repair(block: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,10 @@
-"""Texts cut into tokens in compiled code: where each token is and a 64-bit hash of it, as Python's `re` cuts.
+"""Texts cut into tokens in compiled code: where each token begins and ends, as Python's `re` cuts.
 
-Features of documents need to know which tokens are equal, not what they are, so tokens are never made into
-strings. Two different tokens of a hundred million have the same hash with a chance below 10⁻³.
+A document is taken 64 bytes at a time: first the class of every byte, by comparisons that the compiler makes
+wide, then a bit for each byte where a token begins or ends, then the places of these bits.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,38 +16,33 @@ from neuneu.errors import MissingExtraError
 
 try:
     from numba import njit as njit  # noqa: PLC0414 (others take it from here, with the error below)
+    from numba import types
+    from numba.extending import intrinsic
 except ImportError as error:
     raise MissingExtraError("numba", "designs") from error
 
 Integers = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
+Bytes = NDArray[np.uint8]
 
 WORD, SPACE, DIGIT = 1, 2, 4
 CODE_POINTS = 0x110000
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_STIR = np.uint64(0xD6E8FEB86659FD93)
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens of some documents, one after the other.
-
-    hashes: equal for equal tokens; bounds: document d has the tokens bounds[d] to bounds[d + 1].
-    """
-
-    hashes: Hashes
-    bounds: Integers
-
-    @property
-    def counts(self) -> Integers:
-        """Tokens a document."""
-        return np.diff(self.bounds)
+# Classes of bytes. A sign is a token by itself: its first byte begins one, the others belong to it. A
+# NEWLINE is BETWEEN tokens.
+BETWEEN, PART, SIGN, SIGN_REST, LEAD, NEWLINE = 0, 1, 6, 4, 8, 16
+_REST = np.uint8(PART | SIGN_REST)
+_EACH = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
+_GATHER = np.uint64(0x0102040810204080)
+_ONE = np.uint64(1)
+BLOCK = 64
+_USUAL = 16
 
 
 @cache
-def characters() -> NDArray[np.uint8]:
+def characters() -> Bytes:
     """For every code point, WORD, SPACE and DIGIT as Python's `\\w`, `\\s` and `\\d` see it."""
-    every = "".join("\0" if 0xD800 <= i < 0xE000 else chr(i) for i in range(CODE_POINTS))
+    every = _every()
     classes = np.zeros(CODE_POINTS, np.uint8)
     for bit, pattern in ((WORD, r"\w"), (SPACE, r"\s"), (DIGIT, r"\d")):
         classes[np.fromiter((m.start() for m in re.finditer(pattern, every)), np.int64)] |= bit
@@ -56,200 +50,236 @@ def characters() -> NDArray[np.uint8]:
 
 
 @cache
-def classes_of(kind: str) -> NDArray[np.uint8]:
-    """For every code point, whether it is part of a token (1), between tokens (2), or one itself (0)."""
-    classes = characters() & (WORD | SPACE)
-    if kind == "words":  # [^\W_]+, all else skipped
-        classes[ord("_")] = 0
-        classes[classes & WORD == 0] = SPACE
-    elif kind == "split":  # \S+, as str.split() cuts
-        classes = np.where(classes & SPACE, SPACE, WORD).astype(np.uint8)
-    return np.asarray(classes, np.uint8)
+def classes_of(kind: str) -> Bytes:
+    r"""For every code point, whether it is PART of a token, BETWEEN tokens, or a token itself (SIGN).
+
+    kind: "signs" `\w+|[^\w\s]`, "words" `[^\W_]+`, "split" `\S+`, as `str.split()` cuts. ASCII letters and
+    digits are one class, so are white space and all other signs but `_`.
+    """
+    word, space = characters() & WORD > 0, characters() & SPACE > 0
+    if kind == "words":
+        word[ord("_")] = False
+        space = ~word
+    elif kind == "split":
+        word = ~space
+    return np.select([word, space], [PART, BETWEEN], SIGN).astype(np.uint8)
 
 
-def utf8(texts: pl.Series) -> tuple[NDArray[np.uint8], Integers]:
-    """(bytes of all texts one after the other, with at least 8 zeros behind them; where each begins)."""
+@cache
+def _cased() -> NDArray[np.bool_]:
+    """For every code point beyond ASCII, whether `str.lower` changes it."""
+    return np.fromiter((c > "\x7f" and c.lower() != c for c in _every()), bool, CODE_POINTS)
+
+
+def _every() -> str:
+    """All characters, NUL in place of surrogates."""
+    return "".join("\0" if 0xD800 <= i < 0xE000 else chr(i) for i in range(CODE_POINTS))
+
+
+def utf8(texts: pl.Series) -> tuple[Bytes, Integers]:
+    """(bytes of all texts one after the other, read-only, with at least 8 zeros behind them; where each
+    begins, and the last ends)."""
     import pyarrow
 
-    array = texts.rechunk().to_arrow()
-    array = array.cast(pyarrow.large_string())
-    _, offsets, data = array.buffers()
+    array = texts.clone().append(pl.Series(["\0" * 16])).rechunk().to_arrow().cast(pyarrow.large_string())
+    _, offsets, buffer = array.buffers()
     bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    first, last = int(bounds[0]), int(bounds[-1])
-    padded = np.zeros((last - first) // 8 * 8 + 16, np.uint8)
-    if last > first:
-        padded[: last - first] = np.frombuffer(data, np.uint8)[first:last]
-    return padded, bounds - first
+    data = np.frombuffer(buffer, np.uint8)[bounds[0] :]
+    return data[: (bounds[-1] - bounds[0]) // 8 * 8], bounds[:-1] - bounds[0]
 
 
-def tokenize(texts: pl.Series, kind: str = "signs") -> Tokens:
-    r"""Tokens of each text: "signs" by `\w+|[^\w\s]`, "words" by `[^\W_]+`, "split" as `str.split()`."""
+def lowered(texts: pl.Series) -> tuple[Bytes, Integers]:
+    """`utf8` of the texts as `str.lower` makes them; only texts with capitals beyond ASCII go through it."""
+    capital = np.zeros(len(texts), np.bool_)
+    data, offsets = _lowered(texts, capital)
+    if capital.any():
+        rows = np.flatnonzero(capital)
+        lower = texts.clone().scatter(rows, [texts[int(row)].lower() for row in rows])
+        data, offsets = _lowered(lower, capital)
+    return data, offsets
+
+
+def _lowered(texts: pl.Series, capital: NDArray[np.bool_]) -> tuple[Bytes, Integers]:
     data, offsets = utf8(texts)
-    scratch = np.empty((2, int(np.diff(offsets).max(initial=0)) + 2), np.int32)
-    hashes = np.empty(len(data) // 4 + 64, np.uint64)
-    bounds = np.zeros(len(offsets), np.int64)
-    document = 0
-    while True:
-        document = _tokenize(
-            data, data.view(np.uint64), offsets, classes_of(kind), scratch, hashes, bounds, document
-        )
-        if document == len(offsets) - 1:
-            return Tokens(hashes[: int(bounds[-1])], bounds)
-        hashes = np.concatenate([hashes, np.empty(max(len(hashes), scratch.shape[1]), np.uint64)])
+    small = data.copy()
+    _lower(small, offsets, _cased(), capital)
+    small.flags.writeable = False  # as of `utf8`, so that no function is compiled twice
+    return small, offsets
 
 
-def hashes_of_ids(ids: NDArray[Any]) -> Hashes:
-    """Token ids (≥ 0) → hashes, different for different ids."""
-    mixed = (np.asarray(ids).astype(np.uint64) + np.uint64(1)) * _MIX
-    return np.asarray(mixed ^ (mixed >> np.uint64(29)), np.uint64)
+def room(offsets: Integers) -> tuple[Bytes, NDArray[np.int32]]:
+    """What `cut` works in for the longest of these documents: classes of bytes, starts and ends of tokens."""
+    longest = int(np.diff(offsets).max(initial=0))
+    return np.zeros((longest // BLOCK + 2) * BLOCK, np.uint8), np.empty((2, longest + 2 * BLOCK), np.int32)
 
 
-def count_distinct(hashes: Hashes, bounds: Integers) -> Integers:
-    """Distinct hashes of each document, (documents,)."""
-    longest = int(np.diff(bounds).max(initial=1))
-    size = 64
-    while size < 2 * longest:
-        size *= 2
-    result = np.zeros(len(bounds) - 1, np.int64)
-    _distinct(hashes, bounds, np.zeros(size, np.uint64), np.full(size, -1, np.int64), result)
-    return result
+def count_tokens(texts: pl.Series, kind: str = "signs") -> Integers:
+    """Tokens of each text, (documents,); see `classes_of`."""
+    data, offsets = utf8(texts)
+    counts = np.zeros(len(texts), np.int64)
+    _count(data, offsets, classes_of(kind), *room(offsets), counts)
+    return counts
 
 
-def ngrams(hashes: Hashes, bounds: Integers, n: int) -> tuple[Hashes, Integers]:
-    """(a hash for each n tokens in a row, bounds of documents); documents of fewer tokens have none."""
-    lengths = np.maximum(np.diff(bounds) - n + 1, 0)
-    cut = np.concatenate([[0], np.cumsum(lengths)])
-    result = np.empty(int(cut[-1]), np.uint64)
-    _ngrams(hashes, bounds, n, cut, result)
-    return result, cut
+def _lowest_bit(context: Any, value: Any) -> Any:
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, 0))
+
+    return types.int64(types.uint64), make
+
+
+def _count_bits(context: Any, value: Any) -> Any:
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), make
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)
+"""The place of the lowest bit that is set in 64 of them; 64 if none is."""
+count_bits: Any = intrinsic(_count_bits)
+"""How many of 64 bits are set."""
+
+# Indices below are unsigned: of others it is asked whether they count from behind.
 
 
 @njit(cache=True, inline="always")
 def decode(data: Any, i: Any) -> Any:
     """(code point that starts at byte i, its length in bytes) of valid UTF-8."""
+    i = np.uint64(i)
     b: Any = np.int64(data[i])
     if b < 0x80:
         return b, 1
+    one = np.int64(data[i + np.uint64(1)]) & 0x3F
     if b < 0xE0:
-        return (b & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2
+        return (b & 0x1F) << 6 | one, 2
+    two = np.int64(data[i + np.uint64(2)]) & 0x3F
     if b < 0xF0:
-        return (b & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F), 3
-    high = (b & 0x07) << 18 | (np.int64(data[i + 1]) & 0x3F) << 12
-    return high | (np.int64(data[i + 2]) & 0x3F) << 6 | (np.int64(data[i + 3]) & 0x3F), 4
+        return (b & 0x0F) << 12 | one << 6 | two, 3
+    return (b & 0x07) << 18 | one << 12 | two << 6 | np.int64(data[i + np.uint64(3)]) & 0x3F, 4
 
 
 @njit(cache=True)
-def _tokenize(
-    data: Any,
-    words: Any,
-    offsets: Any,
-    classes: Any,
-    scratch: Any,
-    hashes: Any,
-    bounds: Any,
-    document: int,
-) -> int:  # pragma: no cover
-    """Cut and hash documents as long as there is room; returns the first that is left."""
-    while document < len(offsets) - 1:
-        first = offsets[document]
-        count = cut(data, first, offsets[document + 1], classes, scratch)
-        n = bounds[document]
-        if n + count > len(hashes):
-            return document
-        for t in range(count):
-            hashes[n + t] = hash_bytes(words, first + scratch[0, t], first + scratch[1, t])
-        document += 1
-        bounds[document] = n + count
-    return document
+def classify(part: Any, classes: Any, kinds: Any) -> None:  # pragma: no cover
+    """The class of every byte of a document, LEAD where a character beyond ASCII starts, then BETWEEN."""
+    letter, underscore, space, sign = classes[97], classes[95], classes[32], classes[33]
+    for i in range(len(part)):
+        b = part[i]
+        alphabetic = np.uint8(np.uint8(b | np.uint8(32)) - np.uint8(97)) < np.uint8(26)
+        digit = np.uint8(b - np.uint8(48)) < np.uint8(10)
+        spaces = np.uint8(b - np.uint8(9)) < np.uint8(5), np.uint8(b - np.uint8(28)) < np.uint8(5)
+        kinds[i] = (
+            letter
+            if alphabetic | digit
+            else underscore
+            if b == np.uint8(95)
+            else np.uint8(NEWLINE)
+            if b == np.uint8(10)
+            else space
+            if spaces[0] | spaces[1]
+            else sign
+            if b < np.uint8(0x80)
+            else np.uint8(LEAD)
+            if b >= np.uint8(0xC0)
+            else np.uint8(BETWEEN)
+        )
+    kinds[len(part) : len(part) // BLOCK * BLOCK + BLOCK] = BETWEEN
+
+
+@njit(cache=True, inline="always")
+def bits(words: Any, bit: int) -> Any:
+    """One bit of each of 64 bytes, 8 by 8 in words, gathered."""
+    found = np.uint64(0)
+    for k in range(8):
+        found |= (((words[k] >> np.uint64(bit)) & _EACH) * _GATHER >> np.uint64(56)) << np.uint64(8 * k)
+    return found
+
+
+@njit(cache=True, inline="always")
+def edges(part: Any, classes: Any, kinds: Any, words: Any, block: int, before: Any) -> Any:
+    """Of the 64 bytes of a block: bits where tokens begin, bits where they have ended, and what the next
+    block must know of the last byte. Characters beyond ASCII get their classes here."""
+    row = words[block]
+    word, sign, token, leads = bits(row, 0), bits(row, 1), bits(row, 2), bits(row, 3)
+    while leads:
+        place = np.uint64(lowest_bit(leads))
+        leads &= leads - _ONE
+        k = np.uint64(block * BLOCK) + place
+        point, width = decode(part, k)
+        kind = classes[np.uint64(point)]
+        kinds[k] = kind
+        for j in range(1, 4):
+            if j < width:
+                kinds[k + np.uint64(j)] = kind & _REST
+        span = (
+            (_ONE << np.uint64(width)) - _ONE
+        ) << place  # what is beyond this block, the next has as kinds
+        word |= span * np.uint64(kind & np.uint8(1))
+        sign |= np.uint64(kind >> np.uint8(1) & np.uint8(1)) << place
+        token |= span * np.uint64(kind >> np.uint8(2))
+    token |= word
+    starts = (word & ~(word << _ONE | before & _ONE)) | sign
+    ends = (token << _ONE | before >> _ONE) & (~token | starts)
+    return starts, ends, word >> np.uint64(63) | token >> np.uint64(63) << _ONE
 
 
 @njit(cache=True)
-def cut(data: Any, first: int, last: int, classes: Any, scratch: Any) -> Any:  # pragma: no cover
-    """Starts and ends of the tokens of one document into scratch[0] and [1], from its first byte; how many.
+def cut(data: Any, first: int, last: int, classes: Any, kinds: Any, places: Any) -> Any:  # pragma: no cover
+    """Starts and ends of the tokens of one document, from its first byte, into places[0] and [1]; how many.
 
-    Where words end cannot be foreseen, so there is no branch on it: every place is written, few are kept.
+    Most blocks have at most 16 tokens: so many places are always written, which needs no decision.
     """
-    starts, ends = scratch
-    n = m = np.int64(0)
-    before = np.uint8(0)
-    i: Any = first
-    while i < last:
-        point, width = np.int64(data[i]), 1
-        if point >= 0x80:
-            point, width = decode(data, i)
-        c = classes[point]
-        word = c & np.uint8(1)
-        sign = (word | (c >> np.uint8(1)) & np.uint8(1)) ^ np.uint8(1)
-        ends[m] = i - first
-        m += np.int64(before & (word ^ np.uint8(1)))
-        starts[n] = i - first
-        n += np.int64((word & (before ^ np.uint8(1))) | sign)
-        i += width
-        ends[m] = i - first
-        m += np.int64(sign)
-        before = word
-    if before:
-        ends[m] = last - first
+    part = data[first:last]
+    classify(part, classes, kinds)
+    words = kinds.view(np.uint64).reshape(-1, 8)
+    starts, ends = places
+    n = m = 0
+    before = np.uint64(0)
+    for block in range(len(part) // BLOCK + 1):
+        s, e, before = edges(part, classes, kinds, words, block, before)
+        base = block * BLOCK
+        begun, ended = count_bits(s), count_bits(e)
+        for j in range(_USUAL):
+            starts[np.uint64(n + j)] = base + lowest_bit(s)
+            s &= s - _ONE
+        for j in range(_USUAL):
+            ends[np.uint64(m + j)] = base + lowest_bit(e)
+            e &= e - _ONE
+        for j in range(_USUAL, max(begun, ended)):
+            starts[np.uint64(n + j)] = base + lowest_bit(s)
+            ends[np.uint64(m + j)] = base + lowest_bit(e)
+            s &= s - _ONE
+            e &= e - _ONE
+        n += begun
+        m += ended
     return n
 
 
-@njit(cache=True, inline="always")
-def load(words: Any, i: Any) -> Any:
-    """The 8 bytes from byte i on, least first."""
-    q, shift = i >> 3, np.uint64((i & 7) * 8)
-    return (words[q] >> shift) | ((words[q + 1] << np.uint64(1)) << (np.uint64(63) - shift))
-
-
-@njit(cache=True, inline="always")
-def first_bytes(length: int) -> Any:
-    """A mask of the lowest `length` bytes, 1 to 8."""
-    return (np.uint64(2) << np.uint64(length * 8 - 1)) - np.uint64(1)
-
-
-@njit(cache=True, inline="always")
-def hash_bytes(words: Any, i: int, last: int) -> Any:
-    """A hash of the bytes from i up to last; `words` are all bytes, 8 by 8."""
-    length = last - i
-    h = np.uint64(length)
-    while length > 0:
-        h = (h ^ (load(words, i) & first_bytes(min(length, 8)))) * _MIX
-        h ^= h >> np.uint64(29)
-        length -= 8
-        i += 8
-    return h
+@njit(cache=True)
+def _count(
+    data: Any, offsets: Any, classes: Any, kinds: Any, places: Any, counts: Any
+) -> None:  # pragma: no cover
+    words = kinds.view(np.uint64).reshape(-1, 8)
+    for d in range(len(counts)):
+        part = data[offsets[d] : offsets[d + 1]]
+        classify(part, classes, kinds)
+        before = np.uint64(0)
+        for block in range(len(part) // BLOCK + 1):
+            s, _, before = edges(part, classes, kinds, words, block, before)
+            counts[d] += count_bits(s)
 
 
 @njit(cache=True)
-def _distinct(hashes: Any, bounds: Any, table: Any, owner: Any, result: Any) -> None:  # pragma: no cover
-    for d in range(len(bounds) - 1):
-        size = 64
-        while size < 2 * (bounds[d + 1] - bounds[d]):
-            size *= 2
-        mask = np.uint64(size - 1)
-        found = 0
-        for t in range(bounds[d], bounds[d + 1]):
-            h = hashes[t]
-            slot = np.int64((h ^ (h >> np.uint64(32))) & mask)
-            while owner[slot] == d and table[slot] != h:
-                slot = (slot + 1) & np.int64(mask)
-            if owner[slot] != d:
-                owner[slot] = d
-                table[slot] = h
-                found += 1
-        result[d] = found
-
-
-@njit(cache=True, inline="always")
-def join(before: Any, h: Any) -> Any:
-    """The hash of a sequence and the hash of one more token → the hash of the longer sequence."""
-    return ((before ^ (before >> np.uint64(31))) * _MIX) ^ (h * _STIR)
-
-
-@njit(cache=True)
-def _ngrams(hashes: Any, bounds: Any, n: int, cut: Any, result: Any) -> None:  # pragma: no cover
-    for d in range(len(bounds) - 1):
-        for k in range(cut[d + 1] - cut[d]):
-            h = hashes[bounds[d] + k]
-            for j in range(1, n):
-                h = join(h, hashes[bounds[d] + k + j])
-            result[cut[d] + k] = h
+def _lower(data: Any, offsets: Any, cased: Any, capital: Any) -> None:  # pragma: no cover
+    """Make ASCII letters small, and say which documents have capitals beyond ASCII."""
+    for i in range(len(data)):
+        upper = np.uint8(data[i] - np.uint8(65)) < np.uint8(26)
+        data[i] |= np.uint8(32) if upper else np.uint8(0)
+    words = data.view(np.uint64)
+    for q in range(len(words)):
+        leads = words[q] & (words[q] << _ONE) & _HIGH  # bytes whose two highest bits are set
+        while leads:
+            i = q * 8 + (lowest_bit(leads) >> 3)
+            leads &= leads - _ONE
+            if cased[np.uint64(decode(data, i)[0])]:
+                capital[np.searchsorted(offsets, i, side="right") - 1] = True
