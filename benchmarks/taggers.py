@@ -93,12 +93,14 @@ def features(texts: list[str]) -> dict[str, dict[str, float]]:
             lambda: counts.keyword_counts(block).select(*counts.KEYWORDS).rows(),
         ),
         "num_tokens": _pair(
-            lambda: [len(WORD.findall(text)) for text in texts],
-            lambda: counts.token_feature("num_tokens")(block)["num_tokens"].to_list(),
+            lambda: [(str(i), len(WORD.findall(text))) for i, text in enumerate(texts)],
+            lambda: counts.token_feature("num_tokens")(block).rows(),
         ),
         "ttr": _pair(
-            lambda: [len(set(found)) / len(found) for found in map(WORD.findall, texts)],
-            lambda: counts.token_features(block)["ttr"].to_list(),
+            lambda: [
+                (str(i), len(set(found)) / len(found)) for i, found in enumerate(map(WORD.findall, texts))
+            ],
+            lambda: counts.token_feature("ttr")(block).rows(),
         ),
         "repetition": _pair(
             lambda: [_reason(text) for text in texts], lambda: repetition.removal_reasons(series).to_list()

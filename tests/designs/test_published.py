@@ -50,6 +50,31 @@ def test_all_26_numbers_over_ten_seeds(tables: dict[tuple[str, str], Rows], sele
     assert max(off.values()) < 1e-6, {key: value for key, value in off.items() if value >= 1e-6}
 
 
+@pytest.mark.parametrize(
+    ("task", "setting", "scale", "scale_within", "chosen", "chosen_within"),
+    [
+        ("truthfulqa", "0-shot", 0.0275, 0.0008, 0.0229, 0.0006),
+        ("mathqa", "0-shot", 0.0283, 0.0006, 0.0275, 0.0007),
+    ],
+)
+def test_two_rows_of_the_table_over_fifty_seeds(
+    tables: dict[tuple[str, str], Rows],
+    selected: Selected,
+    task: str,
+    setting: str,
+    scale: float,
+    scale_within: float,
+    chosen: float,
+    chosen_within: float,
+) -> None:
+    key = (task, setting)
+    row = compare(tables[key], selected[key][0], range(50), workers=2)
+    assert abs(float(row["scaling_laws"]) - scale) < scale_within
+    assert abs(float(row["selected"]) - chosen) < chosen_within
+    assert float(row["scaling_laws_ci"]) == pytest.approx(scale_within, abs=6e-5)
+    assert float(row["selected_ci"]) == pytest.approx(chosen_within, abs=6e-5)
+
+
 @pytest.mark.parametrize("seed", [0, 8])
 def test_the_fast_engine_is_xgboost(
     tables: dict[tuple[str, str], Rows], selected: Selected, seed: int

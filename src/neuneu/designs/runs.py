@@ -26,6 +26,8 @@ LOGARITHMIC = frozenset(
     {*SCALE, "lr", "batch_size", "n_layers", "d_model", "warmup", "chinchilla_multiplier"}
 )
 CATEGORIES = ("data_recipe", "arch", "tokenizer")
+SUMMARIES = ("aggregated_results", "95%_CI_above", "99%_CI_above")
+"""What some grids tell beside their tasks, of many tasks at once."""
 LEAST = 0.5
 """A task is taken where at least this share of the runs has it."""
 
@@ -96,7 +98,12 @@ def _choose(frame: pl.DataFrame, metric: str | None, tasks: Sequence[str], where
         )
         .str.strip_chars()
         .alias("setting")
-    ).filter(pl.col("value").is_finite() & pl.col("params").is_not_null() & pl.col("tokens").is_not_null())
+    ).filter(
+        pl.col("value").is_finite()
+        & pl.col("params").is_not_null()
+        & pl.col("tokens").is_not_null()
+        & ~pl.col("task").is_in(SUMMARIES)
+    )
     if metric is not None:
         frame = frame.filter(pl.col("metric") == metric)
     else:

@@ -38,7 +38,11 @@ CATEGORIES = (
 )
 LOGARITHMIC = frozenset({*SCALE, "dimension", "sequence_length", "num_layers", "vocab_size", "num_heads"})
 SIZE = frozenset(
-    {*SCALE, "dimension", "num_heads", "sequence_length", "num_layers", "num_kv_heads", "vocab_size"}
+    {
+        *SCALE,
+        *("dimension", "num_heads", "sequence_length", "num_layers", "num_kv_heads", "vocab_size"),
+        *("n_layers", "d_model", "chinchilla_multiplier"),  # of grids of runs
+    }
 )
 """What the non-scale predictor may not see."""
 
