@@ -172,6 +172,36 @@ def test_entropy_does_not_depend_on_how_much_fits_into_memory() -> None:
     assert spilled == pytest.approx(parts, abs=1e-9)
 
 
+@pytest.mark.parametrize("slots", [2**22, 2**10])
+def test_documents_have_the_entropies_of_their_contexts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    rng = np.random.default_rng(0)
+    words = [[f"w{i}" for i in np.minimum(rng.zipf(1.3, size), 40)] for size in rng.integers(1, 200, 60)]
+    source = _write(tmp_path / "t.jsonl", [" ".join(document) for document in words])
+    # Few slots: most contexts are looked up in one of many files.
+    monkeypatch.setattr(PairCounter.__init__, "__kwdefaults__", {"folder": None, "slots": slots})
+    entropy_of_file(source, order=2, documents=tmp_path / "d.parquet")
+    counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for document in words:
+        for i in range(2, len(document)):
+            counts[tuple(document[i - 2 : i])][document[i]] += 1
+    plain = {
+        context: -sum(k / w.total() * math.log2(k / w.total()) for k in w.values())
+        for context, w in counts.items()
+    }
+    rows = {row["id"]: row for row in pl.read_parquet(tmp_path / "d.parquet").to_dicts()}
+    assert list(rows) == [str(i) for i, document in enumerate(words) if len(document) > 2]
+    for name, row in rows.items():
+        document = words[int(name)]
+        values = [plain[tuple(document[i - 2 : i])] for i in range(2, len(document))]
+        assert row["entropy_mean"] == pytest.approx(np.mean(values))
+        assert row["entropy_max"] == pytest.approx(max(values))
+        assert row["entropy_min"] == pytest.approx(min(values))
+        assert row["entropy_p25"] == pytest.approx(np.percentile(values, 25))
+        assert row["entropy_p75"] == pytest.approx(np.percentile(values, 75))
+
+
 def test_frequent_pairs_are_corrected_like_rare_ones() -> None:
     tokens = [0, 1] * 20_000 + [0, 0]
     found, plain = corpus_entropy([np.array(tokens)]), _plain_entropy([tokens], 1)

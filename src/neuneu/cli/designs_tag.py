@@ -54,6 +54,9 @@ def tag(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet file; entropy: .json.")],
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
     order: Annotated[int, typer.Option(help="entropy: tokens of context.")] = 1,
+    documents: Annotated[
+        Path | None, typer.Option(help="entropy: also a row a document, into this .parquet file.")
+    ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option(help="domain: an OpenAI-compatible service; its key, if it has one, is NEUNEU_API_KEY."),
@@ -94,10 +97,16 @@ def tag(
     if feature == "entropy":
         if output.suffix != ".json":
             raise InputError("must end in .json for entropy", field="output", value=str(output))
-        found = entropy_of_file(source, order=order, tokenizer=tokens, limit=limit, progress=progress)
+        if documents is not None and documents.suffix != ".parquet":
+            raise InputError("must end in .parquet", field="documents", value=str(documents))
+        found = entropy_of_file(
+            source, order=order, tokenizer=tokens, limit=limit, documents=documents, progress=progress
+        )
         write_json(output, found)
         note(f"{source} → {output}")
         return
+    if documents is not None:
+        raise InputError("belongs to entropy", field="documents", value=str(documents))
     options = Options(tokens, endpoint, model, language, None if against is None else str(against), words)
     done = run(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
     note(f"{done} documents → {output}")

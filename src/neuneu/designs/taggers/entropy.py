@@ -76,7 +76,7 @@ class PairCounter:
 
     def _spill(self) -> None:
         held = self._table[self._table[:, 2] > 0]
-        home = (held[:, 1] * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(56)
+        home = _home(held[:, 1])
         order = np.argsort(home, kind="stable")
         bounds = np.searchsorted(home[order], np.arange(BUCKETS + 1))
         held = held[order]
@@ -86,13 +86,16 @@ class PairCounter:
         self._table[:] = 0
         self._used, self._spilled = 0, True
 
-    def result(self) -> dict[str, float]:
-        """The entropies (`corpus_entropy`); InputError where no document was longer than a context."""
+    def result(self, *, keep: bool = False) -> dict[str, float]:
+        """The entropies (`corpus_entropy`); InputError where no document was longer than a context.
+
+        keep: for `of_documents`, the entropy of every context, 16 bytes of disk each.
+        """
         if not self.total:
             raise InputError(f"no document has more than {self.order} tokens", field="input")
         summary = _Summary()
         if not self._spilled:
-            summary.add(self._table)
+            self._keep(0, *summary.add(self._table), keep)
             return summary.result()
         self._spill()
         self._table = np.zeros((0, 3), np.uint64)
@@ -100,8 +103,35 @@ class PairCounter:
             records = np.fromfile(Path(self._place.name) / f"{bucket:03d}", np.uint64).reshape(-1, 3)
             table = np.zeros((_power_of_two(2 * len(records)), 3), np.uint64)
             _add(table, records)
-            summary.add(table)
+            self._keep(bucket, *summary.add(table), keep)
         return summary.result()
+
+    def _keep(self, bucket: int, contexts: Hashes, entropies: NDArray[np.float64], keep: bool) -> None:
+        if keep:
+            order = np.argsort(contexts)
+            np.save(self._kept(bucket, "contexts"), contexts[order])
+            np.save(self._kept(bucket, "entropies"), entropies[order])
+
+    def _kept(self, bucket: int, what: str) -> Path:
+        return Path(self._place.name) / f"{bucket:03d}-{what}.npy"
+
+    def of_documents(self, hashes: Hashes, bounds: Integers) -> tuple[NDArray[np.float64], Integers]:
+        """After `result(keep=True)`, of documents that were counted: (the entropy at every token that has a
+        whole context before it, in bits; bounds of documents). Contexts are looked up on disk."""
+        lengths = np.maximum(np.diff(bounds) - self.order, 0)
+        cuts = np.concatenate([[0], np.cumsum(lengths)])
+        contexts = np.empty(int(cuts[-1]), np.uint64)
+        _contexts_before(hashes, bounds, self.order, cuts, contexts)
+        distinct, back = np.unique(contexts, return_inverse=True)
+        home = _home(distinct) if self._spilled else np.zeros(len(distinct), np.uint64)
+        found = np.empty(len(distinct))
+        for bucket in np.unique(home):
+            rows = np.flatnonzero(home == bucket)
+            known, values = (
+                np.load(self._kept(int(bucket), what), mmap_mode="r") for what in ("contexts", "entropies")
+            )
+            found[rows] = values[np.searchsorted(known, distinct[rows])]
+        return found[back], cuts
 
 
 class _Summary:
@@ -112,10 +142,9 @@ class _Summary:
         self.total = 0
         self.values, self.counts = np.empty(0), np.empty(0, np.int64)
 
-    def add(self, table: Hashes) -> None:
+    def add(self, table: Hashes) -> tuple[Hashes, NDArray[np.float64]]:
+        """Take in all pairs of some contexts; returns these contexts and the entropy of each."""
         used = int((table[:, 2] > 0).sum())
-        if used == 0:
-            return
         sums, keys = np.empty((used, 3)), np.empty(used, np.uint64)
         found = _contexts(table, np.zeros(_power_of_two(used), np.int32), keys, sums, *_tables())
         K, log_sum, grown = sums[:found].T
@@ -130,6 +159,7 @@ class _Summary:
         joined = np.zeros(len(self.values), np.int64)
         np.add.at(joined, back, np.concatenate([self.counts, [len(plain) - len(positive)], counts]))
         self.counts = joined
+        return keys[:found], plain
 
     def result(self) -> dict[str, float]:
         contexts = int(self.counts.sum())
@@ -184,6 +214,11 @@ def _percentile(values: NDArray[np.float64], counts: Integers, q: float) -> floa
     return float(low + (high - low) * (place - math.floor(place)))
 
 
+def _home(contexts: Hashes) -> Hashes:
+    """The bucket of each context, of 256."""
+    return np.asarray((contexts * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(56), np.uint64)
+
+
 def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 63).bit_length()
 
@@ -198,6 +233,24 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     grassberger[2::2] = grassberger[1] + np.cumsum(2 / (2 * np.arange(1, _TABLED // 2) - 1))
     grassberger[3::2] = grassberger[2:-1:2]
     return n * np.log2(np.maximum(n, 1)), n * grassberger
+
+
+@njit(cache=True, inline="always")
+def _context(hashes: Any, t: int, order: int) -> Any:
+    """The hash of the `order` tokens before token t."""
+    context = hashes[t - order]
+    for k in range(1, order):
+        context = join(context, hashes[t - order + k])
+    return context
+
+
+@njit(cache=True)
+def _contexts_before(
+    hashes: Any, bounds: Any, order: int, cuts: Any, result: Any
+) -> None:  # pragma: no cover
+    for d in range(len(bounds) - 1):
+        for k in range(cuts[d + 1] - cuts[d]):
+            result[cuts[d] + k] = _context(hashes, bounds[d] + order + k, order)
 
 
 @njit(cache=True)
@@ -216,9 +269,7 @@ def _count(
             if used + n > limit:
                 return document, t, used, touched
             for i in range(n):
-                context = hashes[t + i - order]
-                for k in range(1, order):
-                    context = join(context, hashes[t + i - order + k])
+                context = _context(hashes, t + i, order)
                 pairs[i], contexts[i] = _mixed(join(context, hashes[t + i])), context
             for i in range(n):
                 # The slot of a later pair is read now, so that memory has it when its turn comes.

@@ -2,12 +2,13 @@
 
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from neuneu.designs.taggers import cleaning, counts, repetition
@@ -123,9 +124,15 @@ def entropy_of_file(
     order: int = 1,
     tokenizer: str | None = None,
     limit: int | None = None,
+    documents: str | Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
-    """`corpus_entropy` of a file of documents: tokens by a tokenizer.json, else words and single signs."""
+    """`corpus_entropy` of a file of documents: tokens by a tokenizer.json, else words and single signs.
+
+    documents: a Parquet to write in a second pass, a row a document that has more than `order` tokens: id,
+    and entropy_mean, entropy_max, entropy_min, entropy_p25 and entropy_p75 of the corpus's entropies after
+    the contexts in the document, each taken as often as it occurs there.
+    """
     done = 0
     with PairCounter(order) as counter:
         for block in read_blocks(source, limit=limit):
@@ -133,7 +140,38 @@ def entropy_of_file(
             counter.add(tokens.hashes, tokens.bounds)
             done += len(block)
             progress(done)
-        return counter.result()
+        result = counter.result(keep=documents is not None)
+        if documents is not None:
+            frames = (_of_documents(counter, block, tokenizer) for block in read_blocks(source, limit=limit))
+            with atomic_path(Path(documents)) as temporary:
+                _write(frames, temporary)
+        return result
+
+
+def _write(frames: Iterator[pl.DataFrame], path: Path) -> None:
+    """One Parquet of frames as they come; the first gives the schema."""
+    from pyarrow.parquet import ParquetWriter
+
+    first = next(frames).to_arrow()
+    with ParquetWriter(path, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for frame in frames:
+            writer.write_table(frame.to_arrow())
+
+
+def _of_documents(counter: PairCounter, block: pl.DataFrame, tokenizer: str | None) -> pl.DataFrame:
+    tokens = counts.tokens_of(block, tokenizer)
+    values, cuts = counter.of_documents(tokens.hashes, tokens.bounds)
+    rows = np.repeat(np.arange(len(block)), np.diff(cuts))
+    value = pl.col("value")
+    parts = {"mean": value.mean(), "max": value.max(), "min": value.min()}
+    parts |= {f"p{q}": value.quantile(q / 100, "linear") for q in (25, 75)}
+    return (
+        pl.DataFrame({"id": block["id"].gather(rows), "row": rows, "value": values})
+        .group_by("row", maintain_order=True)
+        .agg(pl.first("id"), *(part.alias(f"entropy_{name}") for name, part in parts.items()))
+        .drop("row")
+    )
 
 
 class _Serial:
