@@ -102,7 +102,7 @@ def composition_errors(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def correlations(table: DesignTable, *, of: str = "tasks") -> pl.DataFrame:
-    """Correlations of every pair: columns a, b, models, correlation, p, p_fdr; strongest first.
+    """Correlations of every pair: columns a, b, models, correlation, p, p_fdr, measure; strongest first.
 
     of: tasks (Pearson, of scores), features (Kendall's τ, of numbers) or both (τ, features with tasks).
     Missing values are left out, pair by pair; pairs with fewer than 10 models in common are left out.
@@ -128,7 +128,10 @@ def correlations(table: DesignTable, *, of: str = "tasks") -> pl.DataFrame:
     if not rows:
         raise InputError("no two columns share 10 models", field="of", value=of)
     frame = pl.DataFrame(rows, schema=["a", "b", "models", "correlation", "p"], orient="row")
-    frame = frame.with_columns(pl.Series("p_fdr", benjamini_hochberg(frame["p"].to_numpy())))
+    frame = frame.with_columns(
+        pl.Series("p_fdr", benjamini_hochberg(frame["p"].to_numpy())),
+        pl.lit("Pearson's r" if of == "tasks" else "Kendall's τ").alias("measure"),
+    )
     return frame.sort(pl.col("correlation").abs(), descending=True, maintain_order=True)
 
 

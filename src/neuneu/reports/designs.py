@@ -99,14 +99,14 @@ def shap_chart(values: pl.DataFrame, importance: pl.DataFrame) -> "Figure":
     for place in list(axes.flat)[len(keys) :]:
         place.set_axis_off()
     figure.text(
-        1.0,
-        1.0,
+        0.995,
+        0.985,
         "blue: low value · red: high value · grey: category or missing",
         ha="right",
         va="top",
         fontsize=9,
     )
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.955))  # type: ignore[union-attr, call-arg]
     return figure
 
 
@@ -161,12 +161,13 @@ def sweep_chart(frame: pl.DataFrame) -> "Figure":
             )
         place.set_title(task_name({"task": task, "setting": setting}))
         place.set_xlabel(short(feature))
-        place.set_ylabel("Brier score (low is good)" if metric == "brier_score" else "score")
+        place.set_ylabel("Brier score (low is good)" if metric == "brier_score" else "score (fraction)")
         place.margins(x=0.02)
     for place in list(axes.flat)[len(keys) :]:
         place.set_axis_off()
-    grey = "   (grey: far from all known data)" if frame["extrapolates"].any() else ""
-    figure.suptitle(f"{model} with other values of {short(feature)}{grey}", fontsize=10, x=0.01, ha="left")
+    grey = "; grey: far from all known data" if frame["extrapolates"].any() else ""
+    title = f"{model} with other values of {short(feature)}   (band: 80 % interval{grey})"
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
 
@@ -191,11 +192,11 @@ def composition_chart(found: pl.DataFrame) -> "Figure":
         place.scatter(part["true"], part["predicted"], s=16, color="#0072b2", alpha=0.6, linewidths=0)
         error = np.abs(guess - truth).mean()
         plain = np.abs(part["mean"].to_numpy() - truth).mean()
-        place.set_title(f"{domain}\nerror {error:.1f}, of the mean {plain:.1f}")
+        place.set_title(f"{domain}: off by {error:.1f}\n(the mean share by {plain:.1f})")
         place.set_xlim(0, reach)
         place.set_ylim(0, reach)
         place.set_xlabel("true, % of the data")
-    axes[0].set_ylabel("read from generations, %")
+    axes[0].set_ylabel("read from what it writes, %")
     return figure
 
 
@@ -229,8 +230,8 @@ def correlation_chart(frame: pl.DataFrame) -> "Figure":
     axes.set_xticks(range(len(across)), [short(name) for name in across], rotation=60, ha="right")
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="correlation")
-    axes.set_title("Correlations over models (pale: not significant)")
+    figure.colorbar(image, ax=axes, shrink=0.6, label=frame["measure"][0])
+    axes.set_title("Correlations over models   (pale: not significant)")
     return figure
 
 
@@ -253,6 +254,7 @@ def components_chart(loadings: pl.DataFrame, places: pl.DataFrame, owners: Mappi
     left.axvline(0, color=style.MUTED, linewidth=1)
     _rows(left, names)
     left.set_xlabel("correlation of task and component")
+    left.set_title("Tasks")
     left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.13), ncols=1)
     if count > 1:
         _places(right, places, owners)
@@ -272,7 +274,7 @@ def _places(axes: "Axes", places: pl.DataFrame, owners: Mapping[str, str]) -> No
         part = places[rows]
         axes.scatter(
             part["component 1"], part["component 2"], s=26, color=colour, marker=marker, alpha=0.85,
-            linewidths=0, label=name or "others",
+            linewidths=0, label={None: "others", "(none)": "no organisation"}.get(name, name),
         )  # fmt: skip
     axes.set_xlabel("component 1")
     axes.set_ylabel("component 2")
