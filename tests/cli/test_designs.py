@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -95,6 +96,10 @@ def test_texts_are_tagged_and_aggregated(neuneu: Run, tmp_path: Path) -> None:
     assert values["ttr_mean"] > 0.5
     assert values["entropy_mean"] > 0
     assert values["question_words_ratio"] > 0
+    per_document = tmp_path / "documents.parquet"
+    done = neuneu("designs", "tag", "entropy", "-i", texts, "-o", entropy, "--documents", per_document)
+    assert done.returncode == 0, done.stderr
+    assert pl.read_parquet(per_document)["entropy_max"].max() > 0
     bad = neuneu("designs", "tag", "colour", "--input", texts, "--output", tmp_path / "c.parquet")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 

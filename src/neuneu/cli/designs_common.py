@@ -1,8 +1,21 @@
 """What the modules of `neuneu designs` share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Store = Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
+
+
+def draw(path: Path | None, chart: "Callable[[Any], Figure]") -> None:
+    """Save a figure where one is asked for; `chart` is given the module `neuneu.reports.designs`."""
+    if path is not None:
+        from neuneu.reports import designs
+        from neuneu.reports.style import save
+
+        save(chart(designs), path)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, note, show
+from neuneu.cli.designs_common import draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
 
 explanations = typer.Typer()
@@ -45,11 +46,7 @@ def explain(
     frame = importance(found, dict(zip(table.ids, owners, strict=True)))
     if values is not None:
         write_table(values, found)
-    if figure is not None:
-        from neuneu.reports.designs import shap_chart
-        from neuneu.reports.style import save
-
-        save(shap_chart(found, frame), figure)
+    draw(figure, lambda charts: charts.shap_chart(found, frame))
     show(frame, f"mean size of SHAP values, {split} folds", output=output, as_json=as_json)
 
 
@@ -85,11 +82,7 @@ def sweep(
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     values = [float(value) for value in np.linspace(low, high, steps)]
     frame = run(table, model, find_feature(table, feature), values, method=predictor, split=split)
-    if figure is not None:
-        from neuneu.reports.designs import sweep_chart
-        from neuneu.reports.style import save
-
-        save(sweep_chart(frame), figure)
+    draw(figure, lambda charts: charts.sweep_chart(frame))
     show(frame, f"{model} with other values of {feature}", output=output, as_json=as_json)
 
 
@@ -131,11 +124,7 @@ def composition(
     from neuneu.designs.loading import load_table
 
     found = compositions(load_table(store, None), split=split)
-    if figure is not None:
-        from neuneu.reports.designs import composition_chart
-        from neuneu.reports.style import save
-
-        save(composition_chart(found), figure)
+    draw(figure, lambda charts: charts.composition_chart(found))
     show(
         found if output is not None else composition_errors(found),
         f"points of the data, {split} folds",
@@ -165,11 +154,7 @@ def correlate(
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     frame = correlations(table, of=of)
-    if figure is not None:
-        from neuneu.reports.designs import correlation_chart
-        from neuneu.reports.style import save
-
-        save(correlation_chart(frame), figure)
+    draw(figure, lambda charts: charts.correlation_chart(frame))
     show(frame, f"correlations of {of}", output=output, as_json=as_json)
 
 
@@ -198,12 +183,11 @@ def components_(
     loadings, places = components(table, count)
     if models is not None:
         write_table(models, places)
-    if figure is not None:
-        from neuneu.reports.designs import components_chart
-        from neuneu.reports.style import save
-
-        owners = table.clusters
-        save(components_chart(loadings, places, dict(zip(table.ids, owners, strict=True))), figure)
+    owners = table.clusters
+    draw(
+        figure,
+        lambda charts: charts.components_chart(loadings, places, dict(zip(table.ids, owners, strict=True))),
+    )
     show(loadings, "principal components of the scores", output=output, as_json=as_json)
 
 
@@ -224,11 +208,7 @@ def errors(
     from neuneu.designs.summaries import error_table
 
     frame = error_table(read_cells(cells, predictor), by=by)
-    if figure is not None:
-        from neuneu.reports.designs import model_errors
-        from neuneu.reports.style import save
-
-        save(model_errors(frame), figure)
+    draw(figure, lambda charts: charts.model_errors(frame))
     if output is None and not as_json:
         note("the 30 largest; --output for all")
         frame = frame.head(30)
@@ -250,9 +230,5 @@ def coverage(
 
     table = load_table(store, None)
     frame = missing_scores(table)
-    if figure is not None:
-        from neuneu.reports.designs import coverage_chart
-        from neuneu.reports.style import save
-
-        save(coverage_chart(table.ids, [task.key for task in table.tasks], frame), figure)
+    draw(figure, lambda charts: charts.coverage_chart(table.ids, [task.key for task in table.tasks], frame))
     show(frame, f"{len(frame)} scores missing", output=output, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.common import AsJson, Output, note, show
+from neuneu.cli.designs_common import draw
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
@@ -110,11 +111,7 @@ def predict(
     frame = summary(rows, reference)
     if cells is not None:
         write_table(cells, rows)
-    if figure is not None:
-        from neuneu.reports.designs import errors_by_task
-        from neuneu.reports.style import save
-
-        save(errors_by_task(frame), figure)
+    draw(figure, lambda charts: charts.errors_by_task(frame))
     title = f"nested protocol, {split} folds, {seeds} seeds; skill and p against {reference}"
     if output is None and not as_json:
         show(brief(frame), title)

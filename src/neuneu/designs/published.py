@@ -23,6 +23,7 @@ from neuneu.designs.records import read_text_csv
 from neuneu.designs.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.designs.splits import organisation
 from neuneu.designs.store import DesignStore
+from neuneu.designs.tables import CATEGORIES as CATEGORICAL
 from neuneu.designs.views import evaluations, facts
 from neuneu.errors import InputError
 
@@ -31,14 +32,6 @@ Matrix = NDArray[np.float64]
 SCALE = ("total_params", "pretraining_summary_total_tokens_billions")
 """The scaling-law pair; both enter as natural logarithms."""
 
-CATEGORICAL = (
-    "activation",
-    "attention_variant",
-    "biases",
-    "block_type",
-    "layer_norm_type",
-    "positional_embeddings",
-)
 DATABASE_FEATURES = (
     *SCALE,
     "dimension",
