@@ -20,7 +20,9 @@ from neuneu.designs.analyses import (
 from neuneu.designs.explain import importance, shap_values
 from neuneu.designs.labels import Task
 from neuneu.designs.loading import find_feature, load_table, missing_scores
+from neuneu.designs.nested import evaluate
 from neuneu.designs.runs import read_runs
+from neuneu.designs.summaries import overall, summary
 from neuneu.designs.sweep import PARTS, changed_mix, sweep
 from neuneu.designs.tables import SCALE, DesignTable
 from neuneu.errors import InputError
@@ -201,6 +203,11 @@ def test_the_home_suite_and_the_grids_are_tables(shared: Path) -> None:
         assert {"params", "tokens"} <= set(grid.named("scale"))
         assert "data_recipe" in grid.categories
         assert len(grid.tasks) >= 20
+        assert "aggregated_results" not in {task.name for task in grid.tasks}
+        assert not {"params", "tokens", "d_model", "n_layers"} & set(grid.scope("non-scale"))
+    rows = evaluate(grid, ["median", "log-linear"], split="size", seeds=range(1))  # as any other table
+    mean = dict(overall(summary(rows, "log-linear")).select("method", "mae").iter_rows())
+    assert mean["log-linear"] < mean["median"]
     with pytest.raises(InputError, match="name one of"):
         read_runs(static)
     with pytest.raises(InputError, match="none of"):
