@@ -5,51 +5,78 @@ smaller runs of the same source, and with all its finished runs. What is already
 not measured again, except for the milliseconds that a run takes.
 """
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from neuneu.curves.table import CurveTable
 from neuneu.evaluation.report import evaluate_files
 from neuneu.files import read_json, write_json
-from neuneu.forecasters.base import load_forecaster
+from neuneu.forecasters.base import REGISTRY, load_forecaster
 from neuneu.forecasters.evidence import REFERENCES, EvidenceBuilder
+from neuneu.forecasters.neural.neuneu2 import Neuneu2
 
 RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
-SETTINGS = {
-    "none": ("gaussian-process", "lightgbm", "neuneu-noloss", "neuneu-2"),
-    "same-source": ("reference-shift", "ladder", "neuneu-2"),
-    "finished": ("reference-shift", "neuneu-2"),
-}
-SEEDS = range(3)
-CURVES, HORIZONS, REPEATS = 66, 100, 9
-"""What is timed: so many curves of one run, each at so many horizons; the best of so many repeats."""
+SETTINGS = (
+    ("none", ("neuneu-2", "gaussian-process", "lightgbm")),
+    ("same-source", ("neuneu-2", "reference-shift", "ladder")),
+    ("finished", ("neuneu-2", "reference-shift")),
+    ("none", ("neuneu-noloss",)),
+)
+"""References, and what is evaluated with them together; last-value and power-law are in each."""
+TIMED, CURVES, HORIZONS, REPEATS = ("pythia_v1", "olmo_ladder_final_new"), 66, 100, 9
+"""What is timed: tables of these names, so many curves of one run, each at so many horizons; the best of so
+many repeats."""
 KEPT = ("forecaster", "mae", "pinball", "coverage80", "width80", "n_runs", "n_curves", "n_cells",
         "n_refused", "ranking_within_size")  # fmt: skip
 
 
-def main(paths: Sequence[str] = ()) -> None:
+class Neuneu2Once(Neuneu2):
+    """neuneu-2 that is fitted once on the same runs with the same seed: what it learns is the same for all
+    settings."""
+
+    fitted: ClassVar[dict[tuple[object, ...], Neuneu2]] = {}
+
+    def fit(self, curves: CurveTable, losses: Any = None, *, references: Any = None, seed: int = 0) -> Self:
+        """Fit, or take what was fitted before."""
+        key = (seed, *curves.runs)
+        known = self.fitted.get(key) or super().fit(curves, losses, references=references, seed=seed)
+        self.fitted[key] = known
+        self.model, self.calibration = known.model, known.calibration
+        return self
+
+
+def main(argv: Sequence[str] = ()) -> None:
     """Measure what is missing and write it at once; without curves there is nothing to measure."""
-    if not paths:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("curves", type=Path, nargs="*")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--settings", type=int, nargs="+", default=list(range(len(SETTINGS))))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    asked = parser.parse_args(argv)
+    if not asked.curves:
         print("name curve files: python -m benchmarks.neuneu2 CURVES…")
         return
-    results: dict[str, Any] = read_json(RESULTS) if RESULTS.exists() else {}
-    for references, names in SETTINGS.items():
-        for seed in SEEDS:
-            key = f"references {references}, seed {seed}"
+    REGISTRY["neuneu-2"] = ("benchmarks.neuneu2", "Neuneu2Once")
+    results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
+    for seed in asked.seeds:
+        for references, names in (SETTINGS[i] for i in asked.settings):
+            key = f"references {references}, seed {seed}: {', '.join(names)}"
             if key not in results:
                 document = evaluate_files(
-                    [Path(p) for p in paths], names, references=references, seed=seed, progress=print
+                    asked.curves, names, references=references, seed=seed, progress=print
                 )
                 results[key] = compact(document)
-                write_json(RESULTS, results)
-    results["speed"] = [speed(Path(path), rule) for path in paths for rule in ("none", "finished")]
-    write_json(RESULTS, results)
+                write_json(asked.output, results)
+    timed = [path for path in asked.curves if path.stem in TIMED]
+    results["speed"] = [speed(path, rule) for path in timed for rule in ("none", "finished")]
+    write_json(asked.output, results)
 
 
 def speed(path: Path, rule: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuneu.curves.curve import Curve
-from neuneu.forecasters.evidence import Evidence, References, smaller_finished_runs
+from neuneu.forecasters.evidence import Evidence, finished_runs, smaller_finished_runs
 from neuneu.forecasters.neural.prior import synthetic_curves
 from neuneu.forecasters.questions import Questions, ask_questions
 
@@ -20,19 +20,18 @@ REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
 """Shares of questions upside down, with fewer references, without planned end, with false references."""
 
 
-def training_questions(
-    curves: "CurveTable", references: References | None, seed: int, families: int
-) -> tuple[Questions, Questions]:
+def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[Questions, Questions]:
     """Questions about real runs and about synthetic ones, both with reference runs and changed at random.
 
-    Real questions have references only where the caller allows them (`references`); synthetic ones always.
+    References of real questions are all finished runs of the family: what is learned from many serves with
+    few and with none. Those of synthetic ones are smaller.
     """
     rng = np.random.default_rng([seed, 30])
     real = _balanced(
         ask_questions(
             curves,
             None,
-            references,
+            finished_runs,
             whole_evidence=True,
             fractions=FRACTIONS,
             curves_per_source=CURVES_PER_SOURCE,

@@ -46,7 +46,8 @@ class Candidates:
     """Candidate forecasts of a batch and facts that tell which to trust.
 
     values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
-    NaN where unknown; size: (n,) the size of noise around the curve, in units; trust: (n, n_trust) what the
+    NaN where unknown; size: (n,) the size of noise around the curve, in units; better: (n,) 1 where a higher
+    value is better, -1 where a lower one is; trust: (n, n_trust) what the
     width of intervals depends on beside the context, 0 without references: whether there are any, how unsure
     they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and what they add to the
     context's log likelihood, a point.
@@ -55,6 +56,7 @@ class Candidates:
     values: Floats
     facts: Floats
     size: Floats
+    better: Floats
     trust: Floats
 
 
@@ -91,7 +93,14 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
     )
     some = ~np.isnan(gain)
     trust = np.stack([some * 1.0, np.clip(by_runs.spread_ahead, -3, 3), np.clip(gain, -2, 2)], axis=1)
-    return Candidates(inside, np.concatenate(facts, axis=1), size, np.where(some[:, None], trust, 0.0))
+    higher = [find_metric(evidence.context.key.metric).higher_is_better for evidence in batch.evidences]
+    return Candidates(
+        inside,
+        np.concatenate(facts, axis=1),
+        size,
+        np.where(higher, 1.0, -1.0),
+        np.where(some[:, None], trust, 0.0),
+    )
 
 
 def layout_of(batch: Batch) -> Layout:
@@ -272,11 +281,6 @@ FACTS = (
     *HORIZON_FACTS,
 )
 """Names of the facts, in the order of columns."""
-
-
-def reads_references(name: str) -> bool:
-    """Whether a candidate or fact of this name comes from reference runs."""
-    return name.endswith(("_by_clock", "_by_plan", "_by_runs"))
 
 
 def _curve_facts(

@@ -116,27 +116,27 @@ class Forest:
         values[tree, first[tree, node]] = self.value[tree, node]
         return values
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """Arrays by name, as they are stored."""
+    def tensors(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Arrays by name (`prefix`.feature, …), as they are stored."""
         return {
-            "trees.feature": self.feature,
-            "trees.threshold": self.threshold,
-            "trees.left": self.left,
-            "trees.missing_left": self.missing_left.astype(np.uint8),
-            "trees.value": self.value,
+            f"{prefix}.feature": self.feature,
+            f"{prefix}.threshold": self.threshold,
+            f"{prefix}.left": self.left,
+            f"{prefix}.missing_left": self.missing_left.astype(np.uint8),
+            f"{prefix}.value": self.value,
         }
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, NDArray[Any]], n_features: int) -> "Forest":
+    def from_tensors(cls, tensors: dict[str, NDArray[Any]], prefix: str, n_features: int) -> "Forest":
         """What `tensors` gave. Raises InputError where tables are missing, do not fit or point outside."""
         names = ("feature", "threshold", "left", "missing_left", "value")
-        missing = [name for name in names if f"trees.{name}" not in tensors]
+        missing = [name for name in names if f"{prefix}.{name}" not in tensors]
         if missing:
-            raise InputError("is missing", field="trees", value=missing)
-        table = {name: tensors[f"trees.{name}"] for name in names}
+            raise InputError("is missing", field=prefix, value=missing)
+        table = {name: tensors[f"{prefix}.{name}"] for name in names}
         shapes = {array.shape for array in table.values()}
         if len(shapes) != 1 or table["left"].ndim != 2 or not _descends(table, n_features):
-            raise InputError("tables do not fit together", field="trees", value=sorted(map(str, shapes)))
+            raise InputError("tables do not fit together", field=prefix, value=sorted(map(str, shapes)))
         forest = cls(
             table["feature"],
             table["threshold"],
@@ -145,7 +145,7 @@ class Forest:
             table["value"],
         )
         if forest._leaves[0].max(initial=1) > MOST_LEAVES:
-            raise InputError(f"must have at most {MOST_LEAVES} leaves each", field="trees")
+            raise InputError(f"must have at most {MOST_LEAVES} leaves each", field=prefix)
         return forest
 
 

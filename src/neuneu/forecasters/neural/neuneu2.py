@@ -1,7 +1,7 @@
 """neuneu-2: a Gaussian process over runs and boosted trees on all evidence, with conformal quantiles."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,6 @@ from neuneu.forecasters.neural.candidates import (
     Candidates,
     layout_of,
     make_candidates,
-    reads_references,
 )
 from neuneu.forecasters.neural.forest import Forest, train_forest
 from neuneu.forecasters.neural.process import Process, train_process
@@ -35,14 +34,11 @@ if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
 LEVEL, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("level", "process", "process_by_runs"))
-FROM_REFERENCES = [
-    *(i for i, name in enumerate(FACTS) if reads_references(name)),
-    *(len(FACTS) + i for i, name in enumerate(CANDIDATES) if reads_references(name)),
-]
-"""Columns of the trees' features that come from references."""
-
-PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.3
+PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.35
 """What the process itself weighs in the forecast, the trees the rest: on the curve alone, with references."""
+
+DECLINE_BELIEVED = 0.5
+"""So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
 
 WITHOUT_REFERENCES = 0.35
 """Share of the questions in training whose references are hidden."""
@@ -60,36 +56,62 @@ COOLDOWN = 0.17
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What is learned: the process's hyperparameters, and trees that say what to add to the level."""
+    """What is learned: the process's hyperparameters, and trees.
+
+    alone: what to add to the level where there are no references; to_level, to_process: what to add to either
+    where there are some.
+    """
 
     process: Process
-    forest: Forest
+    alone: Forest
+    to_level: Forest
+    to_process: Forest
 
-    def point(self, candidates: Candidates, size: Floats) -> Floats:
-        """Weighted mean of process and trees, (n_cells,). size: (n_cells,) noise around the curve."""
-        values = candidates.values
-        alone = np.isnan(values[:, BY_RUNS])
-        process = np.where(alone, values[:, PROCESS], values[:, BY_RUNS])
-        trees = values[:, LEVEL] + self.forest.predict(_tree_features(candidates, size))
-        share = np.where(alone, PROCESS_SHARE, PROCESS_SHARE_BY_RUNS)
-        return np.where(np.isnan(process), trees, share * process + (1 - share) * trees)
+    def point(self, candidates: Candidates, cell: "NDArray[np.intp]") -> Floats:
+        """Weighted mean of process and trees, (n_cells,). cell: (n_cells,) question of each."""
+        level, process = candidates.values[:, LEVEL], _process(candidates)
+        from_level, from_process = (_tree_features(candidates, a, cell) for a in (level, process))
+        some = ~np.isnan(candidates.values[:, BY_RUNS])
+        trees = level.copy()
+        trees[~some] += self.alone.predict(from_level[~some])
+        compared = self.to_level.predict(from_level[some]), self.to_process.predict(from_process[some])
+        trees[some] = (level[some] + compared[0] + process[some] + compared[1]) / 2
+        share = np.where(some, PROCESS_SHARE_BY_RUNS, PROCESS_SHARE)
+        change = share * process + (1 - share) * trees - level
+        declines = (change * candidates.better[cell] < 0) & ~some
+        return np.asarray(level + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
 
     def tensors(self) -> "dict[str, NDArray[Any]]":
         """Arrays by name, as they are stored."""
-        return self.process.tensors() | self.forest.tensors()
+        tensors: dict[str, NDArray[Any]] = dict(self.process.tensors())
+        for name, forest in zip(FORESTS, (self.alone, self.to_level, self.to_process), strict=True):
+            tensors |= forest.tensors(name)
+        return tensors
 
     @classmethod
     def from_tensors(cls, tensors: "dict[str, NDArray[Any]]") -> "Model":
         """What `tensors` gave. Raises InputError where they are not a model of this version."""
-        trees = {name: array for name, array in tensors.items() if name.startswith("trees.")}
-        rest = {name: array for name, array in tensors.items() if name not in trees}
         n_features = len(FACTS) + len(CANDIDATES) + 1
-        return cls(Process.from_tensors(rest), Forest.from_tensors(trees, n_features))
+        forests = [Forest.from_tensors(tensors, name, n_features) for name in FORESTS]
+        return cls(Process.from_tensors(tensors), *forests)
 
 
-def _tree_features(candidates: Candidates, size: Floats) -> Floats:
-    """Rounded, so that what differs by floating-point noise alone falls on the same side of a split."""
-    away = candidates.values - candidates.values[:, [LEVEL]]
+FORESTS = ("alone", "to_level", "to_process")
+
+
+def _process(candidates: Candidates) -> Floats:
+    """What the process says from all there is; the level where it was not asked."""
+    values = candidates.values
+    process = np.where(np.isnan(values[:, BY_RUNS]), values[:, PROCESS], values[:, BY_RUNS])
+    return np.where(np.isnan(process), values[:, LEVEL], process)
+
+
+def _tree_features(candidates: Candidates, anchor: Floats, cell: "NDArray[np.intp]") -> Floats:
+    """Facts, and candidates from the anchor on, which is what trees add to, (n_cells, n_features).
+
+    Rounded, so that what differs by floating-point noise alone falls on the same side of a split.
+    """
+    away, size = candidates.values - anchor[:, None], candidates.size[cell]
     return np.round(np.concatenate([candidates.facts, away, size[:, None]], axis=1), 6)
 
 
@@ -109,8 +131,8 @@ class Neuneu2(CalibratedForecaster):
     A Gaussian process sees the curve and the reference runs as one surface of size, clock, recipe and share
     of the plan (`neural.process`). It and other simple readings of each piece of evidence are candidate
     forecasts (`neural.candidates`), from which boosted trees, trained across real runs and synthetic
-    families, say what to add to the level. Quantiles are conformal, from sources that the trees were not
-    trained on in turn.
+    families, say what to add to the level and to the process. Quantiles are conformal, from sources that the
+    trees were not trained on in turn.
     """
 
     name = "neuneu-2"
@@ -127,9 +149,12 @@ class Neuneu2(CalibratedForecaster):
         references: References | None = None,
         seed: int = 0,
     ) -> Self:
-        """Train process and trees, and calibrate on sources that were left out of the trees in turn."""
+        """Train process and trees, and calibrate on sources that were left out of the trees in turn.
+
+        What it learns does not depend on which references forecasts may look at.
+        """
         settings = self.settings
-        real, prior = training_questions(curves, references, seed, settings.families)
+        real, prior = training_questions(curves, seed, settings.families)
         if not len(real):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
         process = train_process(
@@ -140,19 +165,20 @@ class Neuneu2(CalibratedForecaster):
             seed,
         )
         rng = np.random.default_rng([seed, 40])
-        rows, extra = (_Rows.of(questions, process, rng) for questions in (real, prior))
+        rows, extra = (_Rows.of(q, process, rng.random(len(q)) < WITHOUT_REFERENCES) for q in (real, prior))
+        alone, bare = (_Rows.of(q, process, np.ones(len(q), dtype=np.bool_)) for q in (real, prior))
         point = np.empty(len(rows.truth))
         fold = _folds(real)[rows.batch.cell]
         for held_out in np.unique(fold):
-            train, test = rows.part(fold != held_out), rows.part(fold == held_out)
-            if not len(train.truth):
-                train = test
-            model = Model(process, _train(train, extra, seed, settings.trees))
-            point[fold == held_out] = model.point(test.candidates, test.size)
+            test = fold == held_out
+            train = ~test if (~test).any() else test
+            model = _train(process, rows.part(train), extra, alone.part(train), bare, seed, settings.trees)
+            asked = rows.part(test)
+            point[test] = model.point(asked.candidates, asked.cell)
         self.calibration = Calibration.fit(
             rows.batch.clip(point), rows.truth, rows.weight, rows.batch, rows.candidates.trust
         )
-        self.model = Model(process, _train(rows, extra, seed, settings.trees))
+        self.model = _train(process, rows, extra, alone, bare, seed, settings.trees)
         return self
 
     def point(self, batch: Batch) -> Floats:
@@ -171,7 +197,7 @@ class Neuneu2(CalibratedForecaster):
             cell=np.repeat(np.arange(batch.n), [len(own) for own in knots]),
         )
         candidates = make_candidates(asked, self.model.process)
-        at_knots = self.model.point(candidates, candidates.size[asked.cell])
+        at_knots = self.model.point(candidates, asked.cell)
         bounds = np.searchsorted(asked.cell, np.arange(batch.n + 1))
         cells = np.searchsorted(batch.cell, np.arange(batch.n + 1))
         point = np.empty(len(batch.cell))
@@ -232,19 +258,18 @@ def _knots(batch: Batch) -> list[Floats]:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Training cells: a batch with candidates, noise, answers and weights, (n_cells,) each."""
+    """Training cells: a batch with candidates, and the question, answer and weight of each, (n_cells,)."""
 
     batch: Batch
     candidates: Candidates
-    size: Floats
+    cell: "NDArray[np.intp]"
     truth: Floats
     weight: Floats
 
     @classmethod
-    def of(cls, questions: Questions, process: Process, rng: np.random.Generator) -> "_Rows":
-        """Rows of questions, with references hidden from a part of them."""
+    def of(cls, questions: Questions, process: Process, hidden: "NDArray[np.bool_]") -> "_Rows":
+        """Rows of questions. hidden: (n_questions,) whose references are not shown."""
         batch = make_batch(questions.evidences, questions.horizons)
-        hidden = rng.random(batch.n) < WITHOUT_REFERENCES
         bare = [
             replace(evidence, references=(), reference_metrics=()) if hide else evidence
             for evidence, hide in zip(batch.evidences, hidden, strict=True)
@@ -254,24 +279,41 @@ class _Rows:
         truth = np.concatenate([np.empty(0), *questions.truths]) / batch.unit[batch.cell]
         sizes = np.bincount(batch.cell, minlength=batch.n)
         weight = questions.weights[batch.cell] / sizes[batch.cell]
-        return cls(batch, candidates, candidates.size[batch.cell], truth, weight)
+        return cls(batch, candidates, batch.cell, truth, weight)
 
     def part(self, mask: "NDArray[np.bool_]") -> "_Rows":
         """These cells only."""
         kept = replace(
             self.candidates, values=self.candidates.values[mask], facts=self.candidates.facts[mask]
         )
-        return _Rows(self.batch, kept, self.size[mask], self.truth[mask], self.weight[mask])
+        return _Rows(self.batch, kept, self.cell[mask], self.truth[mask], self.weight[mask])
 
 
-def _train(rows: _Rows, extra: _Rows, seed: int, trees: int) -> Forest:
-    """Train on real and synthetic cells, whose weights add up to `PRIOR_SHARE` of all."""
-    sides = [side for side in (rows, extra) if len(side.truth)]
-    shares = (1.0, PRIOR_SHARE / (1 - PRIOR_SHARE))
-    weights = [share * side.weight / side.weight.sum() for share, side in zip(shares, sides, strict=False)]
-    features = np.concatenate([_tree_features(side.candidates, side.size) for side in sides])
-    added = np.concatenate([side.truth - side.candidates.values[:, LEVEL] for side in sides])
-    return train_forest(features, added, np.concatenate(weights), seed, trees)
+def _train(
+    process: Process, rows: _Rows, extra: _Rows, alone: _Rows, bare: _Rows, seed: int, trees: int
+) -> Model:
+    """Train on real and synthetic cells (rows, extra), and on the same without references (alone, bare)."""
+
+    def forest(sides: tuple[_Rows, _Rows], anchor: Callable[[Candidates], Floats]) -> Forest:
+        known = [side for side in sides if len(side.truth)]
+        anchors = [anchor(side.candidates) for side in known]
+        features = [
+            _tree_features(side.candidates, own, side.cell) for side, own in zip(known, anchors, strict=True)
+        ]
+        added = [side.truth - own for side, own in zip(known, anchors, strict=True)]
+        shares = (1.0, PRIOR_SHARE / (1 - PRIOR_SHARE))
+        weights = [
+            share * side.weight / side.weight.sum() for share, side in zip(shares, known, strict=False)
+        ]
+        return train_forest(
+            np.concatenate(features), np.concatenate(added), np.concatenate(weights), seed, trees
+        )
+
+    def level(candidates: Candidates) -> Floats:
+        return candidates.values[:, LEVEL]
+
+    both = rows, extra
+    return Model(process, forest((alone, bare), level), forest(both, level), forest(both, _process))
 
 
 def _folds(questions: Questions) -> "NDArray[np.intp]":
