@@ -21,6 +21,10 @@ def repair_encoding(text: str) -> str:
     return ftfy.fix_text(unicodedata.normalize("NFKC", text)).replace("\0", "")  # type: ignore[no-any-return]
 
 
+BLOCK = 512
+"""Documents at a time: what is made of so many stays in the processor's cache."""
+
+
 class Decontaminator:
     """Finds documents that share an n-gram of words with evaluation texts, given block by block.
 
@@ -42,6 +46,11 @@ class Decontaminator:
 
     def shares(self, texts: pl.Series) -> Any:
         """Share of each document's n-grams that the test texts hold, in [0, 1], (documents,)."""
+        blocks = [self._shares(block) for block in texts.to_frame().iter_slices(BLOCK)]
+        return np.concatenate([np.empty(0), *blocks])
+
+    def _shares(self, block: pl.DataFrame) -> Any:
+        texts = block.to_series()
         words = _words(texts)
         hashes, bounds = ngrams(words.hashes, words.bounds, self.n)
         shares = np.zeros(len(texts))

@@ -176,7 +176,7 @@ def _distinct(hashes: Any, bounds: Any, enough: Any, table: Any, result: Any) ->
 def distinct(hashes: Any, table: Any, enough: int) -> int:  # pragma: no cover
     """How many different hashes there are, counted up to `enough`; table: of `table_for`."""
     size = 64
-    while size < 3 * len(hashes):
+    while size < 2 * len(hashes):
         size *= 2
     table[:size] = 0
     mask = np.uint64(size - 1)
