@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def main() -> None:
 
 
 def tokenize(megabytes: float) -> dict[str, float]:
-    """JSON lines → corpus folder, against a loop that encodes one document after the other."""
+    """JSON lines → corpus folder, against a loop that encodes one document after the other: ids alone, and
+    all that a corpus holds (ids, bounds of documents, tokens of each word)."""
     from tokenizers import Tokenizer
 
     from neuneu.losses.corpus import tokenize_corpus
@@ -64,19 +66,43 @@ def tokenize(megabytes: float) -> dict[str, float]:
                     ids.extend(made.encode(json.loads(line)["text"], add_special_tokens=False).ids)
             return np.array(ids)
 
+        def whole_loop() -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
+            made = Tokenizer.from_file(str(folder / "tokenizer/tokenizer.json"))
+            ids: list[int] = []
+            bounds, words = [], []
+            with (folder / "text.jsonl").open() as stream:
+                for line in stream:
+                    text = json.loads(line)["text"]
+                    encoding = made.encode(text, add_special_tokens=False)
+                    spans, first = encoding.offsets, 0
+                    for word in re.finditer(r"\S+", text):
+                        while spans[first][1] <= word.start():
+                            first += 1
+                        past = first
+                        while past < len(spans) and spans[past][0] < word.end():
+                            past += 1
+                        words.append((len(ids) + first, len(ids) + past))
+                    bounds.append((len(ids), len(ids) + len(encoding.ids)))
+                    ids.extend(encoding.ids)
+            return ids, bounds, words
+
         workers = len(os.sched_getaffinity(0))
         loop_wall, loop_cpu, expected = _timed(loop)
+        whole_wall, whole_cpu, (_, bounds, words) = _timed(whole_loop)
         source, tokenizer = [folder / "text.jsonl"], str(folder / "tokenizer")
         one_wall, one_cpu, _ = _timed(lambda: tokenize_corpus(source, folder / "one", tokenizer))
         all_wall, _, corpus = _timed(
             lambda: tokenize_corpus(source, folder / "all", tokenizer, workers=workers)
         )
-        if not np.array_equal(expected, corpus.tokens):
-            raise RuntimeError("the tokens differ")
+        theirs = (expected, np.array(bounds), np.array(words))
+        for found, wanted in zip((corpus.tokens, corpus.bounds, corpus.words), theirs, strict=True):
+            if not np.array_equal(found, wanted):
+                raise RuntimeError("the corpora differ")
         return {
             "megabytes": sum(map(len, texts)) / 1e6,
             "tokens": len(expected),
             "loop_seconds": loop_wall,
+            "whole_loop_seconds": whole_wall,
             "one_worker_seconds": one_wall,
             "all_workers_seconds": all_wall,
             "workers": workers,
@@ -85,6 +111,8 @@ def tokenize(megabytes: float) -> dict[str, float]:
             "ratio_one_worker_cpu": loop_cpu / one_cpu,
             "ratio_one_worker": loop_wall / one_wall,
             "ratio_all_workers": loop_wall / all_wall,
+            "ratio_whole_loop_one_worker_cpu": whole_cpu / one_cpu,
+            "ratio_whole_loop_all_workers": whole_wall / all_wall,
         }
 
 
