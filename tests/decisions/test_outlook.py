@@ -118,6 +118,8 @@ def test_reference_words(table, tmp_path):
     assert isinstance(read_references(str(tmp_path / "t.parquet"))[1], CurveTable)
     with pytest.raises(InputError, match="no such file"):
         read_references("nowhere.parquet")
+    with pytest.raises(InputError, match="none, same-source, finished, or a curve table"):
+        read_references("nonsense")
 
 
 def test_an_unknown_forecaster_is_refused():

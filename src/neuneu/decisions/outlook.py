@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -224,6 +225,9 @@ def read_references(text: str) -> tuple[References | None, CurveTable | None]:
     """The name of a rule for runs of the same table (`REFERENCES`), or a curve table of finished runs."""
     if text in REFERENCES:
         return REFERENCES[text], None
+    if not Path(text).suffix:
+        rule = f"must be one of {', '.join(REFERENCES)}, or a curve table"
+        raise InputError(rule, field="references", value=text)
     return None, CurveTable.read(text)
 
 
