@@ -16,8 +16,8 @@ from neuneu.errors import MissingExtraError
 
 try:
     from numba import njit as njit  # noqa: PLC0414 (others take it from here, with the error below)
-    from numba import types
-    from numba.extending import intrinsic
+    from numba import types as types  # noqa: PLC0414
+    from numba.extending import intrinsic as intrinsic  # noqa: PLC0414
 except ImportError as error:
     raise MissingExtraError("numba", "designs") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from neuneu.designs.taggers.scan import Bytes, Integers, classes_of, cut, njit, room, utf8
+from neuneu.designs.taggers.scan import Bytes, Integers, classes_of, cut, intrinsic, njit, room, types, utf8
 
 Hashes = NDArray[np.uint64]
 
@@ -138,12 +138,20 @@ def _count_distinct(
         unique[d] = distinct(hashes[: counts[d]], table, counts[d])
 
 
-@njit(cache=True, inline="always")
-def load(words: Any, i: Any) -> Any:
-    """The 8 bytes from byte i on, least first; `words` are all bytes, 8 by 8."""
-    i = np.uint64(i)
-    q, shift = i >> np.uint64(3), (i & np.uint64(7)) << np.uint64(3)
-    return (words[q] >> shift) | ((words[q + np.uint64(1)] << np.uint64(1)) << (np.uint64(63) - shift))
+def _load(context: Any, words: Any, place: Any) -> Any:
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        first = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        there = builder.bitcast(builder.gep(first, [arguments[1]]), ir.IntType(64).as_pointer())
+        return builder.load(there, align=1)
+
+    return types.uint64(words, types.int64), make
+
+
+load: Any = intrinsic(_load)
+"""The 8 bytes from byte i on, least first, of all bytes, 8 by 8 in words; 8 more stand behind the last."""
 
 
 @njit(cache=True, inline="always")
