@@ -92,15 +92,15 @@ def ngrams(hashes: Hashes, bounds: Integers, n: int) -> tuple[Hashes, Integers]:
 
 
 @njit(cache=True)
+def _hash(words: Any, first: int, places: Any, count: int, hashes: Any) -> None:  # pragma: no cover
+    """Hash the tokens that `cut` found in a document that begins at this byte."""
+    for t in range(count):
+        hashes[np.uint64(t)] = hash_bytes(words, first + places[0, t], first + places[1, t])
+
+
+@njit(cache=True)
 def _tokenize(
-    data: Any,
-    offsets: Any,
-    classes: Any,
-    kinds: Any,
-    places: Any,
-    hashes: Any,
-    bounds: Any,
-    document: int,
+    data: Any, offsets: Any, classes: Any, kinds: Any, places: Any, hashes: Any, bounds: Any, document: int
 ) -> int:  # pragma: no cover
     """Cut and hash documents as long as there is room; returns the first that is left."""
     words = data.view(np.uint64)
@@ -110,8 +110,7 @@ def _tokenize(
         n = bounds[document]
         if n + count > len(hashes):
             return document
-        for t in range(count):
-            hashes[np.uint64(n + t)] = hash_bytes(words, first + places[0, t], first + places[1, t])
+        _hash(words, first, places, count, hashes[n:])
         document += 1
         bounds[document] = n + count
     return document
@@ -133,8 +132,7 @@ def _count_distinct(
     for d in range(len(counts)):
         first = offsets[d]
         counts[d] = cut(data, first, offsets[d + 1], classes, kinds, places)
-        for t in range(counts[d]):
-            hashes[np.uint64(t)] = hash_bytes(words, first + places[0, t], first + places[1, t])
+        _hash(words, first, places, counts[d], hashes)
         unique[d] = distinct(hashes[: counts[d]], table, counts[d])
 
 
