@@ -2,9 +2,8 @@
 
 import gzip
 import json
-import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import pytest
 import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scipy.special import digamma
 
 from neuneu.designs.taggers import cleaning, repetition
+from neuneu.designs.taggers.corpus import tag_entropy
 from neuneu.designs.taggers.counts import (
     KEYWORDS,
     all_counts,
@@ -25,8 +24,7 @@ from neuneu.designs.taggers.counts import (
     token_features,
 )
 from neuneu.designs.taggers.documents import read_blocks
-from neuneu.designs.taggers.entropy import PairCounter, corpus_entropy
-from neuneu.designs.taggers.run import Options, entropy_of_file, tag
+from neuneu.designs.taggers.run import Options, tag
 from neuneu.designs.taggers.scan import lowered
 from neuneu.designs.taggers.tokens import count_distinct, hashes_of_ids, ngrams, tokenize
 from neuneu.errors import InputError
@@ -116,116 +114,6 @@ def test_keyword_ratios_of_a_fixed_text() -> None:
     assert row[0]["numbers_ratio"] == pytest.approx(3 * scale)
     assert row[1]["numbers_ratio"] == 0
     assert keyword_counts(_block(text))["characters"].to_list() == [len(text)]
-
-
-def _plain_entropy(documents: list[list[int]], order: int) -> dict[str, float]:
-    counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-    for tokens in documents:
-        for i in range(len(tokens) - order):
-            counts[tuple(tokens[i : i + order])][tokens[i + order]] += 1
-    totals = [sum(w.values()) for w in counts.values()]
-    entropies = [
-        -sum(k / total * math.log2(k / total) for k in w.values())
-        for w, total in zip(counts.values(), totals, strict=True)
-    ]
-    grown = [
-        (math.log(total) - sum(k * _grassberger(k) for k in w.values()) / total) / math.log(2)
-        for w, total in zip(counts.values(), totals, strict=True)
-    ]
-    return {
-        "mean_corpus_entropy": sum(entropies) / len(entropies),
-        "median_corpus_entropy": float(np.median(entropies)),
-        "p10": float(np.percentile(entropies, 10)),
-        "p90": float(np.percentile(entropies, 90)),
-        "weighted_entropy": float(np.dot(entropies, totals)) / sum(totals),
-        "corrected_entropy": float(np.dot(grown, totals)) / sum(totals),
-        "num_unique_contexts": len(counts),
-        "total_contexts": sum(totals),
-    }
-
-
-def _grassberger(n: int) -> float:
-    """Grassberger 2003, eq. 28, as it is written."""
-    return float(digamma(n) + 0.5 * (-1) ** n * (digamma((n + 1) / 2) - digamma(n / 2)))
-
-
-@given(
-    st.lists(st.lists(st.integers(0, 6), min_size=4, max_size=40), min_size=1, max_size=8),
-    st.sampled_from([1, 2, 3]),
-)
-def test_entropy_is_the_plain_definition(documents: list[list[int]], order: int) -> None:
-    found = corpus_entropy([np.array(tokens) for tokens in documents], order=order)
-    for name, value in _plain_entropy(documents, order).items():
-        assert found[name] == pytest.approx(value, abs=1e-9), name
-
-
-def test_entropy_does_not_depend_on_how_much_fits_into_memory() -> None:
-    rng = np.random.default_rng(0)
-    tokens = np.minimum(rng.zipf(1.2, 60_000), 3_000)
-    whole = corpus_entropy([tokens], order=2)
-    with PairCounter(2, slots=2**12) as counter:
-        for part in np.split(tokens, 6):  # more pairs than slots: several rounds through files
-            counter.add(hashes_of_ids(part), np.array([0, len(part)]))
-        spilled = counter.result()
-    assert spilled["num_unique_contexts"] <= whole["num_unique_contexts"]
-    parts = corpus_entropy(list(np.split(tokens, 6)), order=2)
-    assert spilled == pytest.approx(parts, abs=1e-9)
-
-
-@pytest.mark.parametrize("slots", [2**22, 2**10])
-def test_documents_have_the_entropies_of_their_contexts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int
-) -> None:
-    rng = np.random.default_rng(0)
-    words = [[f"w{i}" for i in np.minimum(rng.zipf(1.3, size), 40)] for size in rng.integers(1, 200, 60)]
-    source = _write(tmp_path / "t.jsonl", [" ".join(document) for document in words])
-    # Few slots: most contexts are looked up in one of many files.
-    monkeypatch.setattr(PairCounter.__init__, "__kwdefaults__", {"folder": None, "slots": slots})
-    entropy_of_file(source, order=2, documents=tmp_path / "d.parquet")
-    counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    for document in words:
-        for i in range(2, len(document)):
-            counts[tuple(document[i - 2 : i])][document[i]] += 1
-    plain = {
-        context: -sum(k / w.total() * math.log2(k / w.total()) for k in w.values())
-        for context, w in counts.items()
-    }
-    rows = {row["id"]: row for row in pl.read_parquet(tmp_path / "d.parquet").to_dicts()}
-    assert list(rows) == [str(i) for i, document in enumerate(words) if len(document) > 2]
-    for name, row in rows.items():
-        document = words[int(name)]
-        values = [plain[tuple(document[i - 2 : i])] for i in range(2, len(document))]
-        assert row["entropy_mean"] == pytest.approx(np.mean(values))
-        assert row["entropy_max"] == pytest.approx(max(values))
-        assert row["entropy_min"] == pytest.approx(min(values))
-        assert row["entropy_p25"] == pytest.approx(np.percentile(values, 25))
-        assert row["entropy_p75"] == pytest.approx(np.percentile(values, 75))
-
-
-def test_frequent_pairs_are_corrected_like_rare_ones() -> None:
-    tokens = [0, 1] * 20_000 + [0, 0]
-    found, plain = corpus_entropy([np.array(tokens)]), _plain_entropy([tokens], 1)
-    assert found["corrected_entropy"] == pytest.approx(plain["corrected_entropy"], abs=1e-12)
-
-
-def test_entropy_of_four_tokens(tmp_path: Path) -> None:
-    found = corpus_entropy([np.array([0, 1, 0, 2])])
-    assert found["mean_corpus_entropy"] == pytest.approx(0.5)
-    assert found["weighted_entropy"] == pytest.approx(2 / 3)
-    assert entropy_of_file(_write(tmp_path / "t.jsonl", ["a b a c"])) == found
-    with pytest.raises(InputError, match="more than 3 tokens"):
-        corpus_entropy([np.array([0, 1])], order=3)
-
-
-def test_the_corrected_entropy_stays_where_the_published_one_grows() -> None:
-    rng = np.random.default_rng(0)
-    chances = rng.dirichlet(np.full(60, 0.3), size=60)
-    tokens = [0]
-    for uniform in rng.random(120_000):
-        tokens.append(int(np.searchsorted(np.cumsum(chances[tokens[-1]]), uniform)) % 60)
-    small, large = (corpus_entropy([np.array(tokens[:n])]) for n in (6_000, 120_000))
-    assert large["weighted_entropy"] > small["weighted_entropy"] * 1.03
-    assert large["corrected_entropy"] == pytest.approx(small["corrected_entropy"], rel=0.015)
 
 
 def _plain_reason(text: str, limits: repetition.Limits) -> str | None:
@@ -407,7 +295,7 @@ def test_tokens_of_a_tokenizer(tmp_path: Path) -> None:
     row = token_features(_block("a b a c d", ""), str(tmp_path / "tokenizer.json")).rows()
     assert row == [("0", 5, 3, 0.6), ("1", 0, 0, 0.0)]
     source = _write(tmp_path / "t.jsonl", ["a b a ?"])
-    found = entropy_of_file(source, tokenizer=str(tmp_path / "tokenizer.json"))
+    found = tag_entropy(source, tmp_path / "e.json", tokenizer=str(tmp_path / "tokenizer.json"))
     assert found["weighted_entropy"] == pytest.approx(2 / 3)
     with pytest.raises(InputError, match=r"not a tokenizer\.json"):
         token_features(_block("a"), str(source))

@@ -86,23 +86,25 @@ def tag(
 
     Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
     """
-    from neuneu.designs.taggers.run import Options, entropy_of_file
+    from neuneu.designs.taggers.corpus import tag_entropy
+    from neuneu.designs.taggers.run import Options
     from neuneu.designs.taggers.run import tag as run
-    from neuneu.files import write_json
 
     def progress(count: int) -> None:
         note(f"{count} documents")
 
     tokens = None if tokenizer is None else str(tokenizer)
     if feature == "entropy":
-        if output.suffix != ".json":
-            raise InputError("must end in .json for entropy", field="output", value=str(output))
-        if documents is not None and documents.suffix != ".parquet":
-            raise InputError("must end in .parquet", field="documents", value=str(documents))
-        found = entropy_of_file(
-            source, order=order, tokenizer=tokens, limit=limit, documents=documents, progress=progress
+        tag_entropy(
+            source,
+            output,
+            order=order,
+            tokenizer=tokens,
+            limit=limit,
+            documents=documents,
+            workers=workers,
+            progress=progress,
         )
-        write_json(output, found)
         note(f"{source} → {output}")
         return
     if documents is not None:

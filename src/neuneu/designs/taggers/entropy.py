@@ -1,17 +1,16 @@
-"""How predictable the next token is: n-gram entropy of a whole corpus, in memory that does not grow with it.
+"""How predictable the next token is: n-gram entropy of a whole corpus, counted in parts.
 
-Every (context, next token) pair is counted in one hash table; when that is full its counts are added to
-files, by context, which are merged one by one at the end. Pairs are told apart by 64-bit hashes: two of 10⁸
-share one with a chance below 10⁻³.
+The (context, next token) pairs of a part are grouped by context into 256 buckets and counted bucket by
+bucket, which keeps what is counted in the processor's cache; then the parts are merged, some buckets at once.
+Pairs are told apart by 64-bit hashes: two of 10⁸ share one with a chance below 10⁻³.
 """
 
 import math
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,187 +20,166 @@ from neuneu.designs.taggers.tokens import Hashes, hashes_of_ids, join
 from neuneu.errors import InputError
 
 BUCKETS = 256
-SLOTS = 2**22
-"""Slots of the largest table in memory, 24 bytes each."""
-_FULL = 0.6
+_GROUP = 2**16
+_WAITING = 2**22
 _TABLED = 2**14
-_AHEAD = 512
 
 
 class PairCounter:
-    """Counts (context of `order` tokens, next token) pairs; a context manager that holds temporary files.
+    """Counts the pairs of `order` tokens of context and the next token, in memory that serves again."""
 
-    Memory: 100 MB, and at the end 24 to 72 bytes for each distinct pair ÷ 256, and 16 for each distinct value
-    that the entropies of contexts take. Disk, in `folder` (else the system's place for temporary files): at
-    most 24 bytes a token, where all pairs differ.
-    """
-
-    def __init__(self, order: int = 1, *, folder: str | Path | None = None, slots: int = SLOTS) -> None:
+    def __init__(self, order: int) -> None:
         if order < 1:
             raise InputError("must be at least 1", field="order", value=order)
-        self.order, self.slots, self.total = order, slots, 0
-        self._table = np.zeros((min(2**15, slots), 3), np.uint64)
-        self._used = 0
-        self._place = tempfile.TemporaryDirectory(dir=folder, prefix="entropy-")
-        self._spilled = False
+        self.order = order
+        self._space = np.empty(0, np.uint64)
 
-    def __enter__(self) -> Self:
-        return self
+    def count(self, hashes: Hashes, bounds: Integers) -> Hashes:
+        """Count documents: hashes of their tokens, of which document d has bounds[d] to bounds[d + 1].
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._place.cleanup()
-
-    def add(self, hashes: Hashes, bounds: Integers) -> None:
-        """Count documents: hashes of their tokens, of which document d has bounds[d] to bounds[d + 1]."""
-        self.total += int(np.maximum(np.diff(bounds) - self.order, 0).sum())
-        document, token = 0, int(bounds[0])
-        while True:
-            limit = int(len(self._table) * _FULL)
-            document, token, self._used, _ = _count(
-                hashes, bounds, self.order, self._table, self._used, limit, document, token
-            )
-            if document == len(bounds) - 1:
-                return
-            self._make_room()
-
-    def _make_room(self) -> None:
-        if len(self._table) < self.slots:
-            table = np.zeros((2 * len(self._table), 3), np.uint64)
-            _add(table, self._table)
-            self._table = table
-        else:
-            self._spill()
-
-    def _spill(self) -> None:
-        held = self._table[self._table[:, 2] > 0]
-        home = _home(held[:, 1])
-        order = np.argsort(home, kind="stable")
-        bounds = np.searchsorted(home[order], np.arange(BUCKETS + 1))
-        held = held[order]
-        for bucket in range(BUCKETS):
-            with (Path(self._place.name) / f"{bucket:03d}").open("ab") as file:
-                held[bounds[bucket] : bounds[bucket + 1]].tofile(file)
-        self._table[:] = 0
-        self._used, self._spilled = 0, True
-
-    def result(self, *, keep: bool = False) -> dict[str, float]:
-        """The entropies (`corpus_entropy`); InputError where no document was longer than a context.
-
-        keep: for `of_documents`, the entropy of every context, 16 bytes of disk each.
+        Returns a part, which the next call overwrites: where each of 256 buckets begins, and the last ends;
+        then rows of (pair, context, count), in each bucket as they first occur. Memory: 25 bytes a token.
         """
-        if not self.total:
-            raise InputError(f"no document has more than {self.order} tokens", field="input")
-        summary = _Summary()
-        if not self._spilled:
-            self._keep(0, *summary.add(self._table), keep)
-            return summary.result()
-        self._spill()
-        self._table = np.zeros((0, 3), np.uint64)
-        for bucket in range(BUCKETS):
-            records = np.fromfile(Path(self._place.name) / f"{bucket:03d}", np.uint64).reshape(-1, 3)
-            table = np.zeros((_power_of_two(2 * len(records)), 3), np.uint64)
-            _add(table, records)
-            self._keep(bucket, *summary.add(table), keep)
-        return summary.result()
-
-    def _keep(self, bucket: int, contexts: Hashes, entropies: NDArray[np.float64], keep: bool) -> None:
-        if keep:
-            order = np.argsort(contexts)
-            np.save(self._kept(bucket, "contexts"), contexts[order])
-            np.save(self._kept(bucket, "entropies"), entropies[order])
-
-    def _kept(self, bucket: int, what: str) -> Path:
-        return Path(self._place.name) / f"{bucket:03d}-{what}.npy"
-
-    def of_documents(self, hashes: Hashes, bounds: Integers) -> tuple[NDArray[np.float64], Integers]:
-        """After `result(keep=True)`, of documents that were counted: (the entropy at every token that has a
-        whole context before it, in bits; bounds of documents). Contexts are looked up on disk."""
-        lengths = np.maximum(np.diff(bounds) - self.order, 0)
-        cuts = np.concatenate([[0], np.cumsum(lengths)])
-        contexts = np.empty(int(cuts[-1]), np.uint64)
-        _contexts_before(hashes, bounds, self.order, cuts, contexts)
-        distinct, back = np.unique(contexts, return_inverse=True)
-        home = _home(distinct) if self._spilled else np.zeros(len(distinct), np.uint64)
-        found = np.empty(len(distinct))
-        for bucket in np.unique(home):
-            rows = np.flatnonzero(home == bucket)
-            known, values = (
-                np.load(self._kept(int(bucket), what), mmap_mode="r") for what in ("contexts", "entropies")
-            )
-            found[rows] = values[np.searchsorted(known, distinct[rows])]
-        return found[back], cuts
+        homes = np.empty(int(np.maximum(np.diff(bounds) - self.order, 0).sum()), np.uint8)
+        sizes = np.zeros(BUCKETS, np.int64)
+        _measure(hashes, bounds, self.order, homes, sizes)
+        size = BUCKETS + 1 + 3 * len(homes)
+        if len(self._space) < size:
+            # Kept, for to get fresh memory can take longer than all that is done in it.
+            self._space = np.empty(size, np.uint64)
+        starts, records = self._space[: BUCKETS + 1], self._space[BUCKETS + 1 : size].reshape(-1, 3)
+        index = np.zeros(_power_of_two(2 * int(sizes.max())), np.int32)
+        _group(hashes, bounds, self.order, homes, np.cumsum(sizes) - sizes, records)
+        _count(records, sizes, index, starts)
+        return self._space[: BUCKETS + 1 + 3 * int(starts[-1])]
 
 
-class _Summary:
-    """Entropies of contexts as they come: sums, and how often each value is taken."""
+@dataclass(frozen=True)
+class Group:
+    """The contexts of some buckets: sums over them, and how often each value of their entropy is taken.
 
-    def __init__(self) -> None:
-        self.weighted = self.corrected = 0.0
-        self.total = 0
-        self.values, self.counts = np.empty(0), np.empty(0, np.int64)
+    sums: contexts' entropies weighted by occurrences, and corrected; occurrences. contexts, entropies: of
+    each context, (contexts,).
+    """
 
-    def add(self, table: Hashes) -> tuple[Hashes, NDArray[np.float64]]:
-        """Take in all pairs of some contexts; returns these contexts and the entropy of each."""
-        used = int((table[:, 2] > 0).sum())
-        sums, keys = np.empty((used, 3)), np.empty(used, np.uint64)
-        found = _contexts(table, np.zeros(_power_of_two(used), np.int32), keys, sums, *_tables())
-        K, log_sum, grown = sums[:found].T
-        plain = np.maximum(np.log2(K) - log_sum / K, 0.0)
-        self.weighted += float((plain * K).sum())
-        self.corrected += float((K * np.log(K) - grown).sum() / math.log(2))
-        self.total += int(K.sum())
-        # Sums in another order differ in the last digits: rounded, few values are left to keep.
-        positive = plain[plain > 5e-13]
-        values, counts = np.unique(np.round(positive, 12), return_counts=True)
-        self.values, back = np.unique(np.concatenate([self.values, [0.0], values]), return_inverse=True)
-        joined = np.zeros(len(self.values), np.int64)
-        np.add.at(joined, back, np.concatenate([self.counts, [len(plain) - len(positive)], counts]))
-        self.counts = joined
-        return keys[:found], plain
-
-    def result(self) -> dict[str, float]:
-        contexts = int(self.counts.sum())
-        p10, p25, p50, p75, p90 = (_percentile(self.values, self.counts, q) for q in (10, 25, 50, 75, 90))
-        return {
-            "mean_corpus_entropy": float((self.values * self.counts).sum() / contexts),
-            "median_corpus_entropy": p50,
-            "p10": p10,
-            "p25": p25,
-            "p75": p75,
-            "p90": p90,
-            "weighted_entropy": self.weighted / self.total,
-            "corrected_entropy": self.corrected / self.total,
-            "num_unique_contexts": contexts,
-            "total_contexts": self.total,
-        }
+    sums: NDArray[np.float64]
+    values: NDArray[np.float64]
+    counts: Integers
+    contexts: Hashes
+    entropies: NDArray[np.float64]
 
 
-def corpus_entropy(
-    documents: Iterable[NDArray[Any]], *, order: int = 1, folder: str | Path | None = None
-) -> dict[str, float]:
+def groups(starts: Sequence[Hashes]) -> list[range]:
+    """The 256 buckets, in groups to be merged at a time: one bucket, or several of few pairs.
+
+    starts: the first 257 numbers of every part.
+    """
+    together = np.array(starts, np.int64).sum(axis=0)[:-1]
+    _, firsts = np.unique(together // _GROUP, return_index=True)
+    return [range(first, last) for first, last in pairwise([*firsts.tolist(), BUCKETS])]
+
+
+def where(starts: Hashes, buckets: range) -> slice:
+    """Where in a part, whose first 257 numbers are given, the records of these buckets are."""
+    first, last = (BUCKETS + 1 + 3 * int(starts[i]) for i in (buckets.start, buckets.stop))
+    return slice(first, last)
+
+
+def merge(pieces: Iterable[Hashes]) -> Group:
+    """Records of the same buckets, from each part. Memory: 120 bytes for each pair that is distinct."""
+    waiting: list[Hashes] = []
+    size = 0  # of what is waiting after the first, which has been added up
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size > max(len(waiting[0]), _WAITING):
+            waiting, size = [_compact(waiting)], 0
+    records = _compact(waiting).reshape(-1, 3)
+    keys, sums = np.empty(len(records), np.uint64), np.empty((len(records), 3))
+    found = _contexts(records, np.zeros(_power_of_two(len(records)), np.int32), keys, sums, *_tables())
+    K, log_sum, grown = sums[:found].T
+    plain = np.maximum(np.log2(K) - log_sum / K, 0.0)
+    corrected = float((K * np.log(K) - grown).sum() / math.log(2))
+    # Sums in another order differ in the last digits: rounded, few values are left to keep.
+    rounded = np.round(plain[plain > 5e-13], 12)  # most contexts are seen once
+    values, counts = _tally([np.zeros(1), rounded], [[found - len(rounded)], np.ones(len(rounded), np.int64)])
+    return Group(np.array([(plain * K).sum(), corrected, K.sum()]), values, counts, keys[:found], plain)
+
+
+def _compact(pieces: Sequence[Hashes]) -> Hashes:
+    if len(pieces) == 1:
+        return pieces[0]
+    records, starts = np.concatenate(pieces), np.zeros(2, np.uint64)
+    size = len(records) // 3
+    _count(records.reshape(-1, 3), np.array([size]), np.zeros(_power_of_two(2 * size), np.int32), starts)
+    return records[: 3 * int(starts[1])]
+
+
+def _tally(values: Sequence[NDArray[np.float64]], counts: Sequence[Any]) -> tuple[Any, Integers]:
+    """Values, each with how often it was seen → the distinct ones, sorted, with how often they were."""
+    distinct, back = np.unique(np.concatenate(values), return_inverse=True)
+    return distinct, np.bincount(back, np.concatenate(counts)).astype(np.int64)
+
+
+def summarize(found: Iterable[Group]) -> dict[str, float]:
+    """The entropies (`corpus_entropy`) of all groups, one at a time; nothing where all are empty."""
+    sums, values, counts = np.zeros(3), [np.empty(0)], [np.empty(0, np.int64)]
+    for group in found:
+        sums += group.sums
+        values.append(group.values)
+        counts.append(group.counts)
+        if len(values) == 32:
+            distinct, seen = _tally(values, counts)
+            values, counts = [distinct], [seen]
+    distinct, seen = _tally(values, counts)
+    weighted, corrected, total = sums
+    if not total:
+        return {}
+    p10, p25, p50, p75, p90 = (_percentile(distinct, seen, q) for q in (10, 25, 50, 75, 90))
+    return {
+        "mean_corpus_entropy": float((distinct * seen).sum() / seen.sum()),
+        "median_corpus_entropy": p50,
+        "p10": p10,
+        "p25": p25,
+        "p75": p75,
+        "p90": p90,
+        "weighted_entropy": float(weighted / total),
+        "corrected_entropy": float(corrected / total),
+        "num_unique_contexts": int(seen.sum()),
+        "total_contexts": int(total),
+    }
+
+
+def corpus_entropy(documents: Iterable[NDArray[Any]], *, order: int = 1) -> dict[str, float]:
     """Entropy of the next token given the `order` tokens before it, in bits, over documents of token ids.
 
     `mean_corpus_entropy` is the published number: the unweighted mean over distinct contexts of the maximum
     likelihood entropy, which grows with the corpus, for most contexts are rare. `weighted_entropy` weights
     by how often a context occurs; `corrected_entropy` also corrects each context's bias (Grassberger 2003,
-    eq. 28). Documents of at most `order` tokens are skipped. folder: for temporary files (`PairCounter`).
+    eq. 28). Documents of at most `order` tokens are skipped; InputError where all are. All in memory; of a
+    file of any size: `tag_entropy`.
     """
-    with PairCounter(order, folder=folder) as counter:
-        waiting: list[Hashes] = []
-        for tokens in documents:
-            waiting.append(hashes_of_ids(tokens))
-            if sum(map(len, waiting)) > 2**20:
-                counter.add(*_joined(waiting))
-                waiting = []
-        if waiting:
-            counter.add(*_joined(waiting))
-        return counter.result()
+    hashes = [hashes_of_ids(tokens) for tokens in documents]
+    bounds = np.concatenate([[0], np.cumsum([len(d) for d in hashes], dtype=np.int64)])
+    part = PairCounter(order).count(np.concatenate([*hashes, np.empty(0, np.uint64)]), bounds)
+    result = summarize(merge([part[where(part, buckets)]]) for buckets in groups([part[: BUCKETS + 1]]))
+    if not result:
+        raise InputError(f"no document has more than {order} tokens", field="documents")
+    return result
 
 
-def _joined(documents: list[Hashes]) -> tuple[Hashes, Integers]:
-    return np.concatenate(documents), np.concatenate([[0], np.cumsum([len(d) for d in documents])])
+def contexts_of(hashes: Hashes, bounds: Integers, order: int) -> tuple[Hashes, Integers]:
+    """(the context of every token of documents that has a whole one, bounds of documents)."""
+    lengths = np.maximum(np.diff(bounds) - order, 0)
+    cuts = np.concatenate([[0], np.cumsum(lengths)])
+    contexts = np.empty(int(cuts[-1]), np.uint64)
+    _contexts_before(hashes, bounds, order, cuts, contexts)
+    return contexts, cuts
+
+
+def bucket_of(contexts: Hashes) -> NDArray[np.uint8]:
+    """The bucket of each context, 0 to 255."""
+    return (contexts * np.uint64(0xD6E8FEB86659FD93) >> np.uint64(56)).astype(np.uint8)
 
 
 def _percentile(values: NDArray[np.float64], counts: Integers, q: float) -> float:
@@ -212,11 +190,6 @@ def _percentile(values: NDArray[np.float64], counts: Integers, q: float) -> floa
         values[np.searchsorted(last, i, side="right")] for i in (math.floor(place), math.ceil(place))
     )
     return float(low + (high - low) * (place - math.floor(place)))
-
-
-def _home(contexts: Hashes) -> Hashes:
-    """The bucket of each context, of 256."""
-    return np.asarray((contexts * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(56), np.uint64)
 
 
 def _power_of_two(least: int) -> int:
@@ -254,78 +227,81 @@ def _contexts_before(
 
 
 @njit(cache=True)
-def _count(
-    hashes: Any, bounds: Any, order: int, table: Any, used: int, limit: int, document: int, token: int
-) -> Any:  # pragma: no cover
-    """Count pairs until the table is full; returns (document, token) to go on at, and how many slots are
-    used."""
-    mask = np.int64(len(table) - 1)
-    pairs, contexts = np.empty(_AHEAD, np.uint64), np.empty(_AHEAD, np.uint64)
-    touched = np.uint64(0)
-    while document < len(bounds) - 1:
-        t = max(token, bounds[document] + order)
-        while t < bounds[document + 1]:
-            n = min(bounds[document + 1] - t, _AHEAD)
-            if used + n > limit:
-                return document, t, used, touched
-            for i in range(n):
-                context = _context(hashes, t + i, order)
-                pairs[i], contexts[i] = _mixed(join(context, hashes[t + i])), context
-            for i in range(n):
-                # The slot of a later pair is read now, so that memory has it when its turn comes.
-                touched ^= table[np.int64(pairs[min(i + 16, n - 1)] >> np.uint64(24)) & mask, 0]
-                slot = _find(table, pairs[i], mask)
-                used += table[slot, 0] == 0
-                table[slot, 0] = pairs[i]
-                table[slot, 1] = contexts[i]
-                table[slot, 2] += np.uint64(1)
-            t += n
-        document += 1
-    return document, token, used, touched
+def _measure(hashes: Any, bounds: Any, order: int, homes: Any, sizes: Any) -> None:  # pragma: no cover
+    """The bucket of every pair, and how many each has."""
+    n = 0
+    for d in range(len(bounds) - 1):
+        for t in range(bounds[d] + order, bounds[d + 1]):
+            home = (_context(hashes, t, order) * np.uint64(0xD6E8FEB86659FD93)) >> np.uint64(56)
+            homes[n] = home
+            sizes[home] += 1
+            n += 1
+
+
+@njit(cache=True)
+def _group(
+    hashes: Any, bounds: Any, order: int, homes: Any, places: Any, records: Any
+) -> None:  # pragma: no cover
+    """Every pair as a record of its own, by bucket; places: where each bucket begins."""
+    n = 0
+    for d in range(len(bounds) - 1):
+        for t in range(bounds[d] + order, bounds[d + 1]):
+            context = _context(hashes, t, order)
+            place = places[homes[n]]
+            places[homes[n]] += 1
+            records[place, 0] = _mixed(join(context, hashes[t]))
+            records[place, 1] = context
+            records[place, 2] = 1
+            n += 1
 
 
 @njit(cache=True, inline="always")
 def _mixed(pair: Any) -> Any:
-    """A hash whose every bit depends on all bits; never 0, which marks a free slot."""
+    """A hash whose every bit depends on all bits."""
     pair = (pair ^ (pair >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-    return (pair ^ (pair >> np.uint64(29))) | np.uint64(1)
-
-
-@njit(cache=True, inline="always")
-def _find(table: Any, pair: Any, mask: Any) -> Any:
-    """The slot of a pair, or the free one where it belongs."""
-    slot = np.int64(pair >> np.uint64(24)) & mask
-    key = table[slot, 0]
-    while key != pair and key != 0:  # noqa: PLR1714 (a set is slower here)
-        slot = (slot + 1) & mask
-        key = table[slot, 0]
-    return slot
+    return pair ^ (pair >> np.uint64(29))
 
 
 @njit(cache=True)
-def _add(table: Any, records: Any) -> None:  # pragma: no cover
-    """Add the counts of records (or of another table) to a table that has room."""
-    mask = np.int64(len(table) - 1)
-    for r in range(len(records)):
-        if records[r, 2] != 0:
-            slot = _find(table, records[r, 0], mask)
-            table[slot, 0] = records[r, 0]
-            table[slot, 1] = records[r, 1]
-            table[slot, 2] += records[r, 2]
+def _count(records: Any, sizes: Any, index: Any, starts: Any) -> None:  # pragma: no cover
+    """Add up the records of each bucket that are of one pair, in place; starts: where each bucket is left.
+
+    index: zeros, at least twice the largest bucket; where a hash leads, 1 + the row of its pair.
+    """
+    first = out = 0
+    for bucket in range(len(sizes)):
+        room = 64
+        while room < 2 * sizes[bucket]:
+            room *= 2
+        mask = np.uint64(room - 1)
+        index[:room] = 0
+        begin = out
+        starts[bucket] = begin
+        for r in range(first, first + sizes[bucket]):
+            pair = records[r, 0]
+            slot = pair >> np.uint64(24) & mask
+            while index[slot] != 0 and records[np.uint64(begin + index[slot] - 1), 0] != pair:
+                slot = slot + np.uint64(1) & mask
+            if index[slot] == 0:
+                records[out] = records[r]
+                out += 1
+                index[slot] = out - begin
+            else:
+                records[np.uint64(begin + index[slot] - 1), 2] += records[r, 2]
+        first += sizes[bucket]
+    starts[len(sizes)] = out
 
 
 @njit(cache=True)
 def _contexts(
-    table: Any, index: Any, keys: Any, sums: Any, plain: Any, grown: Any
+    records: Any, index: Any, keys: Any, sums: Any, plain: Any, grown: Any
 ) -> int:  # pragma: no cover
     """For every context its hash, occurrences, Σ k log₂ k and Σ k G(k) over its next tokens, in rows of keys
     and sums as they come; returns how many. index: where a hash leads, 1 + the row of the context."""
     mask = np.uint64(len(index) - 1)
     found = 0
-    for r in range(len(table)):
-        if table[r, 2] == 0:
-            continue
-        context, count = table[r, 1], np.int64(table[r, 2])
+    for r in range(len(records)):
+        context, count = records[r, 1], np.int64(records[r, 2])
         slot = ((context * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
         while index[slot] != 0 and keys[np.uint64(index[slot] - 1)] != context:
             slot = (slot + np.uint64(1)) & mask

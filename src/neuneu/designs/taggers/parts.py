@@ -1,13 +1,28 @@
-"""Work that can be killed: finished parts wait in a folder beside the output until all are there."""
+"""Parallel work that can be killed: finished parts wait in a folder beside the output until all are there."""
 
 import hashlib
 import json
+import multiprocessing
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
 from neuneu.files import remove_leftovers, write_json
+
+
+def check(source: Path, output: Path, workers: int, *, suffix: str) -> None:
+    """InputError where the source is no file, the output another kind or the source, or workers < 1."""
+    if not source.is_file():
+        raise InputError("no such file", where=source)
+    if output.suffix != suffix:
+        raise InputError(f"must end in {suffix}", field="output", value=str(output))
+    if output.exists() and output.samefile(source):
+        raise InputError("must not be the input", field="output", value=str(output))
+    if workers < 1:
+        raise InputError("must be at least 1", field="workers", value=workers)
 
 
 def claim(output: Path, settings: Mapping[str, object]) -> Path:
@@ -35,3 +50,47 @@ def version(path: str | Path) -> list[object]:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     states = [(str(file), file.stat()) for file in files if file.is_file()]
     return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+class Job(NamedTuple):
+    """A call that writes a file, in one move when all of it is there; done: what progress to tell then."""
+
+    path: Path
+    call: Callable[..., None]
+    arguments: tuple[Any, ...]
+    done: int
+
+
+def start(workers: int) -> Executor:
+    """Where jobs run: so many processes, or this one."""
+    if workers == 1:
+        return _Serial()
+    # Polars' threads do not survive a fork.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+
+
+def work(jobs: Iterable[Job], executor: Executor, workers: int, progress: Callable[[int], None]) -> None:
+    """Do the jobs whose files are not there yet; at most two for each worker wait in memory."""
+    waiting: list[tuple[Future[None], int]] = []
+    for job in jobs:
+        if not job.path.exists():
+            waiting.append((executor.submit(job.call, *job.arguments, job.path), job.done))
+        while len(waiting) >= 2 * workers:
+            _wait(waiting, progress)
+    while waiting:
+        _wait(waiting, progress)
+
+
+def _wait(waiting: list[tuple[Future[None], int]], progress: Callable[[int], None]) -> None:
+    future, done = waiting.pop(0)
+    future.result()
+    progress(done)
+
+
+class _Serial(Executor):
+    """Does the work at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future

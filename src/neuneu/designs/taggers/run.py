@@ -1,20 +1,16 @@
 """Run a tagger over a file: streaming, in parallel, and resumable."""
 
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from neuneu.designs.taggers import cleaning, counts, repetition
 from neuneu.designs.taggers.documents import BLOCK, read_blocks
-from neuneu.designs.taggers.entropy import PairCounter
-from neuneu.designs.taggers.parts import claim, version
+from neuneu.designs.taggers.parts import Job, check, claim, start, version, work
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
 
@@ -86,7 +82,7 @@ def tag(
     """
     source, output = Path(source), Path(output)
     options = options or Options()
-    _check(source, output, workers)
+    check(source, output, workers, suffix=".parquet")
     size = size or (_SLOW_BLOCK if feature in _SLOW else BLOCK)
     _loaded.cache_clear()  # the files behind it may have changed
     _loaded(feature, options)
@@ -94,21 +90,15 @@ def tag(
     used = [version(path) for path in (source, options.against, options.tokenizer, model) if path is not None]
     parts = claim(output, {"feature": feature, "size": size, "limit": limit, "files": used, **vars(options)})
     done = 0
-    spawn = multiprocessing.get_context("spawn")  # Polars' threads do not survive a fork
-    with ProcessPoolExecutor(workers, spawn) if workers > 1 else _Serial() as pool:
-        waiting: list[tuple[Future[int], int]] = []
+
+    def jobs() -> Iterator[Job]:
+        nonlocal done
         for number, block in enumerate(read_blocks(source, size=size, limit=limit)):
-            path = parts / f"{number:08d}.parquet"
             done += len(block)
-            if not path.exists():
-                waiting.append((pool.submit(_tag_block, feature, options, block, path), done))
-            while len(waiting) >= 2 * workers:
-                future, count = waiting.pop(0)
-                future.result()
-                progress(count)
-        for future, count in waiting:
-            future.result()
-            progress(count)
+            yield Job(parts / f"{number:08d}.parquet", _tag_block, (feature, options, block), done)
+
+    with start(workers) as executor:
+        work(jobs(), executor, workers, progress)
     if done == 0:
         shutil.rmtree(parts)
         raise InputError("holds no documents", where=source)
@@ -118,92 +108,10 @@ def tag(
     return done
 
 
-def entropy_of_file(
-    source: str | Path,
-    *,
-    order: int = 1,
-    tokenizer: str | None = None,
-    limit: int | None = None,
-    documents: str | Path | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, float]:
-    """`corpus_entropy` of a file of documents: tokens by a tokenizer.json, else words and single signs.
-
-    documents: a Parquet to write in a second pass, a row a document that has more than `order` tokens: id,
-    and entropy_mean, entropy_max, entropy_min, entropy_p25 and entropy_p75 of the corpus's entropies after
-    the contexts in the document, each taken as often as it occurs there.
-    """
-    done = 0
-    with PairCounter(order) as counter:
-        for block in read_blocks(source, limit=limit):
-            tokens = counts.tokens_of(block, tokenizer)
-            counter.add(tokens.hashes, tokens.bounds)
-            done += len(block)
-            progress(done)
-        result = counter.result(keep=documents is not None)
-        if documents is not None:
-            frames = (_of_documents(counter, block, tokenizer) for block in read_blocks(source, limit=limit))
-            with atomic_path(Path(documents)) as temporary:
-                _write(frames, temporary)
-        return result
-
-
-def _write(frames: Iterator[pl.DataFrame], path: Path) -> None:
-    """One Parquet of frames as they come; the first gives the schema."""
-    from pyarrow.parquet import ParquetWriter
-
-    first = next(frames).to_arrow()
-    with ParquetWriter(path, first.schema, compression="zstd") as writer:
-        writer.write_table(first)
-        for frame in frames:
-            writer.write_table(frame.to_arrow())
-
-
-def _of_documents(counter: PairCounter, block: pl.DataFrame, tokenizer: str | None) -> pl.DataFrame:
-    tokens = counts.tokens_of(block, tokenizer)
-    values, cuts = counter.of_documents(tokens.hashes, tokens.bounds)
-    rows = np.repeat(np.arange(len(block)), np.diff(cuts))
-    value = pl.col("value")
-    parts = {"mean": value.mean(), "max": value.max(), "min": value.min()}
-    parts |= {f"p{q}": value.quantile(q / 100, "linear") for q in (25, 75)}
-    return (
-        pl.DataFrame({"id": block["id"].gather(rows), "row": rows, "value": values})
-        .group_by("row", maintain_order=True)
-        .agg(pl.first("id"), *(part.alias(f"entropy_{name}") for name, part in parts.items()))
-        .drop("row")
-    )
-
-
-class _Serial:
-    """An executor that does the work at once, in this process."""
-
-    def __enter__(self) -> "_Serial":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def submit(self, call: Callable[..., int], *arguments: object) -> "Future[int]":
-        future: Future[int] = Future()
-        future.set_result(call(*arguments))
-        return future
-
-
-def _check(source: Path, output: Path, workers: int) -> None:
-    if not source.is_file():
-        raise InputError("no such file", where=source)
-    if output.suffix != ".parquet":
-        raise InputError("must end in .parquet", field="output", value=str(output))
-    if output.exists() and output.samefile(source):
-        raise InputError("must not be the input", field="output", value=str(output))
-    if workers < 1:
-        raise InputError("must be at least 1", field="workers", value=workers)
-
-
-def _tag_block(feature: str, options: Options, block: pl.DataFrame, path: Path) -> int:
+def _tag_block(feature: str, options: Options, block: pl.DataFrame, path: Path) -> None:
     tagged = _loaded(feature, options)(block)
     with atomic_path(path) as temporary:
         tagged.write_parquet(temporary)
-    return len(tagged)
 
 
 def _repetition(block: pl.DataFrame) -> pl.DataFrame:
