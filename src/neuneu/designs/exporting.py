@@ -1,5 +1,6 @@
 """A design database → a folder of CSVs with schema.sql and load.sql that DuckDB's IMPORT DATABASE reads."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.designs.schema import OTHER_TABLES, SOURCES, TABLES, create_statements
-from neuneu.designs.store import DesignStore
+from neuneu.designs.store import DesignStore, writing_to
 from neuneu.errors import InputError
 
 _OTHERS: dict[str, tuple[str, ...]] = {
@@ -24,10 +25,11 @@ def export(store: DesignStore, folder: str | Path) -> Path:
     The folder appears whole or not at all. Raises InputError if it exists.
     """
     target = Path(folder)
-    if target.exists():
+    if os.path.lexists(target):
         raise InputError("already exists; an export needs a free path", where=target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    with writing_to(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         keys = {name: table.key for name, table in TABLES.items()} | _OTHERS
         for name, key in keys.items():

@@ -1,10 +1,11 @@
 """The design database: a DuckDB file of models with their architecture, data, evaluations and provenance."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from neuneu.designs.aliases import NO_ALIASES, TASK_ALIASES, Aliases, TaskAlias
 from neuneu.designs.changes import DIFF_SCHEMA, Policy, check_policy, diff, merge
 from neuneu.designs.records import Batch, check_names, empty_rows
 from neuneu.designs.schema import (
+    ALIAS_TABLES,
     EVALUATIONS,
     PROVENANCE,
     SOURCES,
@@ -56,14 +58,17 @@ class DesignStore:
             raise InputError(f"made by a newer version of neuneu (schema {version} > {VERSION})", where=path)
         if version < VERSION and not write:
             raise InputError(f"has schema {version}; migrate it to {VERSION} first", where=path)
-        self._migrate(version)
+        with self._whole():
+            self._migrate(version)
+            self._check_tables()
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
         """A new, empty database open for writing; InputError if the path is taken."""
-        if Path(path).exists():
+        if os.path.lexists(path):
             raise InputError("already exists; a new design database needs a free path", where=path)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with writing_to(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         store = cls._blank(Path(path))
         store._migrate(0)
         return store
@@ -113,11 +118,15 @@ class DesignStore:
         """
         import duckdb
 
+        if as_ not in get_args(Format):
+            raise InputError(f"unknown; known: {', '.join(get_args(Format))}", field="as_", value=as_)
         try:
             statements = self._connection.extract_statements(sql)
             if len(statements) != 1 or "SELECT" not in str(statements[0].type):
                 raise InputError("must be one SELECT", field="sql", value=sql)
             table = _arrow(self._connection.execute(statements[0], list(parameters)))
+        except (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException) as error:
+            raise InputError(f"cannot be read: {str(error).splitlines()[0]}", where=self.path) from error
         except duckdb.Error as error:
             raise InputError(str(error).splitlines()[0], field="sql", value=sql) from error
         return _convert(pl.DataFrame(pl.from_arrow(table)), as_)
@@ -179,6 +188,7 @@ class DesignStore:
         """Put a batch in, all of it or nothing; returns the diff.
 
         Where a stored value and a new one differ the policy decides: error, keep, replace, larger, smaller.
+        Aliases of an export are added; stored ones stay, but for the policy replace.
         """
         chosen = check_policy(policy)
         self._need_write()
@@ -190,6 +200,8 @@ class DesignStore:
             self._insert("sources", batch.sources.select(SOURCES), ("source",))
             for name, rows in merged.items():
                 self._insert(name, rows, TABLES[name].key)
+            for name, rows in batch.aliases.items():
+                self._insert_aliases(name, rows, replace=chosen == "replace")
         return changes
 
     def alias_model(self, alias: str, name: str) -> None:
@@ -211,10 +223,35 @@ class DesignStore:
     # Inside
 
     def _version(self) -> int:
+        with self._whole():
+            versions = self.query("SELECT version FROM schema_version")["version"].to_list()
+            if len(versions) != 1 or not isinstance(versions[0], int) or versions[0] < 1:
+                raise InputError("must hold one version", field="schema_version", value=versions[:3])
+        return versions[0]
+
+    def _check_tables(self) -> None:
+        found = self.query(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "JOIN information_schema.tables USING (table_catalog, table_schema, table_name) "
+            "WHERE table_type = 'BASE TABLE'"
+        ).rows()
+        needed = {(t.name, c.name) for t in TABLES.values() for c in (*t.columns, *PROVENANCE)}
+        needed |= {("sources", name) for name in SOURCES}
+        needed |= {(name, column) for name, (columns, _) in ALIAS_TABLES.items() for column in columns}
+        for name in sorted(needed - set(found)):
+            raise InputError("is missing", field="column", value=".".join(name))
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What goes wrong here says that the file is no design database; the connection is closed."""
+        import duckdb
+
         try:
-            return int(self.query("SELECT version FROM schema_version")["version"][0])
-        except (InputError, IndexError) as error:
-            raise InputError("not a design database", where=self.path) from error
+            yield
+        except (InputError, duckdb.Error) as error:
+            self.close()
+            problem = str(error).splitlines()[0]
+            raise InputError(f"not a design database: {problem}", where=self.path) from error
 
     def _migrate(self, version: int) -> None:
         if version == VERSION:
@@ -239,6 +276,13 @@ class DesignStore:
         self._connection.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM incoming")
         self._connection.unregister("incoming")
 
+    def _insert_aliases(self, name: str, rows: pl.DataFrame, *, replace: bool) -> None:
+        """Add aliases; one that is stored and says otherwise stays, unless it is to be replaced."""
+        columns, count = ALIAS_TABLES[name]
+        stored = pl.DataFrame(self.query(f"SELECT {', '.join(columns)} FROM {name}"))
+        new = rows if replace else rows.join(stored, on=list(columns[:count]), how="anti")
+        self._insert(name, new, columns[:count])
+
     def _need_write(self) -> None:
         if not self.writable:
             raise InputError("opened read-only; open it with write=True to change it", where=self.path)
@@ -252,6 +296,15 @@ class DesignStore:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+@contextmanager
+def writing_to(path: str | Path) -> Iterator[None]:
+    """A place that the system refuses to write to is named."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=path) from error
 
 
 def _connect(path: Path | None, *, read_only: bool) -> Any:
