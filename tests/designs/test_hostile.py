@@ -69,10 +69,18 @@ CASES = [
     (_text(read_features_csv, ".csv"), "id\nm\n", "besides id"),
     (_text(read_features_csv, ".csv"), "id,a\nm,1e400\n", "finite"),
     (_text(lambda path: read_table_csv(path, MODELS), ".csv"), '"i\nd",dimension\nm,1\n', "line breaks"),
-    (
-        _text(lambda path: read_table_csv(path, MODELS), ".csv"),
-        "id,dimension\nm,1152921504606846977\n",
-        "whole",
+    *(
+        (_text(lambda path: read_table_csv(path, MODELS), ".csv"), text, rule)
+        for text, rule in (
+            ("id,dimension\nm,1152921504606846977\n", "whole"),
+            ("id,dimension\nm,5\nn\n", "record 2: has 1 fields, not 2"),
+            ("id,dimension\nm,5,6\n", "record 1: has 3 fields, not 2"),
+            ('id,dimension\n"m,5\n', "record 1: not a CSV table"),
+            ("id,dimension\nm\0,5\n", "control"),
+            (f"id,dimension\n{'a' * 200_000},5\n", "record 1: not a CSV table: field larger"),
+            ("id,released\nm,yesterday\n", "record 1: released = 'yesterday': must be an ISO date"),
+            ("id,released\nm,2023-13-01\n", "ISO date"),
+        )
     ),
 ]
 

@@ -36,7 +36,7 @@ HOSTILE = {
     "no id": (HEADER + ",arc,5-shot,accuracy,0.5,\n", "must not be empty"),
     "control character": (HEADER + "a\x07b,arc,5-shot,accuracy,0.5,\n", "control"),
     "long id": (HEADER + "m" * 300 + ",arc,5-shot,accuracy,0.5,\n", "longer than 256"),
-    "ragged": (HEADER + "m,arc,5-shot,accuracy,0.5,,,,,9\n", "not a CSV table"),
+    "ragged": (HEADER + "m,arc,5-shot,accuracy,0.5,,,,,9\n", "record 1: has 10 fields, not 6"),
     "unknown column": (HEADER.strip() + ",evil\nm,arc,5-shot,accuracy,0.5,,1\n", "unknown column"),
     "lost column": ("id,benchmark\nm,arc\n", "column needed"),
     "column twice": ("id,id\nm,n\n", "once"),
@@ -282,6 +282,31 @@ def test_metadata_takes_tokens_from_pretraining_and_percentages_from_its_data(tm
     (tmp_path / "model_metadata" / "m.json").write_text(json.dumps(model | {"dimension": "wide"}))
     with pytest.raises(InputError, match="dimension"):
         read_metadata(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("summary", "shares"),
+    [
+        ({"web": 0.82, "code": 0.13, "books": 0.002, "academic": 2.29, "english": 1.0}, (82, 2.29, 100)),
+        ({"web": 0.8, "code": 0.1, "academic": 9.0, "english": 75.0}, (80, 9, 75)),
+        ({"web": 90.0, "code": 9.5, "academic": 0.5, "english": 1.0}, (90, 0.5, 1)),
+        ({"code": 13.4, "academic": 0.5, "english": 31.3}, (None, 0.5, 31.3)),
+    ],
+)
+def test_shares_of_the_data_in_mixed_units(
+    tmp_path: Path, summary: dict[str, float], shares: tuple[float | None, ...]
+) -> None:
+    for folder in ("model_metadata", "dataset_metadata"):
+        (tmp_path / folder).mkdir()
+    stages = [{"name": "pretraining", "data": "mix", "total_tokens_billions": 300}]
+    (tmp_path / "model_metadata" / "m.json").write_text(json.dumps({"id": "m", "training_stages": stages}))
+    named = {f"percentage_{name}": value for name, value in summary.items()}
+    (tmp_path / "dataset_metadata" / "mix.json").write_text(json.dumps({"summary": named}))
+    row = read_metadata(tmp_path).tables["dataset_info"].row(0, named=True)
+    found = tuple(
+        row.get(f"pretraining_summary_percentage_{name}") for name in ("web", "academic", "english")
+    )
+    assert found == pytest.approx(shares)
 
 
 def test_published_metadata_reads(published: Path) -> None:

@@ -12,6 +12,7 @@ from neuneu.designs.exporting import export
 from neuneu.designs.readers import read_export, read_table_csv
 from neuneu.designs.schema import MODELS, TABLES, VERSION, migrations
 from neuneu.designs.store import _connect
+from neuneu.designs.views import evaluations
 from neuneu.errors import InputError
 
 
@@ -61,6 +62,56 @@ def test_what_is_not_a_design_database_is_refused_and_left_alone(tmp_path: Path)
     assert not (tmp_path / "absent.duckdb").exists()
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE TABLE schema_version (version VARCHAR)", "INSERT INTO schema_version VALUES ('x')"),
+        ("CREATE TABLE schema_version (version INTEGER)", "INSERT INTO schema_version VALUES (NULL)"),
+        ("CREATE TABLE schema_version (version INTEGER)", "INSERT INTO schema_version VALUES (0)"),
+        ("CREATE TABLE schema_version (version INTEGER)", "INSERT INTO schema_version VALUES (1)"),
+        ("CREATE TABLE schema_version (version INTEGER)", f"INSERT INTO schema_version VALUES ({VERSION})"),
+        (
+            f"CREATE VIEW schema_version AS SELECT {VERSION} AS version",
+            "CREATE VIEW model_annotations AS SELECT 1 AS id",
+        ),
+    ],
+)
+def test_what_only_looks_like_a_design_database_is_refused(
+    tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    path = tmp_path / "like.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    before = path.read_bytes()
+    for write in (True, False):
+        with pytest.raises(InputError, match=r"like\.duckdb: (not a design database|has schema 1)"):
+            DesignStore(path, write=write)
+    assert path.read_bytes() == before
+
+
+def test_a_truncated_database_is_named(tmp_path: Path, export_folder: Path) -> None:
+    path = tmp_path / "half.duckdb"
+    with DesignStore.create(path) as made:
+        made.apply(read_export(export_folder))
+    whole = path.read_bytes()
+    for length in (0, 100, len(whole) // 8, len(whole) // 4):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"half\.duckdb"), DesignStore(path) as opened:
+            opened.stats()
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path, store: DesignStore) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for call in (DesignStore.create, lambda path: export(store, path)):
+        with pytest.raises(InputError, match="cannot be written"):
+            call(tmp_path / "file" / "x")
+        with pytest.raises(InputError, match="already exists"):
+            call(tmp_path / "link")
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_an_older_schema_is_migrated_with_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
     connection = _connect(path, read_only=False)
@@ -106,6 +157,8 @@ def test_queries_give_polars_arrow_or_pandas(store: DesignStore) -> None:
     assert isinstance(frame, pl.DataFrame)
     assert store.query(sql, as_="arrow").column("id").to_pylist() == frame["id"].to_list()
     assert store.query(sql, as_="pandas")["id"].tolist() == frame["id"].to_list()
+    with pytest.raises(InputError, match="known: polars, arrow, pandas"):
+        store.query(sql, as_="excel")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +221,41 @@ def test_exports_are_the_same_bytes_and_duckdb_reads_them(tmp_path: Path, store:
     assert again.compare(store).is_empty()
     with pytest.raises(InputError, match="already exists"):
         export(store, one)
+
+
+def test_an_own_export_keeps_provenance_and_aliases(tmp_path: Path, store: DesignStore) -> None:
+    store.alias_model("mine", "org/a")
+    one = export(store, tmp_path / "one")
+    again = DesignStore.from_export(one)
+    two = export(again, tmp_path / "two")
+    for file in one.iterdir():
+        assert file.read_bytes() == (two / file.name).read_bytes()
+    assert_frame_equal(evaluations(again), evaluations(store))  # the same row of two that disagree
+    again.alias_model("mine", "org/b")
+    for policy, model in (("keep", "org/b"), ("replace", "org/a")):
+        again.apply(read_export(one), policy=policy)
+        assert again.aliases.models["mine"] == model
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "rule"),
+    [
+        ("model_annotations", ",1\n", ",0\n", "record 1: line = 0: must be at least 1"),
+        ("model_annotations", ",1\n", ",one\n", "whole number|finite"),
+        ("model_annotations", "model_annotations.csv@", "elsewhere.csv@", "record 1: source = .*sources.csv"),
+        ("sources", "kind", "cause", "columns must be source, kind"),
+        ("model_aliases", "gpt2,", ",", "record [0-9]+: alias: must not be empty"),
+        ("model_aliases", "gpt2-xl,", "gpt2,", "alias = 'gpt2': must not be given twice"),
+    ],
+)
+def test_provenance_and_aliases_are_checked(
+    tmp_path: Path, store: DesignStore, file: str, old: str, new: str, rule: str
+) -> None:
+    path = export(store, tmp_path / "one") / f"{file}.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=rule) as error:
+        read_export(tmp_path / "one")
+    assert str(path) in str(error.value)
 
 
 def test_comparing_names_what_went_missing(store: DesignStore) -> None:

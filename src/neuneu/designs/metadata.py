@@ -83,8 +83,8 @@ def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Ba
 
     A model's tokens are those of its stage named pretraining (else the first); its composition is the
     summary of the data set that stage names. Summaries whose percentages sum to at most 1.5 are fractions:
-    × 100. refused: where given, files that break a rule, and second files of one model, are left out and
-    their errors put here.
+    × 100; so are those up to 1 of a summary that only then sums to about 100. refused: where given, files
+    that break a rule, and second files of one model, are left out and their errors put here.
     """
     folder = Path(folder)
     files = sorted((folder / "model_metadata").glob("*.json"))
@@ -180,6 +180,7 @@ def _summary(path: Path) -> dict[str, float]:
         if _is_number(summary.get(c.name.removeprefix("pretraining_summary_")))
     }
     parts = [name for name in named if "percentage" in name and not name.endswith("english")]
-    if parts and sum(named[name] for name in parts) <= 1.5:
-        named = {name: value * 100 if "percentage" in name else value for name, value in named.items()}
-    return {name: float(value) for name, value in named.items()}
+    scaled = {n: v * 100 if "percentage" in n and 0 <= v <= 1 else v for n, v in named.items()}
+    total, mended = (sum(values[name] for name in parts) for values in (named, scaled))
+    fractions = total <= 1.5 or (total < 50 and 90 <= mended <= 110)
+    return {name: float(value) for name, value in (scaled if parts and fractions else named).items()}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from neuneu.designs.records import (
     errors_in,
     merge_batches,
     object_at,
+    read_names,
+    read_provenance,
     read_text_csv,
     source_row,
     typed_rows,
 )
-from neuneu.designs.schema import DATASETS, EVALUATIONS, FEATURES, MODELS, Table
+from neuneu.designs.schema import ALIAS_TABLES, DATASETS, EVALUATIONS, FEATURES, MODELS, SOURCES, Table
 from neuneu.errors import InputError
 from neuneu.files import read_json
 
@@ -35,25 +38,39 @@ _COLUMN = re.compile(r"(?P<benchmark>.+)_(?P<setting>[0-9]+-shot)_(?P<metric>.+)
 def read_export(folder: str | Path, *, revision: str | None = None) -> Batch:
     """The export of a DuckDB database in CSV form, by parsing its three CSVs with the fixed schema.
 
-    `schema.sql` and `load.sql` are never opened, let alone executed. Generation features are read if present.
+    `schema.sql` and `load.sql` are never opened, let alone executed. Of an own export, which has more files,
+    generation features, aliases and where each row comes from are kept.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("must be a folder with model_annotations.csv", where=folder)
+    own = folder / "sources.csv"
+    sources = read_names(own, SOURCES, 1) if own.exists() else None
     batches = []
     for table in (MODELS, DATASETS, EVALUATIONS, FEATURES):
         path = folder / f"{table.name}.csv"
         if table is FEATURES and not path.exists():
             continue
-        batches.append(read_table_csv(path, table, kind="export", revision=revision))
-    return merge_batches(batches)
+        batches.append(read_table_csv(path, table, kind="export", revision=revision, sources=sources))
+    aliases = {
+        name: read_names(folder / f"{name}.csv", columns, count)
+        for name, (columns, count) in ALIAS_TABLES.items()
+        if (folder / f"{name}.csv").exists()
+    }
+    return replace(merge_batches(batches), aliases=aliases)
 
 
 def read_table_csv(
-    path: str | Path, table: Table, *, kind: str = "csv", revision: str | None = None
+    path: str | Path,
+    table: Table,
+    *,
+    kind: str = "csv",
+    revision: str | None = None,
+    sources: pl.DataFrame | None = None,
 ) -> Batch:
     """A CSV with the key columns and any other columns of one table; provenance columns are made anew.
 
+    sources: the table sources of an own export; given, the columns source and line are kept as they are.
     `pretraining_summary:x` is read as `pretraining_summary_x`; `safetensors:total` wins over `total_params`.
     """
     path = Path(path)
@@ -64,8 +81,12 @@ def read_table_csv(
         known = pl.col("total_params") if "total_params" in text.columns else pl.lit(None, pl.String)
         text = text.with_columns(pl.coalesce(total, known).alias("total_params")).drop("safetensors_total")
     source = source_row(path, kind, revision=revision)
-    text = text.drop([name for name in ("source", "line") if name in text.columns])
-    return Batch({table.name: typed_rows(table, text, path, source["source"][0])}, source)
+    facts = text.drop([name for name in ("source", "line") if name in text.columns])
+    rows = typed_rows(table, facts, path, source["source"][0])
+    if sources is None:
+        return Batch({table.name: rows}, source)
+    kept = read_provenance(text, sources, path)[rows["line"] - 1]
+    return Batch({table.name: rows.with_columns(kept)}, sources)
 
 
 def read_features_csv(path: str | Path) -> Batch:

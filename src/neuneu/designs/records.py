@@ -1,11 +1,12 @@
 """Strings → typed, checked rows of the design tables; every refusal names file, row, field, value and
 rule."""
 
+import csv
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from neuneu.designs.aliases import PLACEHOLDERS
 from neuneu.designs.schema import MAX_ID, PROVENANCE, SOURCES, TABLES, Column, Table, metric_range
 from neuneu.errors import InputError
 
+_DATE = r"^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$"
+_DATE_RULE = "must be an ISO date, such as 2023-02-27"
 MAX_BYTES = 2_000_000_000
 """Largest text file that is read whole."""
 
@@ -23,11 +26,13 @@ MAX_BYTES = 2_000_000_000
 class Batch:
     """Rows to put into a store: table name → frame, and where they come from.
 
-    Frames hold the key columns, any of the value columns, `source` and `line`.
+    Frames hold the key columns, any of the value columns, `source` and `line`. aliases: table of aliases →
+    its rows, where an export brings some.
     """
 
     tables: dict[str, pl.DataFrame]
     sources: pl.DataFrame
+    aliases: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(map(len, self.tables.values()))
@@ -97,6 +102,7 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
         raise InputError(f"cannot be read: {error.strerror}", where=path) from error
     except UnicodeDecodeError as error:
         raise InputError("must be UTF-8 text", where=path) from error
+    _check_records(path)
     names = [name.strip().strip('"') for name in header]
     if sum(name.count('"') for name in header) % 2:
         raise InputError("column names must not hold line breaks", where=path)
@@ -109,6 +115,53 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
         )
     except (pl.exceptions.PolarsError, ValueError) as error:
         raise InputError(f"not a CSV table: {str(error).splitlines()[0]}", where=path) from error
+
+
+def _check_records(path: Path) -> None:
+    """InputError at the first record that has not as many fields as the header, or a quote without end."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            records = csv.reader(file, strict=True)
+            width = len(next(records, []))
+            for number, record in enumerate(records, 1):
+                if record and len(record) != width:
+                    raise InputError(
+                        f"has {len(record)} fields, not {width}", where=f"{path}, record {number}"
+                    )
+    except UnicodeDecodeError as error:
+        raise InputError("must be UTF-8 text", where=path) from error
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=f"{path}, record {number + 1}") from error
+
+
+def read_names(path: Path, columns: Sequence[str], key: int) -> pl.DataFrame:
+    """A CSV of names, as exports have beside their tables; the first `key` columns are given, and once."""
+    text = read_text_csv(path)
+    if text.columns != list(columns):
+        raise InputError(f"columns must be {', '.join(columns)}", where=path)
+    text = text.with_columns(pl.int_range(1, len(text) + 1, dtype=pl.Int64).alias("line"))
+    for name in columns[: key if "sha256" in columns else len(columns)]:
+        check_names(text, name, path)
+    twice = pl.struct(columns[:key]).is_duplicated()
+    _refuse(text, twice, columns[0], "must not be given twice", path)
+    return text.drop("line")
+
+
+def read_provenance(text: pl.DataFrame, sources: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The columns source and line of an own export's table, as stored."""
+    for column in PROVENANCE:
+        if column.name not in text.columns:
+            raise InputError("column needed", where=path, field="column", value=column.name)
+    frame = pl.DataFrame([_cast(text[column.name], column, path) for column in PROVENANCE])
+    unknown = pl.col("source").is_null() | ~pl.col("source").is_in(sources["source"].to_list())
+    bad = pl.col("line").is_null() | (pl.col("line") < 1)
+    for name, wrong, rule in (("source", unknown, "not in sources.csv"), ("line", bad, "must be at least 1")):
+        record = frame.select(wrong.arg_true()).to_series()
+        if len(record):
+            where, value = f"{path}, record {record[0] + 1}", frame[name][record[0]]
+            raise InputError(rule, where=where, field=name, value=value)
+    return frame
 
 
 def typed_rows(table: Table, text: pl.DataFrame, path: Path, source: str) -> pl.DataFrame:
@@ -163,6 +216,8 @@ def check_rows(table: Table, frame: pl.DataFrame, path: Path | None = None) -> p
             _refuse(frame, ~inside, column.name, _range_rule(column.low, column.high), path)
         elif column.name in frame.columns and column.type == "VARCHAR":
             _refuse(frame, pl.col(column.name).str.len_chars() > 100_000, column.name, "too long", path)
+            if column.name == "released":
+                _refuse(frame, ~pl.col(column.name).str.contains(_DATE), column.name, _DATE_RULE, path)
     if table.name == "evaluation_results" and "metric_value" in frame.columns:
         for metric in frame["metric"].unique().to_list():
             low, high = metric_range(metric)

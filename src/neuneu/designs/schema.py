@@ -175,6 +175,12 @@ SHORT_NAMES = {
 SOURCES = ("source", "kind", "sha256", "revision", "date")
 """Columns of the table sources, all text: where rows come from, and which version of it."""
 
+ALIAS_TABLES: dict[str, tuple[tuple[str, ...], int]] = {
+    "model_aliases": (("alias", "id"), 1),
+    "task_aliases": (("benchmark", "metric", "to_benchmark", "to_metric"), 2),
+}
+"""Table of aliases → its columns, all names, and how many of them, from the first, are its key."""
+
 _PROPORTIONS = (
     "accuracy",
     "acc_norm",
