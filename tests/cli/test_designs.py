@@ -113,7 +113,14 @@ def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, sha
     assert neuneu("designs", "import", "features", features, "-s", store).returncode == 0
     selected = data / "performance_prediction" / "selected_feats" / "forward_generation_results_303.csv"
     common = ("-s", store, "--task", "arc_challenge", "--seeds", "2", "--json")
-    done = neuneu("designs", "predict", "--protocol", "published", "--selected", selected, *common)
+    figure = tmp_path / "errors.svg"
+    published = ("--protocol", "published", "--selected", selected)
+    done = neuneu("designs", "predict", *published, "--figure", figure, *common)
+    assert "log-linear" in figure.read_text()
+    assert "noise" not in figure.read_text()
+    assert (
+        neuneu("designs", "predict", *published, "--cells", tmp_path / "c.parquet", *common).returncode == 2
+    )
     row = json.loads(done.stdout)[0]
     assert row["models"] == 92
     assert row["selected"] < row["scaling_laws"] < row["median"]
@@ -123,6 +130,9 @@ def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, sha
     rows = {row["method"]: row for row in json.loads(done.stdout)}
     assert rows["log-linear"]["mae"] < rows["median"]["mae"]
     assert cells.exists()
+    nested = ("--predictor", "published-nested", "-s", store, "--task", "arc_challenge", "--seeds", "1")
+    done = neuneu("designs", "predict", *nested)  # the published methods have no intervals
+    assert done.returncode == 0, done.stderr
     assert neuneu("designs", "predict", "--protocol", "published", *common).returncode == 2
 
 

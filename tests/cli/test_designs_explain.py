@@ -34,6 +34,10 @@ def test_what_predictions_rest_on(neuneu: Run, store: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["importance"] > 0.01
     assert "sequence length" in figure.read_text()
+    chosen = neuneu("designs", "select", "--task", "humaneval", "--figure", figure, *common)
+    assert chosen.returncode == 0, chosen.stderr
+    assert {row["task"] for row in json.loads(chosen.stdout)} == {"humaneval"}
+    assert "forward selection" in figure.read_text()
     sweep = ("sweep", MODEL, "code", "--steps", "3", "--task", "humaneval", "--predictor", "gaussian-process")
     rows = json.loads(neuneu("designs", *sweep, *common).stdout)
     assert [row["value"] for row in rows] == [0, 50, 100]

@@ -20,8 +20,9 @@ from neuneu.designs.analyses import (
 from neuneu.designs.explain import importance, shap_values
 from neuneu.designs.labels import Task
 from neuneu.designs.loading import find_feature, load_table, missing_scores
-from neuneu.designs.nested import evaluate
+from neuneu.designs.nested import evaluate, outer
 from neuneu.designs.runs import read_runs
+from neuneu.designs.selection import choices, forward_selection, selections
 from neuneu.designs.summaries import overall, summary
 from neuneu.designs.sweep import PARTS, changed_mix, sweep
 from neuneu.designs.tables import SCALE, DesignTable
@@ -163,6 +164,27 @@ def test_correlations_and_components_tell_what_goes_together(table: DesignTable)
         components(table, 3)
 
 
+def test_selection_says_how_often_a_feature_is_chosen(table: DesignTable) -> None:
+    small = table.only(np.arange(45))
+    steps = selections(small, split="random")
+    assert steps.select("seed", "fold").n_unique() == 3
+    firsts = steps.filter(step=0)
+    assert firsts["feature"].null_count() == len(firsts) == 3 * len(TASKS)
+    path = steps.filter(task="made", fold=0)
+    assert path["error"].is_sorted(descending=True)
+    train = outer(small, "random", small.twins, 0)[0][0]
+    one = forward_selection(small, 0, train, small.twins)
+    assert path["feature"].drop_nulls().to_list() == list(one.features[2:])
+    assert path["error"].to_list() == list(one.errors)
+    found = choices(steps)
+    counts = steps.drop_nulls("feature").group_by("task", "feature").len()
+    both = found.join(counts, on=["task", "feature"])
+    assert (both["chosen"] * 3).to_list() == pytest.approx(both["len"].to_list())
+    assert found["gain_percent"].min() > 0
+    with pytest.raises(InputError, match="split"):
+        selections(table, split="time")
+
+
 def test_missing_scores_are_named(table: DesignTable) -> None:
     assert missing_scores(table).rows() == [(table.ids[3], "loss", "0-shot", "brier_score", 1)]
 
@@ -177,6 +199,7 @@ def test_every_figure_is_drawn(table: DesignTable, tmp_path: Path) -> None:
     drawn = {
         "shap": figures.shap_chart(values, ranked),
         "sweep": figures.sweep_chart(swept),
+        "selection": figures.selection_chart(choices(selections(small))),
         "composition": figures.composition_chart(compositions(table)),
         "tasks": figures.correlation_chart(correlations(table)),
         "both": figures.correlation_chart(correlations(table, of="both")),

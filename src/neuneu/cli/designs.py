@@ -290,7 +290,7 @@ def template(
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="Filled-in templates.")],
 ) -> None:
-    """Check filled-in templates; every problem is named, one line each.
+    """Check filled-in templates; the first problem of each file is named.
 
     Example: neuneu designs validate name.yaml
     """

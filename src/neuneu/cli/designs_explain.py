@@ -1,13 +1,16 @@
 """`neuneu designs`: what predictions rest on, what would change them, and what goes with what."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuneu.cli.common import AsJson, Output, note, show
 from neuneu.cli.designs_common import draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
+
+if TYPE_CHECKING:
+    import polars as pl
 
 explanations = typer.Typer()
 
@@ -47,7 +50,55 @@ def explain(
     if values is not None:
         write_table(values, found)
     draw(figure, lambda charts: charts.shap_chart(found, frame))
+    if output is None and not as_json:
+        frame = _for_terminal(frame)
     show(frame, f"mean size of SHAP values, {split} folds", output=output, as_json=as_json)
+
+
+def _for_terminal(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """With task, setting and metric in one column and short names of features."""
+    import polars as pl
+
+    from neuneu.reports.designs import short, task_name
+
+    names = [task_name(row) for row in frame.select("task", "setting").to_dicts()]
+    brief = frame.drop("setting", "metric").with_columns(pl.Series("task", names))
+    return brief.with_columns(pl.col("feature").map_elements(short, return_dtype=pl.String))
+
+
+@explanations.command()
+def select(
+    store: Store = None,
+    runs: Runs = None,
+    source: Source = None,
+    metric: Metric = None,
+    task: Tasks = None,
+    split: Split = "organisation",
+    seeds: Annotated[int, typer.Option(help="Repetitions of the split.", min=1)] = 1,
+    steps: Annotated[Path | None, typer.Option(help="Write every step of every selection here.")] = None,
+    figure: Figure = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which features forward selection adds to scale, and how often, in training parts of a split.
+
+    A feature that only some parts choose is chosen by chance of the split.
+
+    Example: neuneu designs select --store designs.duckdb --task humaneval --figure selected.png
+    """
+    from neuneu.designs.loading import load_table
+    from neuneu.designs.selection import choices, selections
+    from neuneu.files import write_table
+
+    table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
+    found = selections(table, split=split, seeds=range(seeds), progress=note)
+    if steps is not None:
+        write_table(steps, found)
+    frame = choices(found)
+    draw(figure, lambda charts: charts.selection_chart(frame))
+    if output is None and not as_json:
+        frame = _for_terminal(frame)
+    show(frame, f"selected in {3 * seeds} training parts, {split} folds", output=output, as_json=as_json)
 
 
 @explanations.command()
@@ -83,6 +134,8 @@ def sweep(
     values = [float(value) for value in np.linspace(low, high, steps)]
     frame = run(table, model, find_feature(table, feature), values, method=predictor, split=split)
     draw(figure, lambda charts: charts.sweep_chart(frame))
+    if output is None and not as_json:
+        frame = _for_terminal(frame).drop("id", "feature")
     show(frame, f"{model} with other values of {feature}", output=output, as_json=as_json)
 
 

@@ -77,7 +77,10 @@ def predict(
         raise InputError("must be at least 1", field="seeds", value=seeds)
     if protocol is Protocol.published:
         from neuneu.designs.loading import published_from_store
+        from neuneu.designs.published import as_methods, brief_table
 
+        if cells is not None:
+            raise InputError("belongs to the nested protocol", field="cells", value=str(cells))
         frame = published_from_store(
             store,
             selected,
@@ -88,7 +91,10 @@ def predict(
             workers=workers,
             progress=note,
         )
-        show(frame, f"published protocol, {split} folds, {seeds} seeds", output=output, as_json=as_json)
+        draw(figure, lambda charts: charts.errors_by_task(as_methods(frame)))
+        terminal = output is None and not as_json
+        title = f"published protocol, {split} folds, {seeds} seeds"
+        show(brief_table(frame) if terminal else frame, title, output=output, as_json=as_json)
         return
     from neuneu.designs.loading import load_table, selected_features
     from neuneu.designs.nested import evaluate

@@ -324,3 +324,27 @@ def published_table(
     return frame.with_columns(
         pl.Series("p_fdr", corrected[0]), pl.Series("p_corrected_resampling_fdr", corrected[1])
     )
+
+
+def brief_table(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a published table that fit a terminal; p is the published test's, then corrected."""
+    return frame.select(
+        pl.format("{} ({})", "task", "setting").alias("task"),
+        "models",
+        "loglinear",
+        pl.col("scaling_laws").alias("scale"),
+        "selected",
+        pl.col("relative_percent").round(1).alias("gain %"),
+        "p_fdr",
+        pl.col("p_corrected_resampling_fdr").alias("corrected"),
+    )
+
+
+def as_methods(frame: pl.DataFrame) -> pl.DataFrame:
+    """A row a (task, method) with its mae, as the figure of errors takes it; the noise is not known."""
+    key = ["task", "setting", "metric"]
+    names = {"median": "median", "loglinear": "log-linear", "scaling_laws": "scale", "selected": "selected"}
+    long = frame.rename(names).unpivot(
+        list(names.values()), index=key, variable_name="method", value_name="mae"
+    )
+    return long.with_columns(pl.lit(None, pl.Float64).alias("noise"))

@@ -55,7 +55,8 @@ def summary(predictions: pl.DataFrame, reference: str = "log-linear") -> pl.Data
                     "p": None if method == reference else corrected_p(part, base),
                 }
             )
-    frame = pl.DataFrame(rows, schema_overrides={"p": pl.Float64, "mae_ci": pl.Float64, "noise": pl.Float64})
+    absent = dict.fromkeys(("p", "mae_ci", "noise", "coverage80", "width80"), pl.Float64)
+    frame = pl.DataFrame(rows, schema_overrides=absent)
     return frame.with_columns(adjusted(frame["p"]).alias("p_fdr"))
 
 

@@ -55,13 +55,14 @@ def errors_by_task(summary: pl.DataFrame) -> "Figure":
         "Brier score for anli, logiqa2, mathqa, xnli" if "brier_score" in summary["metric"].to_list() else ""
     )
     axes.set_xlabel("mean absolute error (fraction" + (f"; {unit})" if unit else ")"))
-    axes.set_title("Error on models never trained on   ( | = noise of the labels)")
+    known = "   ( | = noise of the labels)" if summary["noise"].is_finite().any() else ""
+    axes.set_title(f"Error on models never trained on{known}")
     style.legend_above(figure, style.line_handles(methods))
     return figure
 
 
 SHOWN = 15
-"""Features, models or pairs drawn where there are more."""
+"""Features, models, pairs or tasks drawn where there are more."""
 
 
 def short(feature: str) -> str:
@@ -75,10 +76,11 @@ def shap_chart(values: pl.DataFrame, importance: pl.DataFrame) -> "Figure":
     """SHAP values of the most important features: a panel a task, a dot a model.
 
     values, importance: of `neuneu.designs.explain`. Dots are coloured from low to high values of the feature;
-    grey where it is missing or a category. At most 6 tasks.
+    grey where it is missing or a category. At most 15 tasks.
     """
-    keys = importance.select("task", "setting", "metric").unique(maintain_order=True).rows()[:6]
-    columns = min(2, len(keys))
+    every = importance.select("task", "setting", "metric").unique(maintain_order=True).rows()
+    keys = every[:SHOWN]
+    columns = min(3, len(keys))
     lines = -(-len(keys) // columns)
     shown = min(SHOWN, importance["feature"].n_unique())
     figure = style.new_figure(2.6 + 4.6 * columns, 0.9 + lines * (1.0 + 0.27 * shown))
@@ -100,14 +102,18 @@ def shap_chart(values: pl.DataFrame, importance: pl.DataFrame) -> "Figure":
         place.set_axis_off()
     figure.text(
         0.995,
-        0.985,
-        "blue: low value · red: high value · grey: category or missing",
+        1 - 0.08 / figure.get_figheight(),
+        "blue: low value · red: high value · grey: category or missing" + _of(keys, every),
         ha="right",
         va="top",
         fontsize=9,
     )
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.955))  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.28 / figure.get_figheight()))  # type: ignore[union-attr, call-arg]
     return figure
+
+
+def _of(shown: Sequence[object], every: Sequence[object]) -> str:
+    return "" if len(shown) == len(every) else f"; {len(shown)} of {len(every)} tasks"
 
 
 def _bees(axes: "Axes", dots: pl.DataFrame, height: int) -> None:
@@ -131,12 +137,43 @@ def _rows(axes: "Axes", labels: Sequence[str]) -> None:
 
 
 @style.house_style
+def selection_chart(frame: pl.DataFrame) -> "Figure":
+    """How often forward selection chooses a feature: a row a feature, a column a task, darker more often.
+
+    frame: of `neuneu.designs.selection.choices`. The 30 features that are chosen most.
+    """
+    if frame.is_empty():
+        raise InputError("no feature is selected, so there is nothing to draw", field="figure")
+    sums = frame.group_by("feature", maintain_order=True).agg(pl.sum("chosen"))
+    names = sums.sort("chosen", "feature", descending=[True, False])["feature"].to_list()[: 2 * SHOWN]
+    tasks = list(dict.fromkeys(task_name(row) for row in frame.to_dicts()))
+    grid = np.zeros((len(names), len(tasks)))
+    for row in frame.filter(pl.col("feature").is_in(names)).to_dicts():
+        grid[names.index(row["feature"]), tasks.index(task_name(row))] = 100 * row["chosen"]
+    figure = style.new_figure(max(4.2 + 0.42 * len(tasks), 6.4), 2.2 + 0.26 * len(names))
+    axes = figure.subplots()
+    image = axes.imshow(grid, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for i, j in np.ndindex(*grid.shape):
+        if grid[i, j]:
+            colour = "white" if grid[i, j] > 60 else style.INK
+            axes.text(j, i, f"{grid[i, j]:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="% of training parts")
+    axes.set_title("How often forward selection adds a feature")
+    return figure
+
+
+@style.house_style
 def sweep_chart(frame: pl.DataFrame) -> "Figure":
     """Predicted scores against the value of one feature: median, 80 % interval, the model's own score.
 
-    frame: of `neuneu.designs.sweep.sweep`. Shaded: values far from all known data. At most 6 tasks.
+    frame: of `neuneu.designs.sweep.sweep`. Shaded: values far from all known data. At most 15 tasks.
     """
-    keys = frame.select("task", "setting", "metric").unique(maintain_order=True).rows()[:6]
+    every = frame.select("task", "setting", "metric").unique(maintain_order=True).rows()
+    keys = every[:SHOWN]
     columns = min(3, len(keys))
     lines = -(-len(keys) // columns)
     figure = style.new_figure(1.2 + 3.9 * columns, 0.8 + 3.1 * lines)
@@ -166,7 +203,8 @@ def sweep_chart(frame: pl.DataFrame) -> "Figure":
     for place in list(axes.flat)[len(keys) :]:
         place.set_axis_off()
     grey = "; grey: far from all known data" if frame["extrapolates"].any() else ""
-    title = f"{model} with other values of {short(feature)}   (band: 80 % interval{grey})"
+    gap = "\n" if columns == 1 else "   "
+    title = f"{model} with other values of {short(feature)}{gap}(band: 80 % interval{grey}{_of(keys, every)})"
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -193,8 +231,8 @@ def composition_chart(found: pl.DataFrame) -> "Figure":
         error = np.abs(guess - truth).mean()
         plain = np.abs(part["mean"].to_numpy() - truth).mean()
         place.set_title(f"{domain}: off by {error:.1f}\n(the mean share by {plain:.1f})")
-        place.set_xlim(0, reach)
-        place.set_ylim(0, reach)
+        place.set_xlim(-0.03 * reach, reach)
+        place.set_ylim(-0.03 * reach, reach)
         place.set_xlabel("true, % of the data")
     axes[0].set_ylabel("read from what it writes, %")
     return figure
@@ -306,7 +344,7 @@ def model_errors(frame: pl.DataFrame) -> "Figure":
     axes.axvline(0, color=style.MUTED, linewidth=1)
     _rows(axes, names)
     axes.set_xlabel("points better than predicted (left: worse); | mean size of the error")
-    axes.set_title(f"Where {method} is furthest off (order: by error over each task's mean error)")
+    axes.set_title(f"Where {method} is furthest off\n(order: by error over each task's mean error)")
     return figure
 
 
