@@ -156,6 +156,10 @@ def test_repetition_is_found_as_python_finds_it(text: str, share: float, run: in
 def test_repetition_reasons_on_fixed_texts() -> None:
     words = " ".join(f"word{i}" for i in range(200))
     assert repetition.removal_reason("short") == "too_short"
+    long = " ".join(f"word{i}" for i in range(40))
+    for texts, reasons in (([long, "short"], [None, "too_short"]), ([long] * 2, [None] * 2), ([], [])):
+        found = repetition.removal_reasons(pl.Series(texts, dtype=pl.String))
+        assert (found.dtype, found.to_list()) == (pl.String, reasons)
     assert repetition.removal_reason("spam " * 60) == "pathological_repetition"
     assert repetition.removal_reason("the same line again\n" * 10) == "repeated_lines"
     unique = "\n".join(words.split()[:10])
@@ -305,3 +309,6 @@ def test_real_generations_are_tagged(published: Path, tmp_path: Path) -> None:
     source = published / "generations" / "olmo500.jsonl"
     assert tag("char_len", source, tmp_path / "c.parquet") == 500
     assert pl.read_parquet(tmp_path / "c.parquet")["char_len"].mean() == pytest.approx(2606, abs=5)
+    assert tag("repetition", source, tmp_path / "r.parquet") == 500
+    dropped = pl.read_parquet(tmp_path / "r.parquet").drop_nulls("removed_because")
+    assert 0 < len(dropped) < 250

@@ -65,7 +65,8 @@ def removal_reasons(texts: pl.Series, limits: Limits | None = None) -> pl.Series
     holds[:, 2:4] = _repeated_parts(texts) > [limits.lines, limits.paragraphs]
     _repeated_grams(*_room_for(tokens.counts), tokens.hashes, tokens.bounds, limits.ngrams, holds[:, 4:6])
     first = np.argmax(holds, axis=1)
-    return pl.Series(np.array([*REASONS, None], object)[first], dtype=pl.String)
+    names = [*REASONS, None]
+    return pl.Series([names[i] for i in first], dtype=pl.String)
 
 
 def removal_reason(text: str, limits: Limits | None = None) -> str | None:
