@@ -27,6 +27,7 @@ from neuneu.curves.curve import Curve, CurveKey
 from neuneu.files import to_json, write_text
 from neuneu.forecasters.evidence import LossView
 from neuneu.forecasters.neural.config import LossConfig, ModelConfig, SampleConfig
+from neuneu.forecasters.neural.encoders import ConvEncoder
 from neuneu.forecasters.neural.inference import Asked, Predictor
 from neuneu.forecasters.neural.neuneu import Layer, NeuNeu, Questions, objective, rotary_angles, rotate
 from neuneu.losses.store import MemoryLossStore
@@ -80,6 +81,14 @@ def contexts(batch: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, tor
     return values, mask.float(), mask, torch.from_numpy(rng.random(batch, dtype=np.float32))
 
 
+def plain_encode(model: NeuNeu, inputs: torch.Tensor) -> torch.Tensor:
+    """The encoder as published: one strided convolution after the other."""
+    encoder = model.encoder
+    assert isinstance(encoder, ConvEncoder)
+    encoded: torch.Tensor = encoder.proj(encoder.pool(encoder.conv(inputs.unsqueeze(1))).flatten(1))
+    return encoded
+
+
 def plain_answer(model: NeuNeu, questions: Questions) -> torch.Tensor:
     """The forward pass as published: padded positions and the whole last layer are computed."""
     assert questions.inputs is not None
@@ -87,7 +96,8 @@ def plain_answer(model: NeuNeu, questions: Questions) -> torch.Tensor:
     context = torch.cat(
         [transformer.value_projection(values), transformer.gap_projection(questions.gaps.unsqueeze(-1))], -1
     )
-    bos, prompt = transformer.bos.expand(len(values), -1, -1), model.encode(questions.inputs).unsqueeze(1)
+    bos = transformer.bos.expand(len(values), -1, -1)
+    prompt = plain_encode(model, questions.inputs).unsqueeze(1)
     x = torch.cat([bos, prompt, context], dim=1)
     keys = torch.cat([questions.mask.new_ones(len(values), 2), questions.mask], 1)[:, None, None]
     cos, sin = rotary_angles(x.shape[1], transformer.head_width, x.device)

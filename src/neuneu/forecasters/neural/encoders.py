@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 LEVEL_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Quantiles of a checkpoint's losses that `LevelEncoder` reads beside their mean."""
@@ -48,8 +49,32 @@ class ConvEncoder(nn.Module):
 
     def forward(self, losses: Tensor) -> Tensor:
         """losses: (batch, length) → (batch, width)."""
-        encoded: Tensor = self.proj(self.pool(self.conv(losses.unsqueeze(1))).flatten(1))
+        x = losses.unsqueeze(1)
+        for layer in self.conv:
+            x = strided(x, layer) if isinstance(layer, nn.Conv1d) else layer(x)
+        encoded: Tensor = self.proj(self.pool(x).flatten(1))
         return encoded
+
+
+def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """The same as conv(x), (batch, channels, length) → (batch, out, positions), in half the time on a CPU.
+
+    Each stretch of `stride` inputs becomes the channels of one position, which is a view where channels
+    come last; what is left is a short convolution of many channels and no stride. In bf16 PyTorch 2.13's own
+    is wrong on processors with AMX.
+    """
+    (kernel,), (stride,), padding = conv.kernel_size, conv.stride, conv.kernel_size[0] // 2
+    batch, channels, length = x.shape
+    positions = (length + 2 * padding - kernel) // stride + 1
+    reach = -(-kernel // stride)
+    after = (positions + reach - 1) * stride - length - padding
+    blocks = functional.pad(x.transpose(1, 2), (0, 0, padding, after))
+    blocks = blocks.reshape(batch, positions + reach - 1, stride * channels)
+    weight = functional.pad(conv.weight, (0, reach * stride - kernel))
+    weight = weight.reshape(-1, channels, reach, stride).permute(0, 3, 1, 2)
+    weight = weight.reshape(-1, stride * channels, 1, reach).contiguous()
+    # Channels come first again in what follows: PyTorch's group norm is slow otherwise.
+    return functional.conv2d(blocks.transpose(1, 2).unsqueeze(2), weight, conv.bias).squeeze(2).contiguous()
 
 
 class LevelEncoder(nn.Module):

@@ -21,8 +21,9 @@ from neuneu.forecasters.neural.samples import gaps_between
 from neuneu.forecasters.neural.weights import fingerprint_of
 from neuneu.losses.store import LossStore
 
-TOKEN_BUDGET = 16_384
-"""Tokens in one transformer call; bounds memory."""
+TOKENS = {"cpu": 2_048}
+"""Tokens in one transformer call, which bounds memory: on a processor few enough for its cache."""
+TOKENS_ELSEWHERE = 65_536
 
 ENCODE_AT_ONCE = 16
 SPACINGS = 3
@@ -87,7 +88,7 @@ class Predictor:
         order = np.argsort(lengths[owner], kind="stable")
         start = 0
         while start < len(order):
-            stop = _chunk_end(lengths[owner[order]], start)
+            stop = _chunk_end(lengths[owner[order]], start, TOKENS.get(self.device, TOKENS_ELSEWHERE))
             part = order[start:stop]
             questions = self._questions([contexts[i] for i in owner[part]], goals[part])
             prompt = None if prompts is None else prompts[torch.from_numpy(prompt_of[part])]
@@ -191,10 +192,10 @@ def _usable(context: Curve) -> Curve:
     return usable if usable.steps[0] > 0 else usable.after(float(usable.clock[0]))
 
 
-def _chunk_end(lengths: Integers, start: int) -> int:
+def _chunk_end(lengths: Integers, start: int, budget: int) -> int:
     """As many questions as fit the token budget, at least one; lengths do not fall."""
     ahead = lengths[start:] + 2
-    fits = ahead * np.arange(1, len(ahead) + 1) <= TOKEN_BUDGET
+    fits = ahead * np.arange(1, len(ahead) + 1) <= budget
     return start + max(int(fits.argmin()) if not fits.all() else len(ahead), 1)
 
 
