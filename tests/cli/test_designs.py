@@ -60,6 +60,23 @@ def test_bad_input_is_one_line_and_exit_two(neuneu: Run, tmp_path: Path, folder:
         assert neuneu("designs", *arguments).returncode == 2
 
 
+def test_places_that_cannot_be_written_are_one_line(neuneu: Run, tmp_path: Path, folder: Path) -> None:
+    store, taken, texts = tmp_path / "designs.duckdb", tmp_path / "taken", tmp_path / "texts.jsonl"
+    assert neuneu("designs", "import", "export", folder, "--store", store).returncode == 0
+    taken.write_text("a file")
+    texts.write_text('{"text": "a"}\n')
+    for arguments in (
+        ("stats", "-s", store, "--output", taken / "x.csv"),
+        ("export", "-s", store, taken / "x"),
+        ("import", "export", folder, "-s", taken / "x.duckdb"),
+        ("tag", "counts", "-i", texts, "-o", taken / "x.parquet"),
+    ):
+        done = neuneu("designs", *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert str(taken) in done.stderr
+    assert taken.read_text() == "a file"
+
+
 def test_contributions_are_validated_and_added(neuneu: Run, tmp_path: Path, folder: Path) -> None:
     store = tmp_path / "designs.duckdb"
     assert neuneu("designs", "import", "export", folder, "--store", store).returncode == 0
@@ -100,8 +117,19 @@ def test_texts_are_tagged_and_aggregated(neuneu: Run, tmp_path: Path) -> None:
     done = neuneu("designs", "tag", "entropy", "-i", texts, "-o", entropy, "--documents", per_document)
     assert done.returncode == 0, done.stderr
     assert pl.read_parquet(per_document)["entropy_max"].max() > 0
-    bad = neuneu("designs", "tag", "colour", "--input", texts, "--output", tmp_path / "c.parquet")
-    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "e.json").write_text('{"mean_corpus_entropy": "high", "corrected_entropy": 1}')
+    for arguments in (
+        ("tag", "colour", "--input", texts, "--output", tmp_path / "c.parquet"),
+        ("tag", "entropy", "--input", tmp_path / "empty.jsonl", "--output", tmp_path / "c.json"),
+        ("aggregate", "org/m", f"--tagged=entropy={tmp_path / 'e.json'}", "-o", tmp_path / "c.csv"),
+        ("aggregate", "org/m", f"--tagged=repetition={counts}", *tagged, "-o", tmp_path / "c.csv"),
+        ("aggregate", "org/m\nx", *tagged, "-o", tmp_path / "c.csv"),
+        ("sweep", "org/m", "code", "-s", store, "--high", "1e400"),
+    ):
+        bad = neuneu("designs", *arguments)
+        assert (bad.returncode, bad.stderr.count("\n")) == (2, 1), bad.stderr
+    assert not list(tmp_path.glob("c.*"))
 
 
 def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, shared: Path) -> None:

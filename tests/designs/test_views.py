@@ -21,6 +21,9 @@ def test_aliases_lead_to_one_name() -> None:
     assert Aliases(paths=True).model("/x/y/mine", {"mine"}) == "mine"
     assert aliases.model("/x/y/mine", {"mine"}) == "/x/y/mine"
     assert standard_id("org__name") == "org/name"
+    chain = Aliases(models={"a": "b", "b": "c", "x": "y", "y": "x"})
+    assert [chain.model(name) for name in ("a", "b", "c")] == ["c"] * 3
+    assert chain.model("x") in ("x", "y")  # a circle ends
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import typer
 from neuneu.cli.common import AsJson, Output, note, show
 from neuneu.cli.designs_common import draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
+from neuneu.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -130,6 +131,9 @@ def sweep(
     from neuneu.designs.loading import find_feature, load_table
     from neuneu.designs.sweep import sweep as run
 
+    for name, value in (("low", low), ("high", high)):
+        if not np.isfinite(value):
+            raise InputError("must be a finite number", field=name, value=value)
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     values = [float(value) for value in np.linspace(low, high, steps)]
     frame = run(table, model, find_feature(table, feature), values, method=predictor, split=split)

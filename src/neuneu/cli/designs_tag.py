@@ -129,11 +129,13 @@ def aggregate(
     """
     import polars as pl
 
-    from neuneu.designs.taggers.aggregate import model_row, read_tagged
+    from neuneu.designs.records import check_names
+    from neuneu.designs.taggers.aggregate import kept_documents, model_row, read_tagged
 
+    check_names(pl.DataFrame({"id": [model]}), "id")
     frames = read_tagged(tagged)
     kept = frames.pop("repetition", None)
-    ids = None if kept is None else set(kept.filter(pl.col("removed_because").is_null())["id"])
+    ids = None if kept is None else kept_documents(kept)
     row, left_out = model_row(frames, kept_ids=ids)
     for feature in left_out:
         note(f"left out: {feature}, of which the repetition filter keeps fewer than half of the documents")

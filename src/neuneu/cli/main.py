@@ -67,6 +67,10 @@ def main() -> None:
         sys.exit(_fail("interrupted", 130))
     except NeuneuError as error:
         sys.exit(_fail(str(error), 2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(_fail(f"{error.filename}: cannot be used: {error.strerror}", 2))
 
 
 def _fail(message: str, code: int) -> int:

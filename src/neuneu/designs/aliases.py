@@ -56,7 +56,7 @@ PUBLISHED_TASK_ALIASES = TASK_ALIASES[:2]
 
 @dataclass(frozen=True)
 class Aliases:
-    """Model and task aliases together; both lead to canonical names in one step."""
+    """Model and task aliases together; an alias of an alias leads to the last name."""
 
     models: Mapping[str, str] = field(default_factory=lambda: MODEL_ALIASES)
     tasks: tuple[TaskAlias, ...] = TASK_ALIASES
@@ -68,12 +68,17 @@ class Aliases:
     def model(self, name: str, known: Iterable[str] = ()) -> str:
         """The canonical id. With `paths`, one that starts with / stands for its last part if that is a
         known id."""
-        if name in self.models:
-            return self.models[name]
-        if self.paths and name.startswith("/"):
-            last = name.rstrip("/").rsplit("/", 1)[-1]
-            last = self.models.get(last, last)
+        found = self._follow(name)
+        if found == name and self.paths and name.startswith("/"):
+            last = self._follow(name.rstrip("/").rsplit("/", 1)[-1])
             return last if last in known else name
+        return found
+
+    def _follow(self, name: str) -> str:
+        seen = {name}
+        while name in self.models and self.models[name] not in seen:
+            name = self.models[name]
+            seen.add(name)
         return name
 
     def task(self, benchmark: str, metric: str) -> tuple[str, str]:

@@ -90,6 +90,12 @@ def model_row(
     return row, left_out
 
 
+def kept_documents(tagged: pl.DataFrame) -> set[str]:
+    """The ids of the documents that the repetition filter, whose file this is, does not drop."""
+    removed = _column(tagged, "removed_because", "repetition")
+    return set(_column(tagged, "id", "repetition").filter(removed.is_null()))
+
+
 def _features(feature: str, frame: pl.DataFrame) -> dict[str, float]:
     if feature == "counts":
         sizes = [_scalar(name, frame, name) for name in ("char_len", "num_tokens", "unique_tokens", "ttr")]
@@ -100,7 +106,11 @@ def _features(feature: str, frame: pl.DataFrame) -> dict[str, float]:
         return domain_shares(frame)
     if feature == "entropy":
         names = {"entropy_mean": "mean_corpus_entropy", "entropy_corrected": "corrected_entropy"}
-        return {name: float(_column(frame, column, feature)[0]) for name, column in names.items()}
+        numbers = {name: _column(frame, column, feature)[0] for name, column in names.items()}
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError("must be a number", where="tagged entropy", field=names[name], value=value)
+        return {name: float(value) for name, value in numbers.items()}
     measures = {"dep_parse": _dependencies, "const_parse": _constituents, "code_features": _code}
     if feature in measures:
         return _moments(feature, measures[feature](frame))

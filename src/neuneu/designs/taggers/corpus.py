@@ -73,7 +73,11 @@ def tag_entropy(
             work(jobs(), executor, workers, progress)
 
         each_block("pairs", _count)
-        together = groups(list(_starts(parts).values()))
+        starts = list(_starts(parts).values())
+        if not starts:
+            shutil.rmtree(parts)
+            raise InputError("holds no documents", where=source)
+        together = groups(starts)
         merges = [
             Job(_group(parts, buckets), _merge, (parts, buckets, documents is not None), 0)
             for buckets in together
