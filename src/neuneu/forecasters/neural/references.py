@@ -1,7 +1,6 @@
 """What finished reference runs say about a run: their rises and levels, read at its horizons."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ PER_ALIGNMENT = ("nearest", "mean", "alike", "level")
 MOST_REFERENCES, FEWEST_POINTS = 12, 4
 OVERLAP = 2.1
 """Contexts and references are compared over this much log-clock before the context end (a factor of 8)."""
+RECENT = 16
 BEYOND = 0.03
 """A reference is read so much log-clock beyond its last checkpoint, no further."""
 REFERENCE_FACTS = (
@@ -38,26 +38,27 @@ class _Reference:
     clock: Floats
     values: Floats
     planned: float
-    size_gap: float
-    plan_gap: float
-    same_recipe: float
+    relation: tuple[float, float, float]
 
     @property
     def distance(self) -> float:
         """How far it is from the run in size, plan and recipe."""
-        return abs(self.size_gap) + 0.5 * abs(self.plan_gap) + (1.0 - self.same_recipe)
+        size_gap, plan_gap, same_recipe = self.relation
+        return abs(size_gap) + 0.5 * abs(plan_gap) + (1.0 - same_recipe)
 
 
 @dataclass(frozen=True, eq=False)
-class _Reading:
-    """A reference read against a context: rise and level at the horizons, (n_horizons,), NaN beyond its end;
-    how far the context is above it, and how unlike they have been so far, NaN where they do not overlap."""
+class _Asked:
+    """A question read in one alignment: ends[r] is the log-clock of reference r that stands for the context
+    end; recent context points and horizons are relative to it. cells: of the batch."""
 
-    reference: _Reference
-    rise: Floats
-    level: Floats
-    offset: float
-    unlike: float
+    question: int
+    alignment: int
+    cells: slice
+    references: list[_Reference]
+    ends: Floats
+    recent: tuple[Floats, Floats]
+    ahead: Floats
 
 
 def from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, Floats]:
@@ -65,28 +66,42 @@ def from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, 
 
     level, size: (n,) level at the context end and noise around it. NaN where no reference reaches.
     """
-    values = np.full((len(batch.cell), len(ALIGNMENTS) * len(PER_ALIGNMENT)), np.nan)
-    facts = np.full((len(batch.cell), len(ALIGNMENTS) * len(REFERENCE_FACTS)), np.nan)
+    values = np.full((len(batch.cell), len(ALIGNMENTS), len(PER_ALIGNMENT)), np.nan)
+    facts = np.full((len(batch.cell), len(ALIGNMENTS), len(REFERENCE_FACTS)), np.nan)
+    asked, same = _ask(batch)
+    if asked:
+        question = np.array([one.question for one in asked])
+        found = _combine(_read(asked, level[question]), level[question], size[question])
+        for one, candidates, known in zip(asked, *found, strict=True):
+            n = len(one.ahead)
+            values[one.cells, one.alignment], facts[one.cells, one.alignment] = candidates[:n], known[:n]
+    for cells in same:  # as long as the run: by plan is by clock
+        values[cells, 1], facts[cells, 1] = values[cells, 0], facts[cells, 0]
+    return values.reshape(len(values), -1), facts.reshape(len(facts), -1)
+
+
+def _ask(batch: Batch) -> tuple[list[_Asked], list[slice]]:
+    """What is to be read, and cells for which the second alignment is the first."""
+    asked, same = [], []
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
     for i, evidence in enumerate(batch.evidences):
         if not evidence.references or evidence.end <= 0:
             continue
-        part = slice(bounds[i], bounds[i + 1])
         references = _references(evidence, batch.unit[i])
-        context = _recent(evidence.context.clock, evidence.context.values / batch.unit[i], evidence.end)
+        if not references:
+            continue
+        cells = slice(bounds[i], bounds[i + 1])
+        recent = _recent(evidence.context.clock, evidence.context.values / batch.unit[i], evidence.end)
         ends = [np.full(len(references), np.log(evidence.end))]
         if evidence.planned_end:
-            ends.append(ends[0] + [np.log(r.planned / evidence.planned_end) for r in references])
+            by_plan = ends[0] + [np.log(r.planned / evidence.planned_end) for r in references]
+            if np.array_equal(by_plan, ends[0]):
+                same.append(cells)
+            else:
+                ends.append(by_plan)
         for j, end in enumerate(ends):
-            own, known = (slice(j * n, (j + 1) * n) for n in (len(PER_ALIGNMENT), len(REFERENCE_FACTS)))
-            if j and np.array_equal(end, ends[0]):  # as long as the run: by plan is by clock
-                values[part, own] = values[part, : len(PER_ALIGNMENT)]
-                facts[part, known] = facts[part, : len(REFERENCE_FACTS)]
-                continue
-            readings = list(_readings(references, end, context, batch.log_horizon[part], level[i]))
-            if readings:
-                values[part, own], facts[part, known] = _combine(readings, level[i], size[i])
-    return values, facts
+            asked.append(_Asked(i, j, cells, references, end, recent, batch.log_horizon[cells]))
+    return asked, same
 
 
 def _references(evidence: Evidence, unit: float) -> list[_Reference]:
@@ -99,93 +114,109 @@ def _references(evidence: Evidence, unit: float) -> list[_Reference]:
             smoothed = smooth(reference.values[moving] / unit)
             planned = float(reference.clock[-1])
             clock = np.log(reference.clock[moving])
-            found.append(_Reference(clock, smoothed, planned, size_gap, plan_gap, float(same)))
+            found.append(_Reference(clock, smoothed, planned, (size_gap, plan_gap, float(same))))
     return found
 
 
-def _readings(
-    references: Sequence[_Reference],
-    ends: Floats,
-    context: tuple[Floats, Floats],
-    ahead: Floats,
-    level: float,
-) -> Iterator[_Reading]:
-    """References read at log-clock ends[j] as the context end, over the context and at the horizons."""
-    x, y = context
-    for reference, end in zip(references, ends, strict=True):
-        clock, values = reference.clock, reference.values
-        first, last = clock[0] - 0.2, clock[-1] + BEYOND
-        if not first <= end <= last:
-            continue
-        at = np.concatenate([[end], x + end, ahead + end])
-        read = np.interp(at, clock, values)
-        at_end = float(read[0])
-        overlap, later = at[1 : len(x) + 1], at[len(x) + 1 :]
-        seen = (overlap >= first) & (overlap <= last)
-        gap = (y - read[1 : len(x) + 1])[seen]
-        levels = np.where(later <= last, read[len(x) + 1 :], np.nan)
-        yield _Reading(reference, levels - at_end, levels, level - at_end, _spread(gap))
+@dataclass(frozen=True, eq=False)
+class _Readings:
+    """References read against contexts, padded with NaN: rises and levels at the horizons,
+    (n_asked, n_references, n_horizons), NaN beyond a reference's end; how far the context is above each
+    reference, and how unlike they have been so far, (n_asked, n_references), NaN where they do not overlap;
+    distance and relation (size, plan, recipe) of each."""
+
+    rise: Floats
+    level: Floats
+    offset: Floats
+    unlike: Floats
+    distance: Floats
+    relation: Floats
 
 
-def _spread(values: Floats) -> float:
-    """Standard deviation, NaN of fewer than two; NumPy's own costs more than all else in a reading."""
-    n = len(values)
-    if n < 2:
-        return math.nan
-    away = values - np.add.reduce(values) / n
-    return math.sqrt(np.add.reduce(away * away) / n)
+def _read(asked: Sequence[_Asked], level: Floats) -> _Readings:
+    """Read all references at the context end, over the context and at the horizons."""
+    n, most = len(asked), max(len(one.references) for one in asked)
+    farthest = max(len(one.ahead) for one in asked)
+    x, y = np.full((2, n, 1, RECENT), np.nan)
+    ahead = np.full((n, 1, farthest), np.nan)
+    end, first, last, distance = np.full((4, n, most), np.nan)
+    relation = np.full((n, most, 3), np.nan)
+    read = np.full((n, most, 1 + RECENT + farthest), np.nan)
+    for i, one in enumerate(asked):
+        points = np.concatenate([[0.0], one.recent[0], one.ahead])
+        k, h = len(one.recent[0]), len(one.ahead)
+        x[i, 0, :k], y[i, 0, :k] = one.recent
+        ahead[i, 0, :h] = one.ahead
+        end[i, : len(one.ends)] = one.ends
+        for r, reference in enumerate(one.references):
+            first[i, r], last[i, r] = reference.clock[0] - 0.2, reference.clock[-1] + BEYOND
+            distance[i, r], relation[i, r] = reference.distance, reference.relation
+            values = np.interp(points + one.ends[r], reference.clock, reference.values)
+            read[i, r, : 1 + k] = values[: 1 + k]
+            read[i, r, 1 + RECENT : 1 + RECENT + h] = values[1 + k :]
+    there = (first <= end) & (end <= last)
+    at_end = read[:, :, 0]
+    overlap, later = x + end[:, :, None], ahead + end[:, :, None]
+    seen = (overlap >= first[:, :, None]) & (overlap <= last[:, :, None])
+    levels = np.where((later <= last[:, :, None]) & there[:, :, None], read[:, :, 1 + RECENT :], np.nan)
+    unlike = _spread(y - read[:, :, 1 : 1 + RECENT], seen)
+    distance = np.where(there, distance, np.inf)
+    return _Readings(levels - at_end[:, :, None], levels, level[:, None] - at_end, unlike, distance, relation)
+
+
+def _spread(values: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """Standard deviation of what is seen along the last axis, NaN of fewer than two."""
+    n = seen.sum(axis=-1)
+    mean = np.where(seen, values, 0.0).sum(axis=-1) / np.maximum(n, 1)
+    away = np.where(seen, values - mean[..., None], 0.0)
+    return np.where(n < 2, np.nan, np.sqrt((away * away).sum(axis=-1) / np.maximum(n, 1)))
 
 
 def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
-    """Up to 16 context points of the last `OVERLAP` of log-clock, relative to the context end."""
+    """Up to `RECENT` context points of the last `OVERLAP` of log-clock, relative to the context end."""
     moving = clock > 0
     x = np.log(clock[moving]) - np.log(end)
     recent = np.flatnonzero(x >= -OVERLAP)
-    if len(recent) > 16:
-        recent = recent[np.round(np.linspace(0, len(recent) - 1, 16)).astype(np.intp)]
+    if len(recent) > RECENT:
+        recent = recent[np.round(np.linspace(0, len(recent) - 1, RECENT)).astype(np.intp)]
     return x[recent], values[moving][recent]
 
 
-def _combine(readings: list[_Reading], level: float, size: float) -> tuple[Floats, Floats]:
-    """Candidates of one alignment, (n_horizons, 4), and facts, (n_horizons, n_reference_facts)."""
-    rise, levels = np.stack([r.rise for r in readings]), np.stack([r.level for r in readings])
-    distance = np.array([r.reference.distance for r in readings])
-    unlike = np.array([r.unlike for r in readings])
-    offset = np.array([r.offset for r in readings])
-    known = np.where(np.isnan(unlike), 2 * size, unlike)
+def _combine(readings: _Readings, level: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Candidates, (n_asked, n_horizons, 4), and facts, (n_asked, n_horizons, n_reference_facts)."""
+    level, size, distance = level[:, None], size[:, None], readings.distance
+    known = np.where(np.isnan(readings.unlike), 2 * size, readings.unlike)
     near = np.exp(-1.5 * distance)
-    alike = near * np.exp(-np.abs(offset) / (0.03 + size)) * np.exp(-known / (0.01 + size))
-    reach = ~np.isnan(rise)
-    nearest = np.argmin(np.where(reach, distance[:, None], np.inf), axis=0)
-    columns = np.arange(rise.shape[1])
-    nearest_rise = rise[nearest, columns]
-    some = reach.any(axis=0)
-    rise, levels = np.where(reach, rise, 0.0), np.where(reach, levels, 0.0)
+    alike = near * np.exp(-np.abs(readings.offset) / (0.03 + size)) * np.exp(-known / (0.01 + size))
+    reach = ~np.isnan(readings.rise)
+    nearest = np.argmin(np.where(reach, distance[:, :, None], np.inf), axis=1)
+    at_nearest = np.take_along_axis(readings.rise, nearest[:, None], axis=1)[:, 0]
+    some = reach.any(axis=1)
+    rise, levels = np.where(reach, readings.rise, 0.0), np.where(reach, readings.level, 0.0)
     by_near, by_alike = (_shares(weights, reach) for weights in (near, alike))
-    mean_rise = (by_near * rise).sum(axis=0)
-    spread = np.sqrt((by_near * (rise - mean_rise) ** 2).sum(axis=0))
-    alike_rise, alike_level = (by_alike * rise).sum(axis=0), (by_alike * levels).sum(axis=0)
-    candidates = np.stack([level + nearest_rise, level + mean_rise, level + alike_rise, alike_level], axis=1)
-    relations = np.array(
-        [(r.reference.size_gap, r.reference.plan_gap, r.reference.same_recipe) for r in readings]
-    )
+    mean_rise = (by_near * rise).sum(axis=1)
+    spread = np.sqrt((by_near * (rise - mean_rise[:, None]) ** 2).sum(axis=1))
+    alike_rise, alike_level = (by_alike * rise).sum(axis=1), (by_alike * levels).sum(axis=1)
+    candidates = np.stack([level + at_nearest, level + mean_rise, level + alike_rise, alike_level], axis=-1)
+    of_nearest = (np.take_along_axis(part, nearest, axis=1) for part in (distance, known, readings.offset))
+    distance, known, offset = of_nearest
     facts = np.stack(
         [
-            np.log1p(reach.sum(axis=0)),
-            distance[nearest],
-            *relations[nearest].T,
-            np.log((known[nearest] + 1e-4) / size),
-            offset[nearest] / size,
+            np.log1p(reach.sum(axis=1)),
+            distance,
+            *np.moveaxis(np.take_along_axis(readings.relation, nearest[:, :, None], axis=1), -1, 0),
+            np.log((known + 1e-4) / size),
+            offset / size,
             np.log((spread + 1e-4) / size),
         ],
-        axis=1,
+        axis=-1,
     )
     candidates[~some] = facts[~some] = np.nan
     return candidates, facts
 
 
 def _shares(weights: Floats, reach: NDArray[np.bool_]) -> Floats:
-    """Weights of references at each horizon, adding up to 1 over those that reach it, (n_references, n)."""
-    weight = np.where(reach, weights[:, None] + 1e-12, 0.0)
-    total = weight.sum(axis=0)
+    """Weights of references at each horizon, adding up to 1 over those that reach it, as `reach`."""
+    weight = np.where(reach, weights[:, :, None] + 1e-12, 0.0)
+    total = weight.sum(axis=1, keepdims=True)
     return np.asarray(weight / np.where(total > 0, total, 1.0))
