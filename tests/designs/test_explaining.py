@@ -1,5 +1,6 @@
 """Explanations add up, sweeps keep the mix whole, and what goes with what is found."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +211,27 @@ def test_every_figure_is_drawn(table: DesignTable, tmp_path: Path) -> None:
         figures.style.save(figure, tmp_path / f"{name}.svg")
         text = (tmp_path / f"{name}.svg").read_text()
         assert ("made" in text) or name == "composition"
+
+
+def test_figures_have_room_for_long_names_and_many_tasks(table: DesignTable, tmp_path: Path) -> None:
+    names = [f"task_{i}" for i in range(60)]
+    loadings = pl.DataFrame({"task": names, "component": 1, "share": 0.5, "loading": 0.1}).cast(
+        {"component": pl.Int64}
+    )
+    both = pl.concat([loadings, loadings.with_columns(component=pl.lit(2, pl.Int64))])
+    places = pl.DataFrame({"id": table.ids, "component 1": 0.0, "component 2": 1.0})
+    owners = {name: f"recipe {i % 6} " + "of many things " * 9 for i, name in enumerate(table.ids)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that the layout does not fit
+        figures.style.save(figures.components_chart(both, places, owners), tmp_path / "wide.png")
+    swept = pl.concat(
+        [
+            sweep(table, table.ids[7], CODE, [10.0, 90.0], method="median").with_columns(task=pl.lit(name))
+            for name in names[:9]
+        ]
+    )
+    figures.style.save(figures.sweep_chart(swept), tmp_path / "many.svg")
+    assert "15 of 18 tasks" in (tmp_path / "many.svg").read_text()
 
 
 def test_the_home_suite_and_the_grids_are_tables(shared: Path) -> None:

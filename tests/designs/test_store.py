@@ -177,7 +177,9 @@ def test_conflicts_are_refused_or_settled_by_policy(
         store.apply(batch)
     changes = store.diff(batch)
     assert changes["kind"].unique().to_list() == ["changed"]
-    store.apply(batch, policy=policy)
+    told = store.diff(batch, policy=policy)
+    assert_frame_equal(store.apply(batch, policy=policy), told)
+    assert set(told["new"]) == ({str(value), str(stderr)} if value == 0.25 else set())
     row = store.table("evaluation").filter(id="org/a", benchmark="arc_challenge").row(0, named=True)
     assert (row["metric_value"], row["metric_stderr"]) == (value, stderr)
     assert row["source"].startswith("again.csv@") == (value == 0.25)

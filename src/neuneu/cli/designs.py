@@ -97,7 +97,7 @@ def _apply(
     check_policy(policy)
     if dry_run:
         with DesignStore(store) if store.exists() else DesignStore.in_memory() as opened:
-            changes = opened.diff(batch)
+            changes = opened.diff(batch, policy=policy)
     elif store.exists():
         with DesignStore(store, write=True) as opened:
             changes = opened.apply(batch, policy=policy)

@@ -171,10 +171,13 @@ class DesignStore:
 
     # Writing
 
-    def diff(self, batch: Batch) -> pl.DataFrame:
+    def diff(self, batch: Batch, *, policy: str = "error") -> pl.DataFrame:
         """What `apply` would add, fill or change, cell by cell; changes nothing
-        (`neuneu.designs.changes.diff`)."""
-        frames = [diff(TABLES[name], self.table(name), new) for name, new in batch.tables.items()]
+        (`neuneu.designs.changes.diff`). Of the policy error, the cells that it refuses."""
+        chosen, frames = check_policy(policy), []
+        for name, new in batch.tables.items():
+            table, old = TABLES[name], self.table(name)
+            frames.append(diff(table, old, new if chosen == "error" else merge(table, old, new, chosen)))
         return pl.concat([pl.DataFrame(schema=DIFF_SCHEMA), *frames])
 
     def compare(self, other: "DesignStore") -> pl.DataFrame:
@@ -185,14 +188,14 @@ class DesignStore:
         return pl.concat(frames)
 
     def apply(self, batch: Batch, *, policy: str = "error") -> pl.DataFrame:
-        """Put a batch in, all of it or nothing; returns the diff.
+        """Put a batch in, all of it or nothing; returns what changed, as `diff` tells it.
 
         Where a stored value and a new one differ the policy decides: error, keep, replace, larger, smaller.
         Aliases of an export are added; stored ones stay, but for the policy replace.
         """
         chosen = check_policy(policy)
         self._need_write()
-        changes = self.diff(batch)
+        changes = self.diff(batch, policy=chosen)
         merged = {
             name: merge(TABLES[name], self.table(name), new, chosen) for name, new in batch.tables.items()
         }

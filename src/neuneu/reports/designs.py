@@ -278,7 +278,8 @@ def components_chart(loadings: pl.DataFrame, places: pl.DataFrame, owners: Mappi
     """Loadings of the components, and the models on the first two, the largest organisations in colour."""
     names = loadings["task"].unique(maintain_order=True).to_list()
     count = int(loadings["component"].n_unique())
-    figure = style.new_figure(10.5, 1.6 + max(3.4, 0.3 * len(names)))
+    tall = max(3.4, 0.3 * len(names))
+    figure = style.new_figure(10.5, 1.6 + tall)
     left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
     height = 0.8 / count
     for c in range(count):
@@ -293,9 +294,10 @@ def components_chart(loadings: pl.DataFrame, places: pl.DataFrame, owners: Mappi
     _rows(left, names)
     left.set_xlabel("correlation of task and component")
     left.set_title("Tasks")
-    left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.13), ncols=1)
+    left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / tall), ncols=1)
     if count > 1:
         _places(right, places, owners)
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / tall), ncols=2)
     else:
         right.set_axis_off()
     return figure
@@ -310,13 +312,13 @@ def _places(axes: "Axes", places: pl.DataFrame, owners: Mapping[str, str]) -> No
         colour = style.CYCLE[large.index(name)] if name else "#9aa3ab"
         marker = style.MARKERS[large.index(name)] if name else "."
         part = places[rows]
+        label = {None: "others", "(none)": "no organisation"}.get(name) or style.shorten(str(name), 22)
         axes.scatter(
             part["component 1"], part["component 2"], s=26, color=colour, marker=marker, alpha=0.85,
-            linewidths=0, label={None: "others", "(none)": "no organisation"}.get(name, name),
+            linewidths=0, label=label,
         )  # fmt: skip
     axes.set_xlabel("component 1")
     axes.set_ylabel("component 2")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     axes.set_title("Models")
 
 
