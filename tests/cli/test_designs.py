@@ -42,6 +42,17 @@ def test_import_query_export_and_diff(neuneu: Run, tmp_path: Path, folder: Path)
     assert (tmp_path / "again" / "load.sql").exists()
     profile = neuneu("designs", "profile", "org/b", "-s", store, "--json")
     assert json.loads(profile.stdout)["evaluation"][0]["benchmark"] == "arc_challenge"
+    two = tmp_path / "two.csv"
+    two.write_text(EVALUATIONS.splitlines()[0] + "\norg/a,arc:challenge,25-shot,accuracy,0.123456789,\n")
+    both = tmp_path / "both.duckdb"
+    for path in (folder / "evaluation_results.csv", two):
+        assert neuneu("designs", "import", "scores", path, "--store", both).returncode == 0
+    shown = neuneu("designs", "conflicts", "-s", both).stdout
+    assert "0.1235" in shown
+    assert "two.csv" not in shown
+    told = json.loads(neuneu("designs", "conflicts", "-s", both, "--json").stdout)
+    assert "0.123456789" in told[0]["values"]
+    assert "two.csv@" in told[0]["origins"]
     for command in ("stats", "conflicts", "gaps"):
         assert neuneu("designs", command, "-s", store).returncode == 0
     same = neuneu("designs", "diff", store, store, "--json")

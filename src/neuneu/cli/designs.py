@@ -178,6 +178,12 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
 
     with DesignStore(store) as opened:
         frame = views.conflicts(opened)
+    if output is None and not as_json:
+        note("the 30 largest; --output for all, with where each value comes from")
+        frame, count = frame.head(30).drop("origins"), len(frame)
+        rounded = pl.col("values").list.eval(pl.element().round(4))
+        show(frame.with_columns(rounded.cast(pl.List(pl.String)).list.join("; ")), f"{count} conflicts")
+        return
     text = [pl.col(name).cast(pl.List(pl.String)).list.join("; ") for name in ("values", "origins")]
     show(frame.with_columns(text), f"{len(frame)} conflicts", output=output, as_json=as_json)
 
