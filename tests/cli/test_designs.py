@@ -157,6 +157,7 @@ def test_scores_are_predicted_by_both_protocols(neuneu: Run, tmp_path: Path, sha
     done = neuneu("designs", "predict", *published, "--figure", figure, *common)
     assert "log-linear" in figure.read_text()
     assert "noise" not in figure.read_text()
+    assert "differs from scale" in figure.read_text()
     assert (
         neuneu("designs", "predict", *published, "--cells", tmp_path / "c.parquet", *common).returncode == 2
     )

@@ -213,6 +213,24 @@ def test_every_figure_is_drawn(table: DesignTable, tmp_path: Path) -> None:
         assert ("made" in text) or name == "composition"
 
 
+def test_errors_that_differ_significantly_are_filled(tmp_path: Path) -> None:
+    found = {"median": (0.3, 0.2), "log-linear": (0.2, None), "forest": (0.1, 0.01)}
+    rows = [
+        {"task": "made", "setting": "", "metric": "accuracy", "method": name, "mae": mae, "p_fdr": p}
+        for name, (mae, p) in found.items()
+    ]
+    frame = pl.DataFrame(rows).with_columns(noise=pl.lit(None, pl.Float64))
+    figure = figures.errors_by_task(frame, "log-linear")
+    faces = {line.get_xdata()[0]: line.get_markerfacecolor() for line in figure.axes[0].lines[1:]}
+    assert [faces[mae] == "white" for mae in (0.3, 0.2, 0.1)] == [True, True, False]
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert "filled: differs from log-linear (corrected p < 0.05)" in texts
+    untested = frame.with_columns(p_fdr=pl.lit(None, pl.Float64))  # of one fold, say
+    figure = figures.errors_by_task(untested, "log-linear")
+    assert len(figure.legends) == 1
+    assert "white" not in {line.get_markerfacecolor() for line in figure.axes[0].lines[1:]}
+
+
 def test_figures_have_room_for_long_names_and_many_tasks(table: DesignTable, tmp_path: Path) -> None:
     names = [f"task_{i}" for i in range(60)]
     loadings = pl.DataFrame({"task": names, "component": 1, "share": 0.5, "loading": 0.1}).cast(

@@ -91,7 +91,7 @@ def predict(
             workers=workers,
             progress=note,
         )
-        draw(figure, lambda charts: charts.errors_by_task(as_methods(frame)))
+        draw(figure, lambda charts: charts.errors_by_task(as_methods(frame), "scale"))
         terminal = output is None and not as_json
         title = f"published protocol, {split} folds, {seeds} seeds"
         show(brief_table(frame) if terminal else frame, title, output=output, as_json=as_json)
@@ -117,7 +117,7 @@ def predict(
     frame = summary(rows, reference)
     if cells is not None:
         write_table(cells, rows)
-    draw(figure, lambda charts: charts.errors_by_task(frame))
+    draw(figure, lambda charts: charts.errors_by_task(frame, reference))
     title = f"nested protocol, {split} folds, {seeds} seeds; skill and p against {reference}"
     if output is None and not as_json:
         show(brief(frame), title)

@@ -341,10 +341,15 @@ def brief_table(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_methods(frame: pl.DataFrame) -> pl.DataFrame:
-    """A row a (task, method) with its mae, as the figure of errors takes it; the noise is not known."""
+    """A row a (task, method) with its mae, as the figure of errors takes it; the noise is not known.
+
+    p_fdr: of selected against scale, corrected for overlapping folds and for all tasks.
+    """
     key = ["task", "setting", "metric"]
     names = {"median": "median", "loglinear": "log-linear", "scaling_laws": "scale", "selected": "selected"}
+    p = "p_corrected_resampling_fdr"
     long = frame.rename(names).unpivot(
-        list(names.values()), index=key, variable_name="method", value_name="mae"
+        list(names.values()), index=[*key, p], variable_name="method", value_name="mae"
     )
-    return long.with_columns(pl.lit(None, pl.Float64).alias("noise"))
+    tested = pl.when(pl.col("method") == "selected").then(p).alias("p_fdr")
+    return long.with_columns(tested, pl.lit(None, pl.Float64).alias("noise")).drop(p)

@@ -22,11 +22,12 @@ def task_name(row: Mapping[str, Any]) -> str:
 
 
 @style.house_style
-def errors_by_task(summary: pl.DataFrame) -> "Figure":
+def errors_by_task(summary: pl.DataFrame, reference: str) -> "Figure":
     """Mean absolute error of every method on every task: a row a task, a dot a method, best tasks first.
 
-    summary: of `neuneu.designs.summaries.summary`. A tick marks the error that the labels' own noise would
-    cause, where it is known.
+    summary: of `neuneu.designs.summaries.summary`. Filled: significantly different from the reference
+    (p_fdr); where nothing was tested, all are filled. A tick marks the error that the labels' own noise
+    would cause, where it is known.
     """
     methods = summary["method"].unique(maintain_order=True).to_list()
     colour, marker = style.colours(methods), style.markers(methods)
@@ -34,16 +35,20 @@ def errors_by_task(summary: pl.DataFrame) -> "Figure":
     names = list(dict.fromkeys(task_name(row) for row in rows))
     best = {name: min(row["mae"] for row in rows if task_name(row) == name) for name in names}
     names.sort(key=lambda name: best[name])
-    figure = style.new_figure(9.0, 1.6 + 0.36 * len(names))
+    tested = summary["p_fdr"].is_not_null().any()
+    figure = style.new_figure(9.0, (2.0 if tested else 1.6) + 0.36 * len(names))
     axes = figure.subplots()
     for height, name in enumerate(names):
         found = [row for row in rows if task_name(row) == name]
         values = [row["mae"] for row in found]
         axes.plot([min(values), max(values)], [height, height], color=style.GRID, linewidth=2.5, zorder=1)
         for row in found:
+            method, p = row["method"], row["p_fdr"]
+            filled = not tested or (p is not None and p < SIGNIFICANT)
             axes.plot(
-                row["mae"], height, marker[row["method"]], color=colour[row["method"]], markersize=7, zorder=3
-            )
+                row["mae"], height, marker[method], color=colour[method], markersize=7, zorder=3,
+                markeredgewidth=1.4, markerfacecolor=colour[method] if filled else "white",
+            )  # fmt: skip
         noise = found[0]["noise"]
         if noise is not None and np.isfinite(noise):
             axes.plot(noise, height, "|", color=style.INK, markersize=13, markeredgewidth=1.6, zorder=4)
@@ -58,7 +63,23 @@ def errors_by_task(summary: pl.DataFrame) -> "Figure":
     known = "   ( | = noise of the labels)" if summary["noise"].is_finite().any() else ""
     axes.set_title(f"Error on models never trained on{known}")
     style.legend_above(figure, style.line_handles(methods))
+    if tested:
+        figure.legend(handles=_fillings(reference), loc="outside lower left", ncols=2, columnspacing=1.4)
     return figure
+
+
+def _fillings(reference: str) -> list[object]:
+    """Legend entries of filled and open markers."""
+    from matplotlib.lines import Line2D
+
+    texts = {
+        style.MUTED: f"filled: differs from {reference} (corrected p < {SIGNIFICANT})",
+        "white": "open: does not, or was not tested",
+    }
+    return [
+        Line2D([], [], color=style.MUTED, marker="o", linestyle="", markerfacecolor=face, label=text)
+        for face, text in texts.items()
+    ]
 
 
 SHOWN = 15
