@@ -51,6 +51,11 @@ def test_what_goes_with_what(neuneu: Run, store: Path, tmp_path: Path) -> None:
     assert len(pairs) == 13 * 12 / 2
     loadings = json.loads(neuneu("designs", "components", "--count", "1", *common).stdout)
     assert loadings[0]["share"] > 0.6
+    figure = tmp_path / "generation.svg"
+    done = neuneu("designs", "components", "generation", "--count", "2", "--figure", figure, *common)
+    assert "entropy_mean" in {row["feature"] for row in json.loads(done.stdout)}
+    assert "correlation of feature and component" in figure.read_text()
+    assert neuneu("designs", "components", "moons", *common).returncode == 2
     domains = json.loads(neuneu("designs", "composition", *common).stdout)
     assert {row["domain"] for row in domains} == {"web", "code", "books", "reference", "academic"}
     missing = json.loads(neuneu("designs", "coverage", *common).stdout)

@@ -163,6 +163,17 @@ def test_correlations_and_components_tell_what_goes_together(table: DesignTable)
     assert len(places) == 60
     with pytest.raises(InputError, match="must be in"):
         components(table, 3)
+    features, places = components(table, 2, of="features")
+    assert set(features["feature"]) == set(table.numbers)
+    assert features.group_by("component").agg(pl.sum("loading"))["loading"].min() >= 0
+    assert len(places) == 60
+    written = [name for name in table.numbers if table.kinds[name] == "generation"]
+    assert components(table, 1, of="generation")[0]["feature"].to_list() == written
+    silent = replace(table, kinds=dict.fromkeys(table.kinds, "scale"))
+    with pytest.raises(InputError, match="no such features"):
+        components(silent, 1, of="generation")
+    with pytest.raises(InputError, match="known: tasks"):
+        components(table, 1, of="moons")
 
 
 def test_selection_says_how_often_a_feature_is_chosen(table: DesignTable) -> None:
@@ -197,6 +208,8 @@ def test_every_figure_is_drawn(table: DesignTable, tmp_path: Path) -> None:
     swept = sweep(table, table.ids[7], CODE, [10.0, 90.0], method="log-linear")
     loadings, places = components(table, 2)
     owners = dict(zip(table.ids, table.clusters, strict=True))
+    noise = np.random.default_rng(1).normal(size=(30, len(table)))
+    many = replace(table, numbers={**table.numbers, **{f"made_{i}": x for i, x in enumerate(noise)}})
     drawn = {
         "shap": figures.shap_chart(values, ranked),
         "sweep": figures.sweep_chart(swept),
@@ -205,12 +218,14 @@ def test_every_figure_is_drawn(table: DesignTable, tmp_path: Path) -> None:
         "tasks": figures.correlation_chart(correlations(table)),
         "both": figures.correlation_chart(correlations(table, of="both")),
         "components": figures.components_chart(loadings, places, owners),
+        "features": figures.components_chart(*components(many, 2, of="features"), owners),
         "coverage": figures.coverage_chart(table.ids, [t.key for t in TASKS], missing_scores(table)),
     }
     for name, figure in drawn.items():
         figures.style.save(figure, tmp_path / f"{name}.svg")
         text = (tmp_path / f"{name}.svg").read_text()
         assert ("made" in text) or name == "composition"
+    assert f"Features (30 of {len(many.numbers)})" in (tmp_path / "features.svg").read_text()
 
 
 def test_errors_that_differ_significantly_are_filled(tmp_path: Path) -> None:

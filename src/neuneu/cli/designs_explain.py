@@ -217,6 +217,9 @@ def correlate(
 
 @explanations.command("components")
 def components_(
+    of: Annotated[
+        str, typer.Argument(help="tasks, features or generation (of what models write).")
+    ] = "tasks",
     store: Store = None,
     runs: Runs = None,
     source: Source = None,
@@ -228,16 +231,18 @@ def components_(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Principal components of the scores: how much they share, and which task leans on which.
+    """Principal components of scores or features: how much they share, and which leans on which.
 
     Example: neuneu designs components --store designs.duckdb --figure components.png
+
+    Example: neuneu designs components generation --store designs.duckdb --figure generation.png
     """
     from neuneu.designs.analyses import components
     from neuneu.designs.loading import load_table
     from neuneu.files import write_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
-    loadings, places = components(table, count)
+    loadings, places = components(table, count, of=of)
     if models is not None:
         write_table(models, places)
     owners = table.clusters
@@ -245,7 +250,7 @@ def components_(
         figure,
         lambda charts: charts.components_chart(loadings, places, dict(zip(table.ids, owners, strict=True))),
     )
-    show(loadings, "principal components of the scores", output=output, as_json=as_json)
+    show(loadings, f"principal components of {of}", output=output, as_json=as_json)
 
 
 @explanations.command()

@@ -135,28 +135,38 @@ def correlations(table: DesignTable, *, of: str = "tasks") -> pl.DataFrame:
     return frame.sort(pl.col("correlation").abs(), descending=True, maintain_order=True)
 
 
-def components(table: DesignTable, count: int = 3) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Principal components of the scores: loadings (component, share, task, loading) and models (id, one
-    column a component, unit spread).
+def components(table: DesignTable, count: int = 3, *, of: str = "tasks") -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Principal components: loadings (component, share, task or feature, loading) and models (id, one column
+    a component, unit spread).
 
-    Scores are standardised; missing ones are imputed by the components themselves. share: of the variance.
-    Loadings are the correlations of task and component, positive on average over the accuracies.
+    of: tasks (scores), features (all numbers) or generation (those of what models write). Columns are
+    standardised; missing values are imputed by the components themselves, those of columns and models that
+    lack more than half are left out. share: of the variance. Loadings are correlations with the component,
+    positive on average, for tasks over the accuracies.
     """
-    seen = ~np.isnan(table.y)
-    keep = np.flatnonzero(seen.mean(0) >= 0.5)
-    rows = np.flatnonzero(seen[:, keep].mean(1) >= 0.5)
+    numbers = [name for name in table.numbers if of == "features" or table.kinds[name] == "generation"]
+    known = {"tasks": [task.key for task in table.tasks], "features": numbers, "generation": numbers}
+    if of not in known:
+        raise InputError(f"known: {', '.join(known)}", field="of", value=of)
+    names = known[of]
+    if not names:
+        raise InputError("this table has no such features", field="of", value=of)
+    values = table.y if of == "tasks" else table.matrix(names)
+    seen = ~np.isnan(values)
+    some = seen.any(1)
+    keep = np.flatnonzero(seen[some].mean(0) >= 0.5)
+    rows = np.flatnonzero(some & (seen[:, keep].mean(1) >= 0.5))
     if not 1 <= count <= min(len(keep), len(rows)):
         raise InputError(f"must be in [1, {min(len(keep), len(rows))}]", field="count", value=count)
-    latents, loadings, shares = principal_components(table.y[np.ix_(rows, keep)], count)
-    higher = np.array([1.0 if table.tasks[k].range[1] == 1 else 0.0 for k in keep])
+    latents, loadings, shares = principal_components(values[np.ix_(rows, keep)], count)
+    higher = np.array([1.0 if of != "tasks" or table.tasks[k].range[1] == 1 else 0.0 for k in keep])
     sign = np.where(loadings @ (higher if higher.any() else np.ones(len(keep))) < 0, -1.0, 1.0)
     latents, loadings = latents * sign, loadings * sign[:, None]
-    names = [table.tasks[k].key for k in keep]
     told = pl.DataFrame(
         {
-            "component": np.repeat(np.arange(1, count + 1), len(names)),
-            "share": np.repeat(shares, len(names)),
-            "task": names * count,
+            "component": np.repeat(np.arange(1, count + 1), len(keep)),
+            "share": np.repeat(shares, len(keep)),
+            "task" if of == "tasks" else "feature": [names[k] for k in keep] * count,
             "loading": loadings.ravel(),
         }
     )
@@ -167,7 +177,7 @@ def components(table: DesignTable, count: int = 3) -> tuple[pl.DataFrame, pl.Dat
 def principal_components(scores: Matrix, count: int, sweeps: int = 50) -> tuple[Matrix, Matrix, Matrix]:
     """Latents of unit spread (models, count), correlations with tasks (count, tasks), shares of variance.
 
-    scores: (models, tasks), NaN unknown: imputed by the components themselves, in `sweeps` rounds.
+    scores: (models, columns), NaN unknown: imputed by the components themselves, in `sweeps` rounds.
     """
     spread = np.nanstd(scores, 0)
     Z = (scores - np.nanmean(scores, 0)) / np.where(spread > 0, spread, 1.0)

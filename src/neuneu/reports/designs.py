@@ -296,8 +296,17 @@ def correlation_chart(frame: pl.DataFrame) -> "Figure":
 
 @style.house_style
 def components_chart(loadings: pl.DataFrame, places: pl.DataFrame, owners: Mapping[str, str]) -> "Figure":
-    """Loadings of the components, and the models on the first two, the largest organisations in colour."""
-    names = loadings["task"].unique(maintain_order=True).to_list()
+    """Loadings of the components, and the models on the first two, the largest organisations in colour.
+
+    loadings, places: of `neuneu.designs.analyses.components`. Of features, the 30 that load most.
+    """
+    kind = "task" if "task" in loadings.columns else "feature"
+    sizes = loadings.group_by(kind, maintain_order=True).agg((pl.col("loading") ** 2).sum().alias("size"))
+    every = sizes[kind].to_list()
+    names = every
+    if kind == "feature":
+        names = sizes.sort("size", descending=True, maintain_order=True)[kind].to_list()[: 2 * SHOWN]
+        loadings = pl.DataFrame({kind: names}).join(loadings, on=kind, maintain_order="left")
     count = int(loadings["component"].n_unique())
     tall = max(3.4, 0.3 * len(names))
     figure = style.new_figure(10.5, 1.6 + tall)
@@ -312,9 +321,10 @@ def components_chart(loadings: pl.DataFrame, places: pl.DataFrame, owners: Mappi
             label=f"component {c + 1}: {100 * share:.0f} % of the variance",
         )  # fmt: skip
     left.axvline(0, color=style.MUTED, linewidth=1)
-    _rows(left, names)
-    left.set_xlabel("correlation of task and component")
-    left.set_title("Tasks")
+    _rows(left, names if kind == "task" else [short(name) for name in names])
+    left.set_xlabel(f"correlation of {kind} and component")
+    of = "" if len(names) == len(every) else f" ({len(names)} of {len(every)})"
+    left.set_title(f"{kind.capitalize()}s{of}")
     left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / tall), ncols=1)
     if count > 1:
         _places(right, places, owners)
