@@ -65,6 +65,13 @@ def test_a_good_file_becomes_rows_of_all_tables(tmp_path: Path) -> None:
         ("model: org/new", "model: &a org/new\nreference: *a", "aliases"),
         ("model: org/new", "licence: mine\nmodel: org/new", "unknown section"),
         ("optimizer: adamw", "optimiser: adamw", "unknown"),
+        ("tokens_billions: 300", "tokens_billions: true", "finite number"),
+        ("tokens_billions: 300", "tokens_billions: .inf", "finite number"),
+        (
+            "percentage_web: 80",
+            "total_tokens_billions: 310, percentage_web: 80",
+            "data.total_tokens_billions = 310: must be within 1 % of the tokens of training_stages, 300",
+        ),
     ],
 )
 def test_problems_are_named_in_one_line(tmp_path: Path, old: str, new: str, rule: str) -> None:
@@ -72,6 +79,36 @@ def test_problems_are_named_in_one_line(tmp_path: Path, old: str, new: str, rule
         read_contribution(_write(tmp_path, GOOD.replace(old, new)))
     assert "new.yaml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("total", "stages", "good"),
+    [
+        (302, "{name: pretraining, total_tokens_billions: 300}", True),
+        (290, "{name: pretraining, total_tokens_billions: 300}", False),
+        (320, "{name: a, total_tokens_billions: 300}, {name: b, total_tokens_billions: 20}", True),
+        (300, "{name: a, total_tokens_billions: 300}, {name: b, total_tokens_billions: 20}", False),
+        (300, "{name: pretraining, total_tokens_billions: 300}, {total_tokens_billions: 20}", True),
+        (320, "{name: pretraining, total_tokens_billions: 300}, {total_tokens_billions: 20}", True),
+        (340, "{name: pretraining, total_tokens_billions: 300}, {total_tokens_billions: 20}", False),
+        (900, "{name: pretraining, total_tokens_billions: 300}, {data: unknown}", True),
+        (900, "{name: pretraining, total_tokens_billions: -1}", True),
+        (
+            "",
+            "{name: pretraining, total_tokens_billions: 3}, {name: pretraining, total_tokens_billions: 4}",
+            True,
+        ),
+        (-1, "{name: pretraining, total_tokens_billions: 300}", True),
+    ],
+)
+def test_stages_agree_with_the_total(tmp_path: Path, total: object, stages: str, good: bool) -> None:
+    text = f"model: org/new\ndata: {{total_tokens_billions: {total}}}\ntraining_stages: [{stages}]\n"
+    path = _write(tmp_path, text)
+    if good:
+        read_contribution(path)
+    else:
+        with pytest.raises(InputError, match=r"must be within 1 % .* (300|320)"):
+            read_contribution(path)
 
 
 def test_the_template_is_valid_once_named_and_filled_from_a_checkpoint(tmp_path: Path) -> None:

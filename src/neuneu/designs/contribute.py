@@ -1,7 +1,7 @@
 """One file describes one model: the template, its validation, and the rows it becomes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from neuneu.files import read_json
 MAX_BYTES = 1_000_000
 SECTIONS = ("model", "reference", "architecture", "data", "training_stages", "evaluations")
 _PREFIX = "pretraining_summary_"
+_TOKENS = f"{_PREFIX}total_tokens_billions"
 _STAGE = {"name": str, "data": str, "total_tokens_billions": float, "optimizer": str, "learning_rate": float}
 _EVALUATION = ("benchmark", "shots", "metric", "value", "stderr")
 _MIXED = tuple(f"{_PREFIX}percentage_{part}" for part in ("web", "code", "books", "reference", "academic"))
@@ -80,14 +81,14 @@ def read_contribution(path: str | Path) -> Batch:
     name = source["source"][0]
     architecture = _section(document, "architecture", path)
     data = {_data_name(key): value for key, value in _section(document, "data", path).items()}
-    stages = _stages(document, path)
+    stages, total_tokens = _stages(document, path), data.get(_TOKENS)
     if stages:
         data["metadata"] = json.dumps({"training_stages": stages}, sort_keys=True)
         tokens = next(
             (s.get("total_tokens_billions") for s in stages if s.get("name") == "pretraining"), None
         )
         if tokens is not None:
-            data.setdefault(f"{_PREFIX}total_tokens_billions", tokens)
+            data.setdefault(_TOKENS, tokens)
     total = sum(float(data[part]) for part in _MIXED if isinstance(data.get(part), int | float))
     if total > 105:
         raise InputError(
@@ -97,6 +98,7 @@ def read_contribution(path: str | Path) -> Batch:
         MODELS.name: rows_from_facts(MODELS, {"id": model, **architecture}, path, name),
         DATASETS.name: rows_from_facts(DATASETS, {"id": model, **data}, path, name),
     }
+    _check_tokens(stages, total_tokens, path)
     evaluations = _evaluations(document, model, path, name)
     if len(evaluations):
         tables[EVALUATIONS.name] = evaluations
@@ -168,13 +170,32 @@ def _stages(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
                     f"unknown; known: {', '.join(_STAGE)}", where=path, field=f"training_stages.{key}"
                 )
             kind = _STAGE[key]
-            if value is not None and not isinstance(value, (int, float) if kind is float else kind):
-                rule = "must be a number" if kind is float else "must be text"
+            good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+            if value is not None and not (good and (kind is str or abs(value) < 1e300)):
+                rule = "must be a finite number" if kind is float else "must be text"
                 raise InputError(rule, where=path, field=f"training_stages.{key}", value=value)
         known = {key: value for key, value in stage.items() if value is not None}
         if set(known) - {"name"}:
             found.append(known)
     return found
+
+
+def _check_tokens(stages: Sequence[Mapping[str, Any]], total: float | None, path: Path) -> None:
+    """InputError where the stages contradict the total tokens by more than 1 %.
+
+    Stages of other names may count or not, as after pretraining; nothing is checked where one says no tokens.
+    """
+    tokens = [stage.get("total_tokens_billions") or 0 for stage in stages]
+    if total is None or total <= 0 or not tokens or min(tokens) <= 0:
+        return
+    named = [
+        number for stage, number in zip(stages, tokens, strict=True) if stage.get("name") == "pretraining"
+    ]
+    low, high = sum(named or tokens), sum(tokens)
+    if not low / 1.01 <= total <= high * 1.01:
+        sums = f"{high:g}" if low == high else f"{low:g} to {high:g}"
+        rule = f"must be within 1 % of the tokens of training_stages, {sums}"
+        raise InputError(rule, where=path, field="data.total_tokens_billions", value=total)
 
 
 def _evaluations(document: Mapping[str, Any], model: str, path: Path, source: str) -> pl.DataFrame:
