@@ -68,6 +68,7 @@ CASES = [
     *((_text(read_contribution, ".yaml"), *case) for case in YAML),
     (_text(read_features_csv, ".csv"), "id\nm\n", "besides id"),
     (_text(read_features_csv, ".csv"), "id,a\nm,1e400\n", "finite"),
+    (_text(read_features_csv, ".csv"), "id,a\n,1\n,2\n", "must not be empty"),
     (_text(lambda path: read_table_csv(path, MODELS), ".csv"), '"i\nd",dimension\nm,1\n', "line breaks"),
     *(
         (_text(lambda path: read_table_csv(path, MODELS), ".csv"), text, rule)

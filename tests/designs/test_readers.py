@@ -220,13 +220,31 @@ def test_score_json_of_leaderboards_and_own_runs(tmp_path: Path) -> None:
 
 def test_feature_tables_become_long(tmp_path: Path) -> None:
     path = tmp_path / "features.csv"
-    path.write_text("id,entropy_mean,ttr_mean\nm,2.5,\nm,9,9\nn,1.5,0.5\n")
+    path.write_text("id,entropy_mean,ttr_mean\nm,2.5,\nm,2.50,nan\nn,1.5,0.5\nm,,3\n")
     rows = read_features_csv(path).tables["generation_features"].sort(FEATURES.key)
-    assert list(rows.select("id", "feature", "value").iter_rows()) == [
-        ("m", "entropy_mean", 2.5),
-        ("n", "entropy_mean", 1.5),
-        ("n", "ttr_mean", 0.5),
+    assert list(rows.select("id", "feature", "value", "line").iter_rows()) == [
+        ("m", "entropy_mean", 2.5, 1),
+        ("m", "ttr_mean", 3.0, 4),
+        ("n", "entropy_mean", 1.5, 3),
+        ("n", "ttr_mean", 0.5, 3),
     ]
+
+
+def test_rows_of_one_id_that_differ_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "features.csv"
+    path.write_text("id,entropy_mean,ttr_mean\nn,1.5,0.5\nm,2.5,1\nm,2.5,9\n")
+    rule = r"features.csv, record 3: ttr_mean = 9.0: not as in record 2, which has the same id"
+    with pytest.raises(InputError, match=rule):
+        read_features_csv(path)
+    path.write_text("id,entropy_mean,ttr_mean\nn,1.5,0.5\nm,2.5,high\n")
+    with pytest.raises(InputError, match="record 2: ttr_mean = 'high': must be a finite number"):
+        read_features_csv(path)
+
+
+def test_published_features_are_read_whole(published: Path) -> None:
+    name = "all_models_feature_stats_3_03_with_ratios.csv"
+    batch = read_features_csv(published / "performance_prediction" / name)
+    assert len(batch.tables["generation_features"]) == 4354
 
 
 def test_configurations_fill_what_they_settle_and_nothing_else() -> None:

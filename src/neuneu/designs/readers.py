@@ -12,6 +12,8 @@ from neuneu.designs.aliases import standard_id
 from neuneu.designs.metrics import STDERR_SUFFIXES, check_setting, default_setting, extract_metrics
 from neuneu.designs.records import (
     Batch,
+    cast_column,
+    check_names,
     check_rows,
     drop_placeholders,
     errors_in,
@@ -90,17 +92,36 @@ def read_table_csv(
 
 
 def read_features_csv(path: str | Path) -> Batch:
-    """A wide table of model-level features: id, then one number a column; the first row of an id wins."""
+    """A wide table of model-level features: id, then one number a column.
+
+    Rows of one id may repeat, and complete, each other. Raises InputError where they differ.
+    """
     path = Path(path)
     text = read_text_csv(path)
     if "id" not in text.columns:
         raise InputError("column needed by generation_features", where=path, field="column", value="id")
-    text = text.unique("id", keep="first", maintain_order=True)
     if text.width < 2:
         raise InputError("must have a column besides id", where=path)
-    long = text.unpivot(index="id", variable_name="feature", value_name="value").drop_nulls("value")
+    number = FEATURES.column("value")
+    kinds = [FEATURES.column("id") if name == "id" else replace(number, name=name) for name in text.columns]
+    wide = pl.DataFrame([cast_column(text[kind.name], kind, path) for kind in kinds])
+    long = (
+        wide.with_row_index("line", offset=1)
+        .unpivot(index=["id", "line"], variable_name="feature")
+        .drop_nulls("value")
+    )
+    check_names(long, "id", path)
+    first = long.select("id", "feature", pl.col("value", "line").first().over("id", "feature"))
+    differs = (long["value"] != first["value"]).arg_true()
+    if len(differs):
+        row = long.row(differs[0], named=True)
+        rule = f"not as in record {first['line'][differs[0]]}, which has the same id"
+        where = f"{path}, record {row['line']}"
+        raise InputError(rule, where=where, field=row["feature"], value=row["value"])
     source = source_row(path, "features")
-    return Batch({FEATURES.name: typed_rows(FEATURES, long, path, source["source"][0])}, source)
+    origin = pl.lit(source["source"][0]).alias("source"), pl.col("line").cast(pl.Int64)
+    rows = long.sort("line", maintain_order=True).select("id", "feature", "value", *origin)
+    return Batch({FEATURES.name: check_rows(FEATURES, rows, path)}, source)
 
 
 def read_scores_csv(path: str | Path) -> Batch:

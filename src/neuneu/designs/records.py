@@ -153,7 +153,7 @@ def read_provenance(text: pl.DataFrame, sources: pl.DataFrame, path: Path) -> pl
     for column in PROVENANCE:
         if column.name not in text.columns:
             raise InputError("column needed", where=path, field="column", value=column.name)
-    frame = pl.DataFrame([_cast(text[column.name], column, path) for column in PROVENANCE])
+    frame = pl.DataFrame([cast_column(text[column.name], column, path) for column in PROVENANCE])
     unknown = pl.col("source").is_null() | ~pl.col("source").is_in(sources["source"].to_list())
     bad = pl.col("line").is_null() | (pl.col("line") < 1)
     for name, wrong, rule in (("source", unknown, "not in sources.csv"), ("line", bad, "must be at least 1")):
@@ -170,7 +170,7 @@ def typed_rows(table: Table, text: pl.DataFrame, path: Path, source: str) -> pl.
     `text` holds the key columns and any of the others; unknown columns are refused.
     """
     check_columns(table, text.columns, path)
-    columns = [_cast(text[name], table.column(name), path) for name in text.columns]
+    columns = [cast_column(text[name], table.column(name), path) for name in text.columns]
     frame = pl.DataFrame(columns).with_columns(
         pl.lit(source).alias("source"), pl.int_range(1, len(text) + 1, dtype=pl.Int64).alias("line")
     )
@@ -231,7 +231,8 @@ def check_rows(table: Table, frame: pl.DataFrame, path: Path | None = None) -> p
     return distinct
 
 
-def _cast(series: pl.Series, column: Column, path: Path) -> pl.Series:
+def cast_column(series: pl.Series, column: Column, path: Path) -> pl.Series:
+    """Text → the type of the column; missing codes and NaN → null. Others are refused by their record."""
     text = series.str.strip_chars()
     text = text.set(text == "", None)
     if column.type == "VARCHAR":
