@@ -48,7 +48,7 @@ class Neuneu2Once(Neuneu2):
         key = (seed, *curves.runs)
         known = self.fitted.get(key) or super().fit(curves, losses, references=references, seed=seed)
         self.fitted[key] = known
-        self.model, self.calibration = known.model, known.calibration
+        self.model, self.widths = known.model, known.widths
         return self
 
 

@@ -51,12 +51,20 @@ class Calibration:
         growth = np.maximum(batch.log_horizon, 0.0) ** self.power
         return np.asarray(noise[batch.cell] + trend[batch.cell] * growth, dtype=np.float64)
 
-    def quantile_values(self, point: Floats, batch: Batch, more: Floats | None = None) -> Floats:
+    def scale_of(self, batch: Batch) -> Floats:
+        """`scale` from the context's own features alone."""
+        return self.scale(_features(batch, None), batch)
+
+    def quantile_values(
+        self, point: Floats, batch: Batch, more: Floats | None = None, stretch: Floats | None = None
+    ) -> Floats:
         """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers.
 
-        more: (n, n_more) features of the scale beside the context's own, as in `fit`.
+        more, stretch: as in `fit`.
         """
         scale = self.scale(_features(batch, more), batch)
+        if stretch is not None:
+            scale = scale * stretch[batch.cell]
         values = point[:, None] + scale[:, None] * np.array(self.quantiles)
         values = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
         with np.errstate(over="ignore"):
@@ -65,14 +73,23 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, point: Floats, truth: Floats, weight: Floats, batch: Batch, more: Floats | None = None
+        cls,
+        point: Floats,
+        truth: Floats,
+        weight: Floats,
+        batch: Batch,
+        more: Floats | None = None,
+        stretch: Floats | None = None,
     ) -> "Calibration":
         """Learn from point forecasts and truths in units, (n_cells,), and the weight of each cell.
 
-        more: (n, n_more) features of the scale beside the context's own.
+        more: (n, n_more) features of the scale beside the context's own; stretch: (n,) by what the scale is
+        multiplied, whatever is learned.
         """
         features = _features(batch, more)
         error = truth - point
+        if stretch is not None:
+            error = error / stretch[batch.cell]
         noise, trend, power = _fit_scale(features[batch.cell], batch.log_horizon, np.abs(error), weight)
         draft = cls(noise, trend, power, (0.0,) * len(LEVELS))
         normalised = error / draft.scale(features, batch)
@@ -128,9 +145,12 @@ class CalibratedForecaster(Forecaster):
     def point(self, batch: Batch) -> Floats:
         """Point forecast at each horizon, (n_cells,), in units; NaN where the fit failed."""
 
-    def point_and_more(self, batch: Batch) -> tuple[Floats, Floats | None]:
-        """Point forecasts, and features of the scale beside the context's own, (n, n_more), if any."""
-        return self.point(batch), None
+    def quantile_values(self, batch: Batch) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers."""
+        if self.calibration is None:
+            self.load_shipped()
+        assert self.calibration is not None
+        return self.calibration.quantile_values(batch.clip(self.point(batch)), batch)
 
     def refuse(self, evidence: Evidence) -> str | None:
         """Why this question is declined; None where it is not."""
@@ -190,16 +210,12 @@ class CalibratedForecaster(Forecaster):
         self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
     ) -> list[Forecast | Refusal]:
         """Point forecasts for all at once, then quantiles around them."""
-        if self.calibration is None:
-            self.load_shipped()
-        assert self.calibration is not None
         answers: list[Forecast | Refusal] = []
         refusals = [self.refuse(evidence) for evidence in evidences]
         kept = [i for i, reason in enumerate(refusals) if reason is None]
         horizons = [np.asarray(h, dtype=np.float64) for h in horizons]
         batch = make_batch([evidences[i] for i in kept], [horizons[i] for i in kept])
-        point, more = self.point_and_more(batch)
-        values = self.calibration.quantile_values(batch.clip(point), batch, more)
+        values = self.quantile_values(batch)
         parts = iter(np.split(values, np.cumsum([len(horizons[i]) for i in kept])[:-1]))
         for reason, asked in zip(refusals, horizons, strict=True):
             answers.append(Refusal(reason) if reason else _answer(asked, next(parts)))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric
@@ -58,6 +59,10 @@ class Candidates:
     size: Floats
     better: Floats
     trust: Floats
+
+    def part(self, cells: NDArray[np.bool_]) -> "Candidates":
+        """These cells only."""
+        return replace(self, values=self.values[cells], facts=self.facts[cells])
 
 
 def make_candidates(batch: Batch, process: Process) -> Candidates:

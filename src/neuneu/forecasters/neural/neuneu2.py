@@ -24,6 +24,7 @@ from neuneu.forecasters.neural.candidates import (
     make_candidates,
 )
 from neuneu.forecasters.neural.forest import Forest, train_forest
+from neuneu.forecasters.neural.past import Past, ask_past
 from neuneu.forecasters.neural.process import Process, train_process
 from neuneu.forecasters.questions import Questions
 from neuneu.losses.store import LossStore
@@ -39,6 +40,9 @@ PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.35
 
 DECLINE_BELIEVED = 0.5
 """So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
+
+SURPRISE_ALONE, SURPRISE_COMPARED = 1.0, 0.6
+"""How much of a run's surprise (log) its intervals are stretched by: on the curve alone, with references."""
 
 WITHOUT_REFERENCES = 0.35
 """Share of the questions in training whose references are hidden."""
@@ -97,6 +101,7 @@ class Model:
 
 
 FORESTS = ("alone", "to_level", "to_process")
+WIDTHS = ("past", "alone", "compared")
 
 
 def _process(candidates: Candidates) -> Floats:
@@ -116,6 +121,38 @@ def _tree_features(candidates: Candidates, anchor: Floats, cell: "NDArray[np.int
 
 
 @dataclass(frozen=True)
+class Widths:
+    """Calibrations: of questions about the past; of forecasts without references; of those with some."""
+
+    past: Calibration
+    alone: Calibration
+    compared: Calibration
+
+    def quantile_values(self, point: Floats, batch: Batch, trust: Floats, surprise: Floats) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels).
+
+        trust: of `Candidates`; surprise: of `Past`, (n,).
+        """
+        plan = _plan(batch)
+        values = self.alone.quantile_values(point, batch, plan, np.exp(SURPRISE_ALONE * surprise))
+        some = (trust[:, 0] > 0)[batch.cell]
+        if some.any():
+            more = np.concatenate([trust[:, 1:], plan], axis=1)
+            stretch = np.exp(SURPRISE_COMPARED * surprise)
+            values[some] = self.compared.quantile_values(point, batch, more, stretch)[some]
+        return values
+
+
+def _plan(batch: Batch) -> Floats:
+    """How far the plan has been followed: log of the share over a fifth, and its size, (n, 2); 0 where there
+    is no plan."""
+    ends = [(evidence.end, evidence.planned_end) for evidence in batch.evidences]
+    shares = [5 * end / planned if planned and end > 0 else 1.0 for end, planned in ends]
+    away = np.clip(np.log(np.array(shares, dtype=np.float64)), -3.0, 1.7)
+    return np.stack([away, np.abs(away)], axis=1)
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """How much is trained: synthetic families beside the real runs, steps of the process, trees."""
 
@@ -132,13 +169,15 @@ class Neuneu2(CalibratedForecaster):
     of the plan (`neural.process`). It and other simple readings of each piece of evidence are candidate
     forecasts (`neural.candidates`), from which boosted trees, trained across real runs and synthetic
     families, say what to add to the level and to the process. Quantiles are conformal, from sources that the
-    trees were not trained on in turn.
+    trees were not trained on in turn, and the wider the more the run has surprised its forecasts so far
+    (`neural.past`).
     """
 
     name = "neuneu-2"
     learns = True
     needs_run = True
     model: Model | None = None
+    widths: Widths | None = None
     settings = TrainingSettings()
 
     def fit(
@@ -167,25 +206,43 @@ class Neuneu2(CalibratedForecaster):
         rng = np.random.default_rng([seed, 40])
         rows, extra = (_Rows.of(q, process, rng.random(len(q)) < WITHOUT_REFERENCES) for q in (real, prior))
         alone, bare = (_Rows.of(q, process, np.ones(len(q), dtype=np.bool_)) for q in (real, prior))
-        point = np.empty(len(rows.truth))
-        fold = _folds(real)[rows.batch.cell]
-        for held_out in np.unique(fold):
-            test = fold == held_out
-            train = ~test if (~test).any() else test
-            model = _train(process, rows.part(train), extra, alone.part(train), bare, seed, settings.trees)
-            asked = rows.part(test)
-            point[test] = model.point(asked.candidates, asked.cell)
-        self.calibration = Calibration.fit(
-            rows.batch.clip(point), rows.truth, rows.weight, rows.batch, rows.candidates.trust
-        )
+        past = ask_past(real.evidences)
+        again = make_candidates(past.batch, process)
+        folds = _folds(real)
+        of_group = np.zeros(int(past.group_of.max()) + 1, dtype=np.intp)
+        of_group[past.group_of] = folds
+        points = [np.empty(len(part)) for part in (rows.truth, alone.truth, past.truth)]
+        cells = [rows.cell, alone.cell, past.batch.cell]
+        in_fold = [folds[cells[0]], folds[cells[1]], of_group[past.group][cells[2]]]
+        for held_out in np.unique(folds):
+            tests = [fold == held_out for fold in in_fold]
+            trains = [~test if (~test).any() else test for test in tests[:2]]
+            model = _train(
+                process, rows.part(trains[0]), extra, alone.part(trains[1]), bare, seed, settings.trees
+            )
+            for point, candidates, cell, test in zip(
+                points, (rows.candidates, alone.candidates, again), cells, tests, strict=True
+            ):
+                point[test] = model.point(candidates.part(test), cell[test])
+        self.widths = _calibrate(rows, alone, past, points)
         self.model = _train(process, rows, extra, alone, bare, seed, settings.trees)
         return self
 
     def point(self, batch: Batch) -> Floats:
         """Forecast at each horizon, (n_cells,), in units."""
-        return self.point_and_more(batch)[0]
+        return self._point_and_trust(batch)[0]
 
-    def point_and_more(self, batch: Batch) -> tuple[Floats, Floats]:
+    def quantile_values(self, batch: Batch) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers."""
+        point, trust = self._point_and_trust(batch)
+        assert self.model is not None
+        assert self.widths is not None
+        past = ask_past(batch.evidences)
+        again = self.model.point(make_candidates(past.batch, self.model.process), past.batch.cell)
+        surprise = past.surprise(past.batch.clip(again), self.widths.past.scale_of(past.batch))
+        return self.widths.quantile_values(batch.clip(point), batch, trust, surprise)
+
+    def _point_and_trust(self, batch: Batch) -> tuple[Floats, Floats]:
         """Forecast at each horizon, (n_cells,), in units, and what its width depends on, (n, n_trust)."""
         if self.model is None:
             self.load_shipped()
@@ -214,7 +271,7 @@ class Neuneu2(CalibratedForecaster):
         """Write config.json and model.safetensors."""
         from safetensors.numpy import save_file
 
-        if self.model is None or self.calibration is None:
+        if self.model is None or self.widths is None:
             raise InputError("has not been fitted; call fit first", field="forecaster", value=self.name)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +280,7 @@ class Neuneu2(CalibratedForecaster):
         document = {
             "forecaster": self.name,
             "candidates": CANDIDATES,
-            "calibration": self.calibration.to_document(),
+            "calibration": {name: getattr(self.widths, name).to_document() for name in WIDTHS},
         }
         write_json(folder / "config.json", document)
 
@@ -236,7 +293,7 @@ class Neuneu2(CalibratedForecaster):
         config = read_json(folder / "config.json")
         try:
             self.model = Model.from_tensors(load_file(folder / "model.safetensors"))
-            self.calibration = Calibration.from_document(config["calibration"])
+            self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a neuneu-2 model: {error}", where=folder) from error
         return self
@@ -283,10 +340,41 @@ class _Rows:
 
     def part(self, mask: "NDArray[np.bool_]") -> "_Rows":
         """These cells only."""
-        kept = replace(
-            self.candidates, values=self.candidates.values[mask], facts=self.candidates.facts[mask]
+        return _Rows(
+            self.batch, self.candidates.part(mask), self.cell[mask], self.truth[mask], self.weight[mask]
         )
-        return _Rows(self.batch, kept, self.cell[mask], self.truth[mask], self.weight[mask])
+
+
+def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) -> Widths:
+    """Widths from what was forecast for sources that were left out: of rows, alone and past."""
+    compared, single, again = points
+    single = alone.batch.clip(single)
+    # Those upside down are there for the trees; without their run's other curves, these are they.
+    upright = np.array([bool(evidence.run_curves) for evidence in alone.batch.evidences])
+    weight = np.where(upright[alone.cell], alone.weight, 0.0) if upright.any() else alone.weight
+    of_past = Calibration.fit(single, alone.truth, weight, alone.batch)
+    surprise = past.surprise(past.batch.clip(again), of_past.scale_of(past.batch))
+    trust = rows.candidates.trust
+    some = (trust[:, 0] > 0)[rows.cell]
+    return Widths(
+        of_past,
+        Calibration.fit(
+            single,
+            alone.truth,
+            weight,
+            alone.batch,
+            _plan(alone.batch),
+            np.exp(SURPRISE_ALONE * surprise),
+        ),
+        Calibration.fit(
+            rows.batch.clip(compared),
+            rows.truth,
+            np.where(some, rows.weight, 0.0) if some.any() else rows.weight,
+            rows.batch,
+            np.concatenate([trust[:, 1:], _plan(rows.batch)], axis=1),
+            np.exp(SURPRISE_COMPARED * surprise),
+        ),
+    )
 
 
 def _train(

@@ -77,7 +77,11 @@ def from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, 
             values[one.cells, one.alignment], facts[one.cells, one.alignment] = candidates[:n], known[:n]
     for cells in same:  # as long as the run: by plan is by clock
         values[cells, 1], facts[cells, 1] = values[cells, 0], facts[cells, 0]
-    return values.reshape(len(values), -1), facts.reshape(len(facts), -1)
+    return _flat(values), _flat(facts)
+
+
+def _flat(array: Floats) -> Floats:
+    return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
 def _ask(batch: Batch) -> tuple[list[_Asked], list[slice]]:
