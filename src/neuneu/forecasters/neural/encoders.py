@@ -61,7 +61,7 @@ def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
 
     Each stretch of `stride` inputs becomes the channels of one position, which is a view where channels
     come last; what is left is a short convolution of many channels and no stride. In bf16 PyTorch 2.13's own
-    is wrong on processors with AMX.
+    was wrong on a processor with AMX.
     """
     (kernel,), (stride,), padding = conv.kernel_size, conv.stride, conv.kernel_size[0] // 2
     batch, channels, length = x.shape
