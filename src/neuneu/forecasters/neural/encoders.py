@@ -60,8 +60,8 @@ def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
     """The same as conv(x), (batch, channels, length) → (batch, out, positions), in half the time on a CPU.
 
     Each stretch of `stride` inputs becomes the channels of one position, which is a view where channels
-    come last; what is left is a short convolution of many channels and no stride. In bf16 PyTorch 2.13's own
-    was wrong on a processor with AMX.
+    come last; what is left is a short convolution of many channels and no stride. In bf16 PyTorch 2.13's own,
+    with a stride, is wrong on processors with AMX (pytorch/pytorch#169688).
     """
     (kernel,), (stride,), padding = conv.kernel_size, conv.stride, conv.kernel_size[0] // 2
     batch, channels, length = x.shape
