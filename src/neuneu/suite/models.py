@@ -74,11 +74,12 @@ def make_logits(model: Any, hidden: Any) -> Any:
 def use_fast_kernels() -> None:
     """Let a CPU multiply float32 with oneDNN, which uses all of AVX-512 on any maker's processor.
 
-    Where a processor multiplies matrices in bf16 (AMX), that is what it does then.
+    Not where it has AMX: there oneDNN would round to bf16, and a size asks for that by `bf16`.
     """
     import torch
 
-    torch.set_float32_matmul_precision("medium")
+    if not torch.cpu._is_amx_tile_supported():
+        torch.set_float32_matmul_precision("medium")
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
