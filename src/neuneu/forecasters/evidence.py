@@ -68,12 +68,12 @@ class Evidence:
     @cached_property
     def other_tasks(self) -> tuple[Curve, ...]:
         """Curves of the run on other tasks or in other settings, up to the context end."""
-        return self._cut(lambda curve: _setting(curve) != _setting(self.context))
+        return self._cut(same_setting=False)
 
     @cached_property
     def other_metrics(self) -> tuple[Curve, ...]:
         """Other metrics of the same task in the same setting, up to the context end."""
-        return self._cut(lambda curve: _setting(curve) == _setting(self.context))
+        return self._cut(same_setting=True)
 
     @cached_property
     def references_by_distance(self) -> tuple[Curve, ...]:
@@ -85,10 +85,11 @@ class Evidence:
 
         return tuple(sorted(self.references, key=distance))
 
-    def _cut(self, wanted: Callable[[Curve], bool]) -> tuple[Curve, ...]:
-        unit = self.context.clock_unit
-        others = (c for c in self.run_curves if c.key != self.context.key and c.clock_unit == unit)
-        return tuple(cut for cut in (c.until(self.end) for c in others if wanted(c)) if len(cut))
+    def _cut(self, *, same_setting: bool) -> tuple[Curve, ...]:
+        key, own, unit = self.context.key, _setting(self.context), self.context.clock_unit
+        others = (c for c in self.run_curves if (_setting(c) == own) is same_setting)
+        cuts = (c.until(self.end) for c in others if c.key != key and c.clock_unit == unit)
+        return tuple(cut for cut in cuts if len(cut))
 
 
 @dataclass
