@@ -50,7 +50,8 @@ def tag_entropy(
 
     What is finished waits in `<output>.parts`, as of `tag`; on disk at most 24 bytes a token, and 16 a
     context where documents are asked for. Memory, for each worker: about fifteen times a block (8 MB, or
-    one document), or, where that is more, 80 bytes for each pair of a 256th of all contexts.
+    one document), or, where that is more, 120 bytes for each distinct pair of the fullest of 256
+    groups of contexts.
     """
     source, output = Path(source), Path(output)
     check(source, output, workers, suffix=".json")
