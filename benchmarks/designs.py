@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neuneu.designs.boosting import bin_table, fit
+from neuneu.designs.prediction.boosting import bin_table, fit
 
 
 def _seconds(call: Callable[[], object], least: int = 1) -> float:

@@ -8,8 +8,8 @@ from time import process_time
 import numpy as np
 
 from neuneu.curves.curve import Curve, CurveKey, Facts
+from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.base import Forecaster, load_forecaster
-from neuneu.forecasters.evidence import Evidence
 
 NAMES = (
     "last-value",

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.designs.nested import evaluate
-from neuneu.designs.runs import read_runs
-from neuneu.designs.summaries import overall, summary
+from neuneu.designs.prediction.nested import evaluate
+from neuneu.designs.prediction.runs import read_runs
+from neuneu.designs.prediction.summaries import overall, summary
 from neuneu.files import write_json
 
 SHARED = Path(os.environ.get("NEUNEU_SHARED", "../shared"))

@@ -24,13 +24,13 @@ import torch
 from torch.nn import functional
 
 from neuneu.curves.curve import Curve, CurveKey
+from neuneu.evidence.evidence import LossView
 from neuneu.files import to_json, write_text
-from neuneu.forecasters.evidence import LossView
-from neuneu.forecasters.neural.config import LossConfig, ModelConfig, SampleConfig
-from neuneu.forecasters.neural.encoders import ConvEncoder
-from neuneu.forecasters.neural.inference import Asked, Predictor
-from neuneu.forecasters.neural.neuneu import Layer, NeuNeu, Questions, objective, rotary_angles, rotate
-from neuneu.losses.store import MemoryLossStore
+from neuneu.forecasters.neuneu.config import LossConfig, ModelConfig, SampleConfig
+from neuneu.forecasters.neuneu.encoders import ConvEncoder
+from neuneu.forecasters.neuneu.inference import Asked, Predictor
+from neuneu.forecasters.neuneu.network import Layer, NeuNeu, Questions, objective, rotary_angles, rotate
+from neuneu.losses.loss_store import MemoryLossStore
 
 TASKS, CONTEXT, BATCH = 66, 8, 256
 PUBLISHED = 5_141_512

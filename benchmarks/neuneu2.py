@@ -17,10 +17,10 @@ import numpy as np
 
 from neuneu.curves.table import CurveTable
 from neuneu.evaluation.report import evaluate_files
+from neuneu.evidence.evidence import REFERENCES, EvidenceBuilder
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import REGISTRY, load_forecaster
-from neuneu.forecasters.evidence import REFERENCES, EvidenceBuilder
-from neuneu.forecasters.neural.neuneu2 import Neuneu2
+from neuneu.forecasters.neuneu2.model import Neuneu2
 
 RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
 SETTINGS = (

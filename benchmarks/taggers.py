@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from neuneu.designs.taggers import cleaning, counts, repetition
-from neuneu.designs.taggers.entropy import BUCKETS, PairCounter, groups, merge, summarize, where
-from neuneu.designs.taggers.tokens import tokenize
+from neuneu.taggers import cleaning, counts, repetition
+from neuneu.taggers.entropy import BUCKETS, PairCounter, groups, merge, summarize, where
+from neuneu.taggers.tokens import tokenize
 
 WORD = re.compile(r"\w+|[^\w\s]")
 PLAIN = re.compile(r"[^\W_]+")

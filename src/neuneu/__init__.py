@@ -7,8 +7,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable, read_curves
+    from neuneu.evidence.evidence import Evidence, EvidenceBuilder
     from neuneu.forecasters.base import Forecast, Forecaster, load_forecaster
-    from neuneu.forecasters.evidence import Evidence, EvidenceBuilder
 
 _WHERE = {
     "CurveTable": "neuneu.curves.table",
@@ -16,8 +16,8 @@ _WHERE = {
     "Forecast": "neuneu.forecasters.base",
     "Forecaster": "neuneu.forecasters.base",
     "load_forecaster": "neuneu.forecasters.base",
-    "Evidence": "neuneu.forecasters.evidence",
-    "EvidenceBuilder": "neuneu.forecasters.evidence",
+    "Evidence": "neuneu.evidence.evidence",
+    "EvidenceBuilder": "neuneu.evidence.evidence",
 }
 
 __all__ = [

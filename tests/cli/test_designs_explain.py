@@ -15,7 +15,7 @@ MODEL = "EleutherAI/pythia-6.9b"
 def store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published export with its generation features, in a file."""
     from neuneu.designs import DesignStore
-    from neuneu.designs.readers import read_export, read_features_csv
+    from neuneu.designs.database.readers import read_export, read_features_csv
 
     data = shared / "data" / "designs"
     path = tmp_path_factory.mktemp("designs") / "designs.duckdb"

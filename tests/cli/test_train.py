@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 from tests.conftest import ROOT
-from tests.forecasters.neural.small import make_config, make_losses, make_table
-from tests.forecasters.neural.test_convert import published
+from tests.forecasters.neuneu.small import make_config, make_losses, make_table
+from tests.forecasters.neuneu.test_convert import published
 
 from neuneu.errors import InputError
-from neuneu.forecasters.neural.config import read_config
-from neuneu.forecasters.neural.forecaster import NeuNeuForecaster, train_forecaster
+from neuneu.forecasters.neuneu.config import read_config
+from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, train_forecaster
 
 Run = Callable[..., Any]
 
@@ -109,7 +109,7 @@ def test_shipped_configurations_are_valid(name: str) -> None:
 
 
 def test_released_configuration_is_the_published_one() -> None:
-    from neuneu.forecasters.neural.neuneu import NeuNeu, count_parameters
+    from neuneu.forecasters.neuneu.network import NeuNeu, count_parameters
 
     model = read_config(ROOT / "configs" / "neuneu.yaml").model
     with torch.device("meta"):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuneu.curves.frames import read_frame
 from neuneu.curves.inspect import gaps, jump_sizes, noise, outliers, problems, runs, tasks
-from neuneu.curves.loading import read_frame
 from neuneu.curves.table import CurveTable, normalise
 
 from .tables import frames, rows

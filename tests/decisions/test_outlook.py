@@ -12,7 +12,7 @@ from neuneu.decisions.outlook import (
     select,
 )
 from neuneu.errors import CannotForecastError, InputError
-from neuneu.forecasters.evidence import finished_runs, smaller_finished_runs
+from neuneu.evidence.evidence import finished_runs, smaller_finished_runs
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def published(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def published_store(published: Path) -> DesignStore:
     """The published export in memory, with its generation features."""
-    from neuneu.designs.readers import read_features_csv
+    from neuneu.designs.database.readers import read_features_csv
 
     store = DesignStore.from_export(published / "metadata" / "duckdb" / "2025_03_03.duckdb")
     features = published / "performance_prediction" / "all_models_feature_stats_3_03_with_ratios.csv"

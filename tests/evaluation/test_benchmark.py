@@ -124,7 +124,7 @@ def test_learned_methods_never_see_the_tested_runs(two_sources, recorder):
 
 
 def test_references_are_smaller_finished_runs_only_when_asked(two_sources, recorder):
-    from neuneu.forecasters.evidence import smaller_finished_runs
+    from neuneu.evidence.evidence import smaller_finished_runs
 
     run(two_sources, ["recorder"])
     assert not any(evidence.references for evidence, _ in recorder.shown)

@@ -7,7 +7,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey, Facts, Floats
 from neuneu.curves.table import CurveTable
-from neuneu.forecasters.evidence import Evidence
+from neuneu.evidence.evidence import Evidence
 
 ALONE = ("last-value", "mean-k", "log-linear", "power-law", "broken-power-law", "gaussian-process")
 """Methods that answer any context, without an extra."""

@@ -8,9 +8,9 @@ from tests.forecasters.forecaster_cases import family, make_curve
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.base import load_forecaster, make_forecaster
 from neuneu.forecasters.calibration import Calibration
-from neuneu.forecasters.evidence import Evidence
 
 
 def noisy_runs(runs: int, seed: int, noise: float) -> CurveTable:

@@ -15,8 +15,8 @@ from tests.forecasters.forecaster_cases import ALONE, WITH_EXTRAS, family, make_
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
-from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
 
 few = settings(max_examples=12)
 FORECASTERS: dict[str, Forecaster] = {name: load_forecaster(name) for name in WITH_EXTRAS}
@@ -176,7 +176,7 @@ SCRIPT = """
 import sys; sys.path.insert(0, ".")
 from tests.forecasters.forecaster_cases import family
 from neuneu.forecasters.base import make_forecaster
-from neuneu.forecasters.evidence import Evidence
+from neuneu.evidence.evidence import Evidence
 table = family(sizes=2, tasks=2); curve = table.one_metric().curves[-1]
 for name in ("last-value", "gaussian-process", "lightgbm"):
     answer = make_forecaster(name).fit(table).forecast(Evidence(curve.until(curve.clock[7])), curve.clock[8:])

@@ -10,9 +10,9 @@ from scipy.optimize import curve_fit
 from tests.forecasters.forecaster_cases import make_curve
 
 from neuneu.curves.table import CurveTable
+from neuneu.evidence.batch import make_batch
+from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.base import load_forecaster
-from neuneu.forecasters.batch import make_batch
-from neuneu.forecasters.evidence import Evidence
 from neuneu.forecasters.laws import fit_power_law, solve_bounded
 
 CLOCK = np.geomspace(1.0, 100.0, 25)

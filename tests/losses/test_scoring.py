@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, runs: Path, corpus: Path) ->
 
 
 def test_stored_losses_are_the_model_s(whole: Path, runs: Path, corpus: Path) -> None:
-    from neuneu.losses.store import open_losses
+    from neuneu.losses.loss_store import open_losses
 
     store, text = open_losses(whole), read_corpus(corpus)
     assert store.runs == ["alpha", "beta"]

@@ -11,7 +11,7 @@ import pytest
 
 from neuneu.errors import InputError
 from neuneu.losses.corpus import read_corpus
-from neuneu.losses.store import MemoryLossStore
+from neuneu.losses.loss_store import MemoryLossStore
 from neuneu.losses.words import WordLosses, histograms, summarise, word_losses
 from neuneu.losses.zarr_store import ZarrLossStore
 

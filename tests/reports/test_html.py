@@ -12,8 +12,8 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.reports.answer import ask
 from neuneu.reports.drawing import readings
-from neuneu.reports.files import report_files
 from neuneu.reports.html import Origin, render_report
+from neuneu.reports.writing import report_files
 
 NAMES = st.text(
     st.one_of(st.sampled_from("<>&\"'`=/\\{}%$();: "), st.characters(exclude_categories=["Cs", "Cc"])),

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuneu.suite.config import Clock, Run, Schedule, load_suite
 from neuneu.suite.models import build_model, count_parameters
 from neuneu.suite.prepare import prepare_texts
 from neuneu.suite.pretrain import Trainer, checkpoint_steps, learning_rate
+from neuneu.suite.suite_config import Clock, Run, Schedule, load_suite
 
 
 @given(st.integers(2, 60), st.integers(1, 10**7), st.floats(0.01, 0.9), st.integers(10**3, 10**7))

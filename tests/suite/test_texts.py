@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.errors import InputError
-from neuneu.suite.config import Source
+from neuneu.suite.suite_config import Source
 from neuneu.suite.texts import (
     draw_pieces,
     read_pieces,

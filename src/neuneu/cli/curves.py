@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
 
 app = make_app()
 
@@ -73,8 +73,8 @@ def import_(
 
     Example: neuneu import lm-eval results/ --run my-1b --tokens-per-step 2097152 -o my.parquet
     """
-    from neuneu.curves.readers.common import Given
     from neuneu.curves.readers.formats import read_format
+    from neuneu.curves.readers.parsing import Given
 
     given = Given(
         run=run, source=source, family=family, params=params, recipe=recipe, seed=seed,
@@ -137,8 +137,8 @@ def inspect(
     """
     import sys
 
+    from neuneu.curves.frames import read_frame
     from neuneu.curves.inspect import problems, runs, tasks
-    from neuneu.curves.loading import read_frame
     from neuneu.curves.table import normalise
     from neuneu.files import to_json
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 app = make_app()

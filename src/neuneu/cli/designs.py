@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, make_app, note, show
 from neuneu.cli.designs_common import Store
 from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
+from neuneu.cli.options import AsJson, Output, make_app, note, show
 from neuneu.errors import InputError
 
 if TYPE_CHECKING:
-    from neuneu.designs.records import Batch
+    from neuneu.designs.database.records import Batch
 
 app = make_app()
 designs = make_app()
@@ -70,8 +70,8 @@ def import_(
 
 
 def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
-    from neuneu.designs import metadata, readers
-    from neuneu.designs.schema import find_table
+    from neuneu.designs.database import metadata, readers
+    from neuneu.designs.database.schema import find_table
 
     makers: dict[Format, Callable[[], Batch]] = {
         Format.export: lambda: readers.read_export(path),
@@ -91,8 +91,8 @@ def _apply(
 ) -> None:
     import polars as pl
 
-    from neuneu.designs.changes import check_policy
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.changes import check_policy
+    from neuneu.designs.database.store import DesignStore
 
     check_policy(policy)
     if dry_run:
@@ -120,7 +120,7 @@ def stats(store: Store, output: Output = None, as_json: AsJson = False) -> None:
 
     Example: neuneu designs stats --store designs.duckdb
     """
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store) as opened:
         show(opened.stats(), str(store), output=output, as_json=as_json)
@@ -137,7 +137,7 @@ def query(
 
     Example: neuneu designs query "SELECT id, total_params FROM model_annotations" --store designs.duckdb
     """
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store) as opened:
         show(opened.query(sql), str(store), output=output, as_json=as_json)
@@ -149,8 +149,8 @@ def profile(model: str, store: Store, as_json: AsJson = False) -> None:
 
     Example: neuneu designs profile gpt2 --store designs.duckdb
     """
-    from neuneu.designs import views
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database import views
+    from neuneu.designs.database.store import DesignStore
     from neuneu.files import to_json
 
     with DesignStore(store) as opened:
@@ -173,8 +173,8 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
     """
     import polars as pl
 
-    from neuneu.designs import views
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database import views
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store) as opened:
         frame = views.conflicts(opened)
@@ -200,8 +200,8 @@ def gaps(
 
     Example: neuneu designs gaps --store designs.duckdb --output gaps.csv
     """
-    from neuneu.designs import views
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database import views
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store) as opened:
         frame = views.missing_facts(opened) if facts else views.missing_evaluations(opened, least=least)
@@ -214,8 +214,8 @@ def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free pat
 
     Example: neuneu designs export --store designs.duckdb 2026_11_22.duckdb
     """
-    from neuneu.designs.exporting import export as write
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.exporting import export as write
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store) as opened:
         write(opened, folder)
@@ -233,7 +233,7 @@ def diff(
 
     Example: neuneu designs diff old.duckdb new.duckdb
     """
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(old) as before, DesignStore(new) as after:
         show(after.compare(before), f"{old} → {new}", output=output, as_json=as_json)
@@ -245,8 +245,8 @@ def migrate(store: Store) -> None:
 
     Example: neuneu designs migrate --store designs.duckdb
     """
-    from neuneu.designs.schema import VERSION
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.schema import VERSION
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store, write=True):
         note(f"{store} has schema {VERSION}")
@@ -262,7 +262,7 @@ def alias(
 
     Example: neuneu designs alias --store designs.duckdb gpt2 openai-community/gpt2
     """
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.store import DesignStore
 
     with DesignStore(store, write=True) as opened:
         opened.alias_model(name, model)
@@ -283,8 +283,8 @@ def template(
 
     Example: neuneu designs template --checkpoint org/name --hub > name.yaml
     """
-    from neuneu.designs.contribute import harvest
-    from neuneu.designs.contribute import template as blank
+    from neuneu.designs.database.contribute import harvest
+    from neuneu.designs.database.contribute import template as blank
 
     if checkpoint is None:
         sys.stdout.write(blank(model=model or "org/name"))
@@ -300,7 +300,7 @@ def validate(
 
     Example: neuneu designs validate name.yaml
     """
-    from neuneu.designs.contribute import read_contribution
+    from neuneu.designs.database.contribute import read_contribution
 
     problems = []
     for path in paths:
@@ -325,8 +325,8 @@ def add(
 
     Example: neuneu designs add name.yaml --store designs.duckdb --dry-run
     """
-    from neuneu.designs.contribute import read_contribution
-    from neuneu.designs.records import merge_batches
+    from neuneu.designs.database.contribute import read_contribution
+    from neuneu.designs.database.records import merge_batches
 
     batch = merge_batches([read_contribution(path) for path in paths])
     _apply(batch, store, policy, dry_run, output, as_json)

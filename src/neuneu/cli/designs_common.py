@@ -13,9 +13,9 @@ Store = Annotated[Path, typer.Option("--store", "-s", help="The design database 
 
 
 def draw(path: Path | None, chart: "Callable[[Any], Figure]") -> None:
-    """Save a figure where one is asked for; `chart` is given the module `neuneu.reports.designs`."""
+    """Save a figure where one is asked for; `chart` is given the module `neuneu.reports.design_figures`."""
     if path is not None:
-        from neuneu.reports import designs
+        from neuneu.reports import design_figures as designs
         from neuneu.reports.style import save
 
         save(chart(designs), path)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, note, show
 from neuneu.cli.designs_common import draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
+from neuneu.cli.options import AsJson, Output, note, show
 from neuneu.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def explain(
 
     Example: neuneu designs explain --store designs.duckdb --task humaneval --figure shap.png
     """
-    from neuneu.designs.explain import importance, shap_values
-    from neuneu.designs.loading import load_table
+    from neuneu.designs.prediction.explain import importance, shap_values
+    from neuneu.designs.prediction.sources import load_table
     from neuneu.files import write_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
@@ -60,7 +60,7 @@ def _for_terminal(frame: "pl.DataFrame") -> "pl.DataFrame":
     """With task, setting and metric in one column and short names of features."""
     import polars as pl
 
-    from neuneu.reports.designs import short, task_name
+    from neuneu.reports.design_figures import short, task_name
 
     names = [task_name(row) for row in frame.select("task", "setting").to_dicts()]
     brief = frame.drop("setting", "metric").with_columns(pl.Series("task", names))
@@ -87,8 +87,8 @@ def select(
 
     Example: neuneu designs select --store designs.duckdb --task humaneval --figure selected.png
     """
-    from neuneu.designs.loading import load_table
-    from neuneu.designs.selection import choices, selections
+    from neuneu.designs.prediction.selection import choices, selections
+    from neuneu.designs.prediction.sources import load_table
     from neuneu.files import write_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
@@ -128,8 +128,8 @@ def sweep(
     """
     import numpy as np
 
-    from neuneu.designs.loading import find_feature, load_table
-    from neuneu.designs.sweep import sweep as run
+    from neuneu.designs.prediction.sources import find_feature, load_table
+    from neuneu.designs.prediction.sweep import sweep as run
 
     for name, value in (("low", low), ("high", high)):
         if not np.isfinite(value):
@@ -159,7 +159,7 @@ def forecast(
 
     Example: neuneu designs forecast mine.yaml --store designs.duckdb
     """
-    from neuneu.designs.loading import forecast_design
+    from neuneu.designs.prediction.sources import forecast_design
 
     frame = forecast_design(design, store, task or [], method=predictor, split=split)
     show(frame, f"{frame['id'][0]}, before it is trained", output=output, as_json=as_json)
@@ -177,8 +177,8 @@ def composition(
 
     Example: neuneu designs composition --store designs.duckdb --figure composition.png
     """
-    from neuneu.designs.analyses import composition_errors, compositions
-    from neuneu.designs.loading import load_table
+    from neuneu.designs.prediction.analyses import composition_errors, compositions
+    from neuneu.designs.prediction.sources import load_table
 
     found = compositions(load_table(store, None), split=split)
     draw(figure, lambda charts: charts.composition_chart(found))
@@ -206,8 +206,8 @@ def correlate(
 
     Example: neuneu designs correlate both --store designs.duckdb --figure correlations.png
     """
-    from neuneu.designs.analyses import correlations
-    from neuneu.designs.loading import load_table
+    from neuneu.designs.prediction.analyses import correlations
+    from neuneu.designs.prediction.sources import load_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     frame = correlations(table, of=of)
@@ -237,8 +237,8 @@ def components_(
 
     Example: neuneu designs components generation --store designs.duckdb --figure generation.png
     """
-    from neuneu.designs.analyses import components
-    from neuneu.designs.loading import load_table
+    from neuneu.designs.prediction.analyses import components
+    from neuneu.designs.prediction.sources import load_table
     from neuneu.files import write_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
@@ -266,8 +266,8 @@ def errors(
 
     Example: neuneu designs errors cells.parquet --predictor ensemble --figure errors.png
     """
-    from neuneu.designs.loading import read_cells
-    from neuneu.designs.summaries import error_table
+    from neuneu.designs.prediction.sources import read_cells
+    from neuneu.designs.prediction.summaries import error_table
 
     frame = error_table(read_cells(cells, predictor), by=by)
     draw(figure, lambda charts: charts.model_errors(frame))
@@ -288,7 +288,7 @@ def coverage(
 
     Example: neuneu designs coverage --store designs.duckdb --figure coverage.png
     """
-    from neuneu.designs.loading import load_table, missing_scores
+    from neuneu.designs.prediction.sources import load_table, missing_scores
 
     table = load_table(store, None)
     frame = missing_scores(table)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, note, show
 from neuneu.cli.designs_common import draw
+from neuneu.cli.options import AsJson, Output, note, show
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
@@ -76,8 +76,8 @@ def predict(
     if seeds < 1:
         raise InputError("must be at least 1", field="seeds", value=seeds)
     if protocol is Protocol.published:
-        from neuneu.designs.loading import published_from_store
-        from neuneu.designs.published import as_methods, brief_table
+        from neuneu.designs.prediction.published_protocol import as_methods, brief_table
+        from neuneu.designs.prediction.sources import published_from_store
 
         if cells is not None:
             raise InputError("belongs to the nested protocol", field="cells", value=str(cells))
@@ -96,9 +96,9 @@ def predict(
         title = f"published protocol, {split} folds, {seeds} seeds"
         show(brief_table(frame) if terminal else frame, title, output=output, as_json=as_json)
         return
-    from neuneu.designs.loading import load_table, selected_features
-    from neuneu.designs.nested import evaluate
-    from neuneu.designs.summaries import brief, overall, summary
+    from neuneu.designs.prediction.nested import evaluate
+    from neuneu.designs.prediction.sources import load_table, selected_features
+    from neuneu.designs.prediction.summaries import brief, overall, summary
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     methods = [name.strip() for name in predictor.split(",")]
@@ -141,8 +141,8 @@ def facts(
     Example: neuneu designs facts curves.parquet -s designs.duckdb --model my-run=org/model -o more.parquet
     """
     from neuneu.curves.table import CurveTable
-    from neuneu.designs.facts import fill_facts
-    from neuneu.designs.store import DesignStore
+    from neuneu.designs.database.facts import fill_facts
+    from neuneu.designs.database.store import DesignStore
 
     pairs = dict(_pair(text) for text in model or ())
     with DesignStore(store) as opened:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import note
+from neuneu.cli.options import note
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
@@ -31,7 +31,7 @@ def generate(
 
     Example: neuneu designs generate path/to/checkpoint --output generations.jsonl --documents 500
     """
-    from neuneu.designs.taggers.generate import generate as run
+    from neuneu.taggers.generate import generate as run
 
     done = run(
         checkpoint,
@@ -86,9 +86,9 @@ def tag(
 
     Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
     """
-    from neuneu.designs.taggers.corpus import tag_entropy
-    from neuneu.designs.taggers.run import Options
-    from neuneu.designs.taggers.run import tag as run
+    from neuneu.taggers.corpus_files import tag_entropy
+    from neuneu.taggers.run import Options
+    from neuneu.taggers.run import tag as run
 
     def progress(count: int) -> None:
         note(f"{count} documents")
@@ -129,8 +129,8 @@ def aggregate(
     """
     import polars as pl
 
-    from neuneu.designs.records import check_names
-    from neuneu.designs.taggers.aggregate import kept_documents, model_row, read_tagged
+    from neuneu.designs.database.records import check_names
+    from neuneu.taggers.aggregate import kept_documents, model_row, read_tagged
 
     check_names(pl.DataFrame({"id": [model]}), "id")
     frames = read_tagged(tagged)

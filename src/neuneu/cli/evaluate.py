@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, make_app, note
+from neuneu.cli.options import AsJson, make_app, note
 
 app = make_app()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 app = make_app()
@@ -62,7 +62,7 @@ def forecast(
     allowed, finished = read_references(references)
     store = None
     if losses is not None:
-        from neuneu.losses.store import open_losses
+        from neuneu.losses.loss_store import open_losses
 
         store = open_losses(losses, table.runs)
     method = ready_forecaster(forecaster, finished, store)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, make_app, note, show
+from neuneu.cli.options import AsJson, make_app, note, show
 from neuneu.errors import InputError
 
 app = make_app()
@@ -162,7 +162,7 @@ def words(
     Example: neuneu words losses.zarr --corpus corpus -o words.zarr
     """
     from neuneu.losses.corpus import read_corpus
-    from neuneu.losses.store import LossStore
+    from neuneu.losses.loss_store import LossStore
     from neuneu.losses.words import PublishedWordLosses, WordLosses, summarise, word_losses
     from neuneu.losses.zarr_store import ZarrLossStore
 

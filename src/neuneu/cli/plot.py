@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import make_app, note
+from neuneu.cli.options import make_app, note
 
 app = make_app()
 
@@ -90,7 +90,7 @@ def report(
 
     Example: neuneu report curves.parquet --forecaster power-law --context 0.2 -o report.html
     """
-    from neuneu.reports.files import report_files
+    from neuneu.reports.writing import report_files
 
     note(
         report_files(

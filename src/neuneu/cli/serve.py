@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import make_app, note
+from neuneu.cli.options import make_app, note
 
 app = make_app()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import AsJson, Output, make_app, note, show
+from neuneu.cli.options import AsJson, Output, make_app, note, show
 
 app = make_app()
 suite = typer.Typer(
@@ -40,9 +40,9 @@ def run(
 
     Example: neuneu suite run configs/suite/home.yaml -o home --blimp blimp --requests oe_eval_tasks
     """
-    from neuneu.suite.config import load_suite
     from neuneu.suite.grid import Questions, run_suite
     from neuneu.suite.parallel import join_processes
+    from neuneu.suite.suite_config import load_suite
 
     settings = load_suite(config)
     _use_threads(threads)
@@ -56,8 +56,8 @@ def status(config: Config, output: Folder, as_json: AsJson = False) -> None:
 
     Example: neuneu suite status configs/suite/home.yaml -o home
     """
-    from neuneu.suite.config import load_suite
     from neuneu.suite.grid import suite_status
+    from neuneu.suite.suite_config import load_suite
 
     show(suite_status(load_suite(config), output), "Runs of the suite", as_json=as_json)
 
@@ -82,7 +82,7 @@ def evaluate(
     Example: neuneu suite evaluate home/runs/llama-50k-prose-seed0/weights/* --blimp blimp \\
     --tokenizer home/text/tokenizer.json -o curves.parquet
     """
-    from neuneu.suite.evaluate import evaluate_models
+    from neuneu.suite.outside_models import evaluate_models
 
     table = evaluate_models(
         models,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.common import make_app, note
+from neuneu.cli.options import make_app, note
 
 app = make_app()
 
@@ -27,9 +27,9 @@ def train(
     Example: neuneu train configs/neuneu-small.yaml -o my-neuneu; neuneu forecast runs.parquet --forecaster
     my-neuneu
     """
-    from neuneu.forecasters.neural.config import read_config
-    from neuneu.forecasters.neural.forecaster import train_forecaster
-    from neuneu.forecasters.neural.tracking import make_tracker
+    from neuneu.forecasters.neuneu.config import read_config
+    from neuneu.forecasters.neuneu.forecaster import train_forecaster
+    from neuneu.forecasters.neuneu.tracking import make_tracker
 
     settings = read_config(config)
     if output is not None:
@@ -56,7 +56,7 @@ def convert(
 
     Example: neuneu convert best_model.pt -o neuneu-published
     """
-    from neuneu.forecasters.neural.convert import convert as convert_checkpoint
+    from neuneu.forecasters.neuneu.convert import convert as convert_checkpoint
 
     document = convert_checkpoint(checkpoint, output)
     note(f"{document['forecaster']} → {output}")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey, Facts
-from neuneu.curves.loading import read_frame, to_polars
+from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError
 from neuneu.files import write_table

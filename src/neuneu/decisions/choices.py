@@ -20,9 +20,9 @@ from neuneu.decisions.chances import (
 )
 from neuneu.decisions.outlook import ready_forecaster, select
 from neuneu.errors import CannotForecastError, InputError
+from neuneu.evidence.evidence import EvidenceBuilder, References, planned_end
 from neuneu.forecasters.base import Forecast, Forecaster
-from neuneu.forecasters.evidence import EvidenceBuilder, References, planned_end
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 THRESHOLD = 0.05
 """Advise to stop where success is less likely than this."""

@@ -12,9 +12,9 @@ import polars as pl
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import CannotForecastError, InputError
+from neuneu.evidence.evidence import REFERENCES, EvidenceBuilder, References, planned_end
 from neuneu.forecasters.base import REGISTRY, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
-from neuneu.forecasters.evidence import REFERENCES, EvidenceBuilder, References, planned_end
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 MULTIPLES = (2.0, 5.0, 10.0)
 """Default horizons as multiples of the context end."""

@@ -13,10 +13,10 @@ from neuneu.errors import InputError
 from neuneu.evaluation.metrics import Bools, Grouping, Index
 from neuneu.evaluation.protocol import Protocol, Question, questions
 from neuneu.evaluation.splits import Fold, Source, Split
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder, References
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
 from neuneu.forecasters.base import REGISTRY as KNOWN
-from neuneu.forecasters.evidence import Evidence, EvidenceBuilder, References
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 YARDSTICKS = ("last-value", "power-law")
 """What every method is compared with."""

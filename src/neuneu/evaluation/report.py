@@ -11,9 +11,9 @@ from neuneu.evaluation.benchmark import Progress, Setting, run_benchmark
 from neuneu.evaluation.leaderboard import Results, cells_frame, leaderboard
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
 from neuneu.evaluation.splits import Source, leave_source_out, read_manifest, read_sources, split_by_manifest
+from neuneu.evidence.evidence import REFERENCES
 from neuneu.files import write_json, write_table
-from neuneu.forecasters.evidence import REFERENCES
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 
 def evaluate_files(
@@ -67,7 +67,7 @@ def evaluate_files(
 def _open_losses(path: Path | None, sources: Sequence[Source]) -> LossStore | None:
     if path is None:
         return None
-    from neuneu.losses.store import open_losses
+    from neuneu.losses.loss_store import open_losses
 
     return open_losses(path, {run for source in sources for run in source.table.runs})
 

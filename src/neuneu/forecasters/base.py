@@ -17,8 +17,8 @@ from neuneu.files import read_json
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
-    from neuneu.forecasters.evidence import Evidence, References
-    from neuneu.losses.store import LossStore
+    from neuneu.evidence.evidence import Evidence, References
+    from neuneu.losses.loss_store import LossStore
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Quantile levels of every forecast."""
@@ -137,19 +137,19 @@ REGISTRY: dict[str, tuple[str, str]] = {
     "lightgbm": ("neuneu.forecasters.trees", "BoostedTrees"),
     "damped-holt": ("neuneu.forecasters.rivals", "DampedHolt"),
     "dot": ("neuneu.forecasters.rivals", "DynamicOptimizedTheta"),
-    "neuneu-2": ("neuneu.forecasters.neural.neuneu2", "Neuneu2"),
-    "neuneu": ("neuneu.forecasters.neural.forecaster", "NeuNeuForecaster"),
-    "neuneu-sequential": ("neuneu.forecasters.neural.forecaster", "NeuNeuSequential"),
-    "neuneu-average": ("neuneu.forecasters.neural.forecaster", "NeuNeuAverage"),
-    "neuneu-diffhist": ("neuneu.forecasters.neural.forecaster", "NeuNeuDiffHist"),
-    "neuneu-noloss": ("neuneu.forecasters.neural.forecaster", "NeuNeuNoLoss"),
-    "neuneu-levels": ("neuneu.forecasters.neural.forecaster", "NeuNeuLevels"),
-    "neuneu-residual": ("neuneu.forecasters.neural.forecaster", "NeuNeuResidual"),
-    "probe-cnn": ("neuneu.forecasters.neural.probe_forecasters", "CNNProbe"),
-    "probe-histogram": ("neuneu.forecasters.neural.probe_forecasters", "HistogramProbeForecaster"),
-    "probe-delta": ("neuneu.forecasters.neural.probe_forecasters", "DeltaProbeForecaster"),
-    "probe-kl-delta": ("neuneu.forecasters.neural.probe_forecasters", "KLDeltaProbeForecaster"),
-    "probe-average": ("neuneu.forecasters.neural.probe_forecasters", "AverageProbeForecaster"),
+    "neuneu-2": ("neuneu.forecasters.neuneu2.model", "Neuneu2"),
+    "neuneu": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuForecaster"),
+    "neuneu-sequential": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuSequential"),
+    "neuneu-average": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuAverage"),
+    "neuneu-diffhist": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuDiffHist"),
+    "neuneu-noloss": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuNoLoss"),
+    "neuneu-levels": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuLevels"),
+    "neuneu-residual": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuResidual"),
+    "probe-cnn": ("neuneu.forecasters.neuneu.probe_forecasters", "CNNProbe"),
+    "probe-histogram": ("neuneu.forecasters.neuneu.probe_forecasters", "HistogramProbeForecaster"),
+    "probe-delta": ("neuneu.forecasters.neuneu.probe_forecasters", "DeltaProbeForecaster"),
+    "probe-kl-delta": ("neuneu.forecasters.neuneu.probe_forecasters", "KLDeltaProbeForecaster"),
+    "probe-average": ("neuneu.forecasters.neuneu.probe_forecasters", "AverageProbeForecaster"),
 }
 """Forecaster names → (module, class); imported when asked for."""
 

@@ -5,10 +5,10 @@ from functools import lru_cache
 import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
-from neuneu.forecasters.batch import Batch
+from neuneu.evidence.batch import Batch
+from neuneu.evidence.evidence import Evidence
+from neuneu.evidence.features import mean_of_last
 from neuneu.forecasters.calibration import CalibratedForecaster
-from neuneu.forecasters.evidence import Evidence
-from neuneu.forecasters.features import mean_of_last
 
 MEAN_POINTS = 5
 SHIFT_POINTS = 3

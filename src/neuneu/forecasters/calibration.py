@@ -15,12 +15,12 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
+from neuneu.evidence.batch import Batch, make_batch
+from neuneu.evidence.evidence import Evidence, References
+from neuneu.evidence.features import ContextFeatures, context_features
+from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal
-from neuneu.forecasters.batch import Batch, make_batch
-from neuneu.forecasters.evidence import Evidence, References
-from neuneu.forecasters.features import ContextFeatures, context_features
-from neuneu.forecasters.questions import Questions, ask_questions
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable

@@ -3,7 +3,7 @@
 import numpy as np
 
 from neuneu.curves.curve import Floats
-from neuneu.forecasters.batch import Batch, Points
+from neuneu.evidence.batch import Batch, Points
 from neuneu.forecasters.calibration import CalibratedForecaster
 from neuneu.forecasters.laws import fit_power_law
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
-from neuneu.forecasters.batch import Batch
+from neuneu.evidence.batch import Batch
+from neuneu.evidence.evidence import Evidence
+from neuneu.evidence.features import mean_of_last
+from neuneu.evidence.loss_curves import LossCurve, context_loss, reference_loss
 from neuneu.forecasters.calibration import CalibratedForecaster
-from neuneu.forecasters.evidence import Evidence
-from neuneu.forecasters.features import mean_of_last
 from neuneu.forecasters.logistic import Law, fit_logistic, logistic_law
-from neuneu.forecasters.loss_curves import LossCurve, context_loss, reference_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from neuneu.curves.curve import Floats
-from neuneu.forecasters.batch import Batch, Points
+from neuneu.evidence.batch import Batch, Points
 from neuneu.forecasters.calibration import CalibratedForecaster
 
 EXPONENTS = np.geomspace(0.02, 2.0, 24)

@@ -8,12 +8,10 @@ import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
-from neuneu.forecasters.batch import Batch, Points, make_batch
-from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
-from neuneu.forecasters.evidence import Evidence, References
-from neuneu.forecasters.features import mean_of_last
-from neuneu.forecasters.laws import fit_power_law
-from neuneu.forecasters.loss_curves import (
+from neuneu.evidence.batch import Batch, Points, make_batch
+from neuneu.evidence.evidence import Evidence, References
+from neuneu.evidence.features import mean_of_last
+from neuneu.evidence.loss_curves import (
     LossCurve,
     context_loss,
     future_loss,
@@ -22,8 +20,10 @@ from neuneu.forecasters.loss_curves import (
     setting,
     stored_loss,
 )
-from neuneu.forecasters.questions import MIN_CHECKPOINTS, ask_questions
-from neuneu.losses.store import LossStore
+from neuneu.evidence.questions import MIN_CHECKPOINTS, ask_questions
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.laws import fit_power_law
+from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable

@@ -7,9 +7,9 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import MissingExtraError
-from neuneu.forecasters.batch import Batch
+from neuneu.evidence.batch import Batch
+from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.calibration import CalibratedForecaster
-from neuneu.forecasters.evidence import Evidence
 
 MIN_POINTS = 7
 MAX_POINTS = 100

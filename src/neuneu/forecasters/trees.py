@@ -8,14 +8,14 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.evidence.batch import Batch, make_batch
+from neuneu.evidence.evidence import References
+from neuneu.evidence.features import context_features, mean_of_last
+from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.forecasters.baselines import LogLinear, reference_rise
-from neuneu.forecasters.batch import Batch, make_batch
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
-from neuneu.forecasters.evidence import References
-from neuneu.forecasters.features import context_features, mean_of_last
 from neuneu.forecasters.laws import BrokenPowerLaw, PowerLaw
-from neuneu.forecasters.questions import Questions, ask_questions
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable

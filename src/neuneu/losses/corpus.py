@@ -21,8 +21,8 @@ from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
 from neuneu.files import read_json, remove_leftovers, write_json
 from neuneu.losses.documents import find_files, read_documents
-from neuneu.losses.encoder import Encoded, Encoder
-from neuneu.losses.encoding import load_tokenizer, tokenizer_digest, vocabulary_digest
+from neuneu.losses.fast_tokenizer import Encoded, Encoder
+from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

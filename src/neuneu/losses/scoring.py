@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError
 from neuneu.files import read_json
-from neuneu.losses import compat
+from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, load_model
 from neuneu.losses.corpus import Corpus, Report, read_corpus
 from neuneu.losses.windows import plan_windows
@@ -177,7 +177,7 @@ class Scorer:
             rule = f"the model reads at most {longest} tokens"
             raise InputError(rule, where=folder, field="window", value=self.scoring.window)
         if (folder / "tokenizer.json").is_file():
-            from neuneu.losses.encoding import load_tokenizer, vocabulary_digest
+            from neuneu.losses.tokenizer import load_tokenizer, vocabulary_digest
 
             if vocabulary_digest(load_tokenizer(str(folder))) != self.corpus.facts["vocabulary_sha256"]:
                 rule = "the checkpoint's tokenizer has another vocabulary than the corpus: tokenize with it"

@@ -8,10 +8,10 @@ import polars as pl
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
-from neuneu.losses import compat
+from neuneu.losses import conventions as compat
 from neuneu.losses.alignment import sum_words
 from neuneu.losses.corpus import Corpus, Report, read_corpus
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 from neuneu.losses.zarr_store import ZarrLossStore
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -56,7 +56,7 @@ class PublishedWordLosses(LossStore):
     groups = None
 
     def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str) -> None:
-        from neuneu.losses.encoding import load_tokenizer
+        from neuneu.losses.tokenizer import load_tokenizer
 
         if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
             rule = "holds no losses of this corpus scored with --compat"

@@ -16,7 +16,7 @@ from zarr.storage import MemoryStore
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
 from neuneu.files import read_json
-from neuneu.losses.store import LossStore
+from neuneu.losses.loss_store import LossStore
 
 FORMAT = "neuneu-losses"
 VERSION = 1

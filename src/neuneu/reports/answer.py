@@ -11,8 +11,8 @@ from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.outlook import ready_forecaster
 from neuneu.errors import InputError, NeuneuError
+from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast
-from neuneu.forecasters.evidence import Evidence
 from neuneu.reports.panels import Panel, by_size, forecast_panels, panels_to_cells
 from neuneu.reports.scores import Estimate, ScoredCells
 

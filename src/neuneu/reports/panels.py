@@ -12,8 +12,8 @@ from neuneu.curves.table import KEY, CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evaluation.benchmark import FALLBACK
+from neuneu.evidence.evidence import EvidenceBuilder, planned_end
 from neuneu.forecasters.base import Forecast, Forecaster, Refusal
-from neuneu.forecasters.evidence import EvidenceBuilder, planned_end
 from neuneu.reports.scores import QUANTILES
 
 AHEAD = 24

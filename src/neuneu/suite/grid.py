@@ -11,11 +11,11 @@ import polars as pl
 
 from neuneu.errors import InputError
 from neuneu.files import read_json, remove_leftovers, write_json
-from neuneu.suite.config import Run, SuiteConfig
+from neuneu.suite.exam import Exam, make_exam
 from neuneu.suite.parallel import agree, place
 from neuneu.suite.prepare import prepare_texts
 from neuneu.suite.pretrain import checkpoint_steps, train_run
-from neuneu.suite.questions import Exam, make_exam
+from neuneu.suite.suite_config import Run, SuiteConfig
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from neuneu.curves.readers.common import ReadReport
 from neuneu.curves.readers.lm_eval import metric_rows
+from neuneu.curves.readers.parsing import ReadReport
 from neuneu.curves.table import CurveTable, columns_of
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import read_json, remove_leftovers, write_json
-from neuneu.suite.evaluate import load_checkpoint, parse_model
+from neuneu.suite.outside_models import load_checkpoint, parse_model
 
 VERSION = 1
 

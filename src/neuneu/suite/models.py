@@ -3,7 +3,7 @@
 from typing import Any
 
 from neuneu.errors import MissingExtraError
-from neuneu.suite.config import Run, Schedule, Size
+from neuneu.suite.suite_config import Run, Schedule, Size
 
 
 def build_model(run: Run, size: Size, schedule: Schedule, vocabulary: int) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, read_json, write_json
-from neuneu.suite.config import SuiteConfig
+from neuneu.suite.suite_config import SuiteConfig
 from neuneu.suite.texts import draw_pieces, read_pieces
 
 END = "<|endoftext|>"

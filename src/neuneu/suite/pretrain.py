@@ -16,13 +16,13 @@ import numpy as np
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, read_json, write_json
-from neuneu.suite.config import Clock, Run, Schedule, SuiteConfig
+from neuneu.suite.exam import Exam
+from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.mix import BlockOrder
 from neuneu.suite.models import build_model, count_parameters
 from neuneu.suite.parallel import add_up, place
 from neuneu.suite.prepare import load_tokenizer
-from neuneu.suite.questions import Exam
-from neuneu.suite.scoring import score_checkpoint
+from neuneu.suite.suite_config import Clock, Run, Schedule, SuiteConfig
 
 SAVE_EVERY = 500
 """Optimiser steps between saved states, besides those at checkpoints."""

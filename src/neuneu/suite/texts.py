@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.suite.config import Source
+from neuneu.suite.suite_config import Source
 
 PIECE = 4_000
 """Longest piece of text, in characters: pieces are what is held out, dropped when repeated, and shuffled."""

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from neuneu.curves.readers.common import Given
 from neuneu.curves.readers.datadecide import read_datadecide
+from neuneu.curves.readers.parsing import Given
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from neuneu.curves.readers.common import Given
 from neuneu.curves.readers.lm_eval import read_lm_eval
+from neuneu.curves.readers.parsing import Given
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 

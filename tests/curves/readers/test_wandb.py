@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neuneu.curves.readers.common import Given
+from neuneu.curves.readers.parsing import Given
 from neuneu.curves.readers.wandb import parse_column, read_wandb
 from neuneu.errors import InputError
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.loading import read_frame
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
 from neuneu.curves.tasks import find_task, olmes_tasks
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import parse_json

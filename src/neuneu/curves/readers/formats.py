@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadResult
 from neuneu.curves.readers.datadecide import read_datadecide
 from neuneu.curves.readers.lm_eval import read_lm_eval
 from neuneu.curves.readers.neuneu_npy import read_neuneu_npy
 from neuneu.curves.readers.olmo_ladder import read_olmo_ladder
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadResult
 from neuneu.curves.readers.pythia import read_pythia
 from neuneu.curves.readers.wandb import read_wandb
 from neuneu.errors import InputError

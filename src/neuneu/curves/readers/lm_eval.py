@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.common import (
+from neuneu.curves.readers.parsing import (
     NOTHING_GIVEN,
     STEP,
     Given,
@@ -27,7 +27,7 @@ from neuneu.curves.readers.common import (
     finish,
     walk,
 )
-from neuneu.curves.readers.models import known_facts
+from neuneu.curves.readers.pythia_models import known_facts
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError

@@ -13,9 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from neuneu.curves.curve import Curve
-from neuneu.curves.loading import check_file
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
-from neuneu.curves.readers.models import known_facts
+from neuneu.curves.frames import check_file
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.pythia_models import known_facts
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import atomic_path

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.curves.loading import read_frame
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.labels import number_column, parse_label
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
 from neuneu.errors import InputError
 
 PARAMS = {

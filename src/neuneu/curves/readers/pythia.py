@@ -12,9 +12,17 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, find_step, finish, walk
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
-from neuneu.curves.readers.models import pythia_model
+from neuneu.curves.readers.parsing import (
+    NOTHING_GIVEN,
+    Given,
+    ReadReport,
+    ReadResult,
+    find_step,
+    finish,
+    walk,
+)
+from neuneu.curves.readers.pythia_models import pythia_model
 from neuneu.curves.table import columns_of
 from neuneu.errors import InputError
 from neuneu.files import read_json

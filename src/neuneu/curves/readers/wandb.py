@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.curves.loading import read_frame
-from neuneu.curves.readers.common import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.labels import Label, number_column, parse_label
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
 from neuneu.curves.tasks import metric_names
 from neuneu.errors import InputError
 from neuneu.files import parse_json

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.losses.store import LossStore, open_losses
+from neuneu.losses.loss_store import LossStore, open_losses
 
 CURVES = Path(__file__).parent / "curves.parquet"
 LOSSES = Path(__file__).parent / "losses"

@@ -1,0 +1,45 @@
+"""Makes what ships with the forecasters: `python -m benchmarks.ship CURVES.parquet…`.
+
+Fits every listed method on finished runs and writes calibration.json, trees.txt and neural/shipped/neuneu-2
+beside this file, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
+(Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from neuneu.curves.table import CurveTable
+from neuneu.evidence.evidence import smaller_finished_runs
+from neuneu.files import write_json, write_text
+from neuneu.forecasters.base import make_forecaster
+from neuneu.forecasters.calibration import CalibratedForecaster
+from neuneu.forecasters.neuneu2.model import Neuneu2
+from neuneu.forecasters.trees import BoostedTrees
+
+METHODS = (
+    "last-value", "mean-k", "log-linear", "reference-shift", "power-law", "broken-power-law", "logistic",
+    "logistic-future", "ladder", "gaussian-process", "lightgbm", "damped-holt", "dot",
+)  # fmt: skip
+FOLDER = Path(__file__).parent
+
+
+def main(paths: list[str]) -> None:
+    """Fit on these curve tables and write the files."""
+    curves = CurveTable.read(*paths)
+    methods: dict[str, Any] = {}
+    for name in METHODS:
+        forecaster = make_forecaster(name).fit(curves, references=smaller_finished_runs)
+        assert isinstance(forecaster, CalibratedForecaster)
+        assert forecaster.calibration
+        if isinstance(forecaster, BoostedTrees):
+            write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
+        print(name, flush=True)
+        methods[name] = forecaster.calibration.to_document()
+    Neuneu2().fit(curves, references=smaller_finished_runs).save(FOLDER / "neural" / "shipped" / "neuneu-2")
+    sources = sorted(Path(path).stem for path in paths)
+    write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

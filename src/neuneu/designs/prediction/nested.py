@@ -1,0 +1,222 @@
+"""The protocol to trust: whole groups on one side, everything chosen inside the training rows, honest
+intervals."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import starmap
+from multiprocessing import get_context
+
+import numpy as np
+import polars as pl
+
+from neuneu.designs.prediction.design_table import DesignTable, Matrix
+from neuneu.designs.prediction.ensemble import ensemble
+from neuneu.designs.prediction.folds import Indices, folds, time_folds
+from neuneu.designs.prediction.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
+from neuneu.designs.prediction.published_method import published_predictor, selected_predictor
+from neuneu.errors import InputError
+
+INNER = 5
+COVERAGE = 0.8
+
+TUNED = ("xgboost-tuned", "lightgbm-tuned")
+PUBLISHED = ("published-scale", "published-selected", "published-nested")
+METHODS = (*MAKERS, "ensemble", *TUNED, *PUBLISHED)
+
+Selected = Mapping[tuple[str, str], Sequence[str]]
+"""(task, setting) → the features that the published selection chose."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One method asked for the scores of the test rows, given the training rows of one fold."""
+
+    method: str
+    seed: int
+    fold: int
+    train: Indices
+    test: Indices
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of the test rows (rows, tasks): median, and the ends of the 80 % interval; outside (rows,) says
+    which rows extrapolate."""
+
+    value: Matrix
+    low: Matrix
+    high: Matrix
+    outside: Matrix
+
+
+def predict_rows(
+    table: DesignTable,
+    method: str,
+    train: Indices,
+    test: Indices,
+    groups: Indices,
+    *,
+    scope: str = "all",
+    seed: int = 0,
+    selected: Selected | None = None,
+) -> Prediction:
+    """Predict the test rows from the training rows alone.
+
+    Intervals are split-conformal: the 80 % quantile of the errors that the same method makes on the inner
+    folds, which keep the same groups whole as the outer ones; what was tuned stays as it was tuned on all
+    training rows. The published methods give none (NaN). Scores stay in the range of their metric.
+    """
+    made = _make(table, method, train, groups, scope, seed, selected)
+    reach = np.full(len(table.tasks), np.nan)
+    if method not in PUBLISHED:
+        held = np.empty((len(train), len(table.tasks)))
+        for fit_rows, held_rows in folds(groups[train], min(INNER, len(np.unique(groups[train]))), seed):
+            held[held_rows] = made(table, train[fit_rows], train[held_rows])
+        errors = np.abs(held - table.y[train])
+        reach = np.array([conformal(column[~np.isnan(column)], COVERAGE) for column in errors.T])
+    value = made(table, train, test)
+    least, most = np.array([task.range for task in table.tasks]).T
+    low, middle, high = (np.clip(part, least, most) for part in (value - reach, value, value + reach))
+    return Prediction(middle, low, high, outside(table, train, test))
+
+
+def _make(
+    table: DesignTable,
+    method: str,
+    train: Indices,
+    groups: Indices,
+    scope: str,
+    seed: int,
+    selected: Selected | None,
+) -> Predictor:
+    if method == "xgboost-tuned":
+        return tuned(lambda **s: boosted(scope, **s), "xgboost", table, train, groups, trials=20, seed=seed)
+    if method == "lightgbm-tuned":
+        return tuned(lambda **s: lightgbm(scope, **s), "lightgbm", table, train, groups, trials=20, seed=seed)
+    if method == "published-scale":
+        return published_predictor(seed)
+    if method == "published-nested":
+        return selected_predictor(table, train, groups, seed)
+    if method == "published-selected":
+        if selected is None:
+            raise InputError("the method published-selected needs it", field="selected")
+        return published_predictor(seed, selected)
+    return ensemble if method == "ensemble" else predictor(method, scope)
+
+
+def conformal(errors: Matrix, level: float) -> float:
+    """The quantile of absolute errors that covers a new one with this probability, (n + 1)-corrected."""
+    n = len(errors)
+    return float(np.sort(errors)[min(n - 1, int(np.ceil((n + 1) * level)) - 1)])
+
+
+def outside(table: DesignTable, train: Indices, test: Indices) -> Matrix:
+    """1 for rows with a parameter or token count, or share of the data, beyond all training rows, or with a
+    recipe that none of them has."""
+    flags = np.zeros(len(test))
+    for name in table.named("scale", "composition"):
+        if name in table.categories:
+            seen = {table.categories[name][i] for i in train}
+            flags[[table.categories[name][i] not in seen for i in test]] = 1
+            continue
+        column = table.numbers[name]
+        known = column[train][~np.isnan(column[train])]
+        if len(known):
+            flags[(column[test] < known.min()) | (column[test] > known.max())] = 1
+    return flags
+
+
+def outer(
+    table: DesignTable, split: str, groups: Indices, seed: int, count: int = 3
+) -> list[tuple[Indices, Indices]]:
+    """The outer (train, test) pairs of a split."""
+    if split == "time":
+        return time_folds(table.dates, groups, count)
+    return folds(groups, count, seed)
+
+
+def evaluate(
+    table: DesignTable,
+    methods: Sequence[str],
+    *,
+    split: str = "random",
+    seeds: Sequence[int] = range(5),
+    scope: str = "all",
+    selected: Selected | None = None,
+    workers: int = 1,
+    progress: Callable[[str], None] = lambda line: None,
+) -> pl.DataFrame:
+    """Every method on the same folds: a row a (task, method, seed, fold, model) with the 80 % interval.
+
+    The folds part models, so that a tested model is hidden on every task. Inner folds keep the split's
+    groups whole. workers: processes; the result does not depend on their number.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"unknown; known: {', '.join(METHODS)}", field="predictor", value=method)
+    groups = table.groups(split)
+    questions = [
+        Question(method, seed, fold, train, test)
+        for seed in (seeds[:1] if split == "time" else seeds)
+        for fold, (train, test) in enumerate(outer(table, split, groups, seed))
+        for method in methods
+    ]
+    jobs = [(table, question, groups, scope, selected) for question in questions]
+    frames = []
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            futures = [pool.submit(_answer, *job) for job in jobs]
+            for question, future in zip(questions, futures, strict=True):
+                frames.append(future.result())
+                _tell(progress, question, questions)
+    else:
+        for question, frame in zip(questions, starmap(_answer, jobs), strict=True):
+            frames.append(frame)
+            _tell(progress, question, questions)
+    return pl.concat(frames)
+
+
+def _tell(progress: Callable[[str], None], question: Question, questions: Sequence[Question]) -> None:
+    last = questions[-1]
+    if question.method == last.method and question.fold == last.fold:
+        progress(f"seed {question.seed} of {questions[0].seed} to {last.seed}")
+
+
+def _answer(
+    table: DesignTable, question: Question, groups: Indices, scope: str, selected: Selected | None
+) -> pl.DataFrame:
+    found = predict_rows(
+        table,
+        question.method,
+        question.train,
+        question.test,
+        groups,
+        scope=scope,
+        seed=question.seed,
+        selected=selected,
+    )
+    frames = []
+    for k, task in enumerate(table.tasks):
+        seen = ~np.isnan(table.y[question.test, k])
+        rows = question.test[seen]
+        frames.append(
+            pl.DataFrame(
+                {
+                    "task": [task.name] * len(rows),
+                    "setting": [task.setting] * len(rows),
+                    "metric": [task.metric] * len(rows),
+                    "method": [question.method] * len(rows),
+                    "seed": np.full(len(rows), question.seed),
+                    "fold": np.full(len(rows), question.fold),
+                    "id": [table.ids[i] for i in rows],
+                    "true": table.y[rows, k],
+                    "stderr": table.stderr[rows, k],
+                    "q50": found.value[seen, k],
+                    "q10": found.low[seen, k],
+                    "q90": found.high[seen, k],
+                    "extrapolates": found.outside[seen] > 0,
+                }
+            ).with_columns(pl.col("stderr", "q10", "q90").fill_nan(None))
+        )
+    return pl.concat(frames)

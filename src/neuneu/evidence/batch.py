@@ -1,0 +1,166 @@
+"""Batch: many questions as flat arrays, so that a method works on all of them at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuneu.curves.curve import Curve, Floats
+from neuneu.evidence.evidence import Evidence
+
+Index = NDArray[np.intp]
+
+FARTHEST = 30.0
+"""Largest log ratio of horizon to context end: 1e13 times; also used where the context ends at clock 0."""
+
+MAX_POINTS = 64
+"""Contexts longer than this are averaged into so many bins of log-clock where a fit is costly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Context points of many curves, one after the other.
+
+    x: (n_points,) log of clock over context end, ≤ 0; y: (n_points,) values in units (`Batch.unit`);
+    weight: (n_points,) measurements behind a point; owner: (n_points,) which question, not decreasing;
+    n: number of questions, some of which may have no point.
+    """
+
+    x: Floats
+    y: Floats
+    weight: Floats
+    owner: Index
+    n: int
+
+    def sum(self, values: Floats) -> Floats:
+        """Weighted sum over each question's points, (n,)."""
+        return _add_up(self.owner, values * self.weight, self.n)
+
+    @cached_property
+    def total(self) -> Floats:
+        """Measurements of each question, (n,)."""
+        return _add_up(self.owner, self.weight, self.n)
+
+    @cached_property
+    def count(self) -> Index:
+        """Points of each question, (n,)."""
+        return np.bincount(self.owner, minlength=self.n)
+
+    @cached_property
+    def start(self) -> Index:
+        """Index of each question's first point, (n,)."""
+        return np.concatenate([[0], np.cumsum(self.count)[:-1]]).astype(np.intp)
+
+    @cached_property
+    def rank_from_end(self) -> Index:
+        """0 for the last point of a question, 1 for the one before, …, (n_points,)."""
+        return (self.start + self.count)[self.owner] - 1 - np.arange(len(self.x))
+
+    def keep(self, mask: NDArray[np.bool_]) -> "Points":
+        """Only these points."""
+        return Points(self.x[mask], self.y[mask], self.weight[mask], self.owner[mask], self.n)
+
+    def thinned(self, limit: int = MAX_POINTS) -> "Points":
+        """Questions with more points than `limit` averaged into that many bins of equal log-clock width."""
+        if not (self.count > limit).any():
+            return self
+        first = np.where(self.count > 0, self.x[np.minimum(self.start, len(self.x) - 1)], -1.0)
+        width = np.maximum(-first, 1e-12) / limit
+        bins = np.minimum((self.x - first[self.owner]) / width[self.owner], limit - 1).astype(np.intp)
+        long = (self.count > limit)[self.owner]
+        code = self.owner * (limit + 1) + bins
+        code[~long] = -np.arange(1, np.count_nonzero(~long) + 1)
+        _, first_at, inverse = np.unique(code, return_index=True, return_inverse=True)
+        order = np.argsort(first_at, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        group = place[inverse]
+        weight = _add_up(group, self.weight)
+        x = _add_up(group, self.x * self.weight) / weight
+        y = _add_up(group, self.y * self.weight) / weight
+        return Points(x, y, weight, self.owner[first_at[order]], self.n)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Questions of many evidences at many horizons.
+
+    points: context points with a positive clock; unit: (n,) what values are measured in: the width of the
+    metric's range, or the size of the context's values where the range is not finite; last: (n,) last
+    value; low, high: (n,) range; log_horizon: (n_cells,) log of horizon over context end, ≥ 0; cell:
+    (n_cells,) which question a horizon belongs to. Everything but `unit` is in units.
+    """
+
+    evidences: Sequence[Evidence]
+    points: Points
+    unit: Floats
+    last: Floats
+    low: Floats
+    high: Floats
+    log_horizon: Floats
+    cell: Index
+
+    @property
+    def n(self) -> int:
+        """Number of questions."""
+        return len(self.evidences)
+
+    def clip(self, values: Floats) -> Floats:
+        """Cell values, (n_cells,), moved into the metric's range."""
+        return np.clip(values, self.low[self.cell], self.high[self.cell])
+
+
+def make_batch(evidences: Sequence[Evidence], horizons: Sequence[Floats]) -> Batch:
+    """Lay out evidences and their horizons; horizons at or before the context end count as the end."""
+    n = len(evidences)
+    contexts = [evidence.context for evidence in evidences]
+    counts = np.array([len(context) for context in contexts], dtype=np.intp)
+    owner = np.repeat(np.arange(n), counts)
+    clock = _join([context.clock for context in contexts])
+    values = _join([context.values for context in contexts])
+    ends = np.array([context.clock[-1] for context in contexts], dtype=np.float64)
+    unit = np.array([unit_of(context) for context in contexts], dtype=np.float64)
+    y = values / unit[owner]
+    with np.errstate(divide="ignore"):
+        log_clock, log_end = np.log(clock), np.log(ends)
+    moving = np.isfinite(log_clock)
+    points = Points(
+        np.minimum(log_clock[moving] - log_end[owner[moving]], 0.0),
+        y[moving],
+        np.ones(np.count_nonzero(moving)),
+        owner[moving],
+        n,
+    )
+    cell = np.repeat(np.arange(n), [len(h) for h in horizons])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(_join(horizons)) - log_end[cell]
+    lasts = np.cumsum(counts) - 1
+    return Batch(
+        evidences=evidences,
+        points=points,
+        unit=unit,
+        last=y[lasts] if n else np.empty(0),
+        low=np.array([context.low for context in contexts], dtype=np.float64) / unit,
+        high=np.array([context.high for context in contexts], dtype=np.float64) / unit,
+        log_horizon=np.clip(np.nan_to_num(ratio, nan=0.0, posinf=FARTHEST), 0.0, FARTHEST),
+        cell=cell,
+    )
+
+
+def unit_of(curve: Curve) -> float:
+    """Width of the metric's range where it is finite, else the largest size of a value (1 if all are 0)."""
+    width = curve.high - curve.low
+    if np.isfinite(width):
+        return float(width)
+    size = float(np.max(np.abs(curve.values)))
+    return size if size > 1e-300 else 1.0
+
+
+def _add_up(owner: Index, values: Floats, n: int = 0) -> Floats:
+    return np.bincount(owner, weights=values, minlength=n).astype(np.float64)
+
+
+def _join(arrays: Sequence[Floats]) -> Floats:
+    return np.concatenate([np.empty(0), *arrays]).astype(np.float64)

@@ -1,0 +1,208 @@
+"""Evidence: everything a forecaster may look at, cut at the context end."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from neuneu.curves.curve import Curve, Floats, Integers
+from neuneu.curves.table import CurveTable
+from neuneu.losses.loss_store import LossStore
+
+References = Callable[[Curve, Curve], bool]
+"""Whether the second curve's run is a finished run that a forecaster of the first may look at."""
+
+FINISHED = 0.99
+"""Share of its planned end that a finished run has reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossView:
+    """Losses of one run's checkpoints up to a step (all of them where `last_step` is None)."""
+
+    store: LossStore
+    run: str
+    last_step: int | None = None
+
+    @property
+    def steps(self) -> Integers:
+        """Steps that have losses, increasing."""
+        steps = self.store.steps(self.run)
+        return steps if self.last_step is None else steps[steps <= self.last_step]
+
+    def read(self, step: int) -> Floats:
+        """Losses of one checkpoint, (n_positions,), NaN where there is none."""
+        if self.last_step is not None and step > self.last_step:
+            raise ValueError(f"step {step} is after the context end {self.last_step}")
+        return self.store.read(self.run, step)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a forecaster may look at for one question.
+
+    context: the curve up to the context end; references: the same task and metric of finished runs, whole;
+    reference_metrics: other metrics of the same task and setting of those runs, whole;
+    run_curves: the run's other curves, shown only up to the context end (see `other_tasks`, `other_metrics`);
+    planned_end: clock where the run will end, where that is known (the token budget is planned beforehand);
+    losses: of checkpoints up to the context end; future_losses: of all checkpoints, set only for
+    forecasters that are labelled "sees the future".
+    """
+
+    context: Curve
+    references: tuple[Curve, ...] = ()
+    run_curves: tuple[Curve, ...] = ()
+    planned_end: float | None = None
+    losses: LossView | None = None
+    future_losses: LossView | None = None
+    reference_metrics: tuple[Curve, ...] = ()
+
+    @property
+    def end(self) -> float:
+        """Clock of the context end."""
+        return float(self.context.clock[-1])
+
+    @cached_property
+    def other_tasks(self) -> tuple[Curve, ...]:
+        """Curves of the run on other tasks or in other settings, up to the context end."""
+        return self._cut(same_setting=False)
+
+    @cached_property
+    def other_metrics(self) -> tuple[Curve, ...]:
+        """Other metrics of the same task in the same setting, up to the context end."""
+        return self._cut(same_setting=True)
+
+    @cached_property
+    def references_by_distance(self) -> tuple[Curve, ...]:
+        """References, those nearest in size, plan and recipe first."""
+
+        def distance(reference: Curve) -> tuple[float, str]:
+            size_gap, plan_gap, same = relation(self, reference)
+            return abs(size_gap) + 0.5 * abs(plan_gap) + (0.0 if same else 1.0), reference.key.run
+
+        return tuple(sorted(self.references, key=distance))
+
+    def _cut(self, *, same_setting: bool) -> tuple[Curve, ...]:
+        key, own, unit = self.context.key, _setting(self.context), self.context.clock_unit
+        others = (c for c in self.run_curves if (_setting(c) == own) is same_setting)
+        cuts = (c.until(self.end) for c in others if c.key != key and c.clock_unit == unit)
+        return tuple(cut for cut in cuts if len(cut))
+
+
+@dataclass
+class EvidenceBuilder:
+    """Makes evidence for the curves of a table at any context end.
+
+    table: all that is known (other metrics, other tasks, other runs); losses: of their checkpoints;
+    references: which finished runs may be looked at, none by default.
+    """
+
+    table: CurveTable
+    losses: LossStore | None = None
+    references: References | None = None
+    _of_run: dict[str, tuple[Curve, ...]] = field(init=False, repr=False)
+    _of_task: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
+    _of_setting: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the curves by run, by task and by setting of a run."""
+        of_run: dict[str, list[Curve]] = defaultdict(list)
+        self._of_task, self._of_setting = defaultdict(list), defaultdict(list)
+        for curve in self.table:
+            of_run[curve.key.run].append(curve)
+            self._of_task[curve.key[1:]].append(curve)
+            self._of_setting[curve.key.run, _setting(curve)].append(curve)
+        self._of_run = {run: tuple(curves) for run, curves in of_run.items()}
+
+    def at(self, curve: Curve, end: float, *, sees_future: bool = False) -> Evidence:
+        """Evidence for this curve with the context ending at this clock."""
+        context = curve.until(end)
+        references = self._references(curve)
+        return Evidence(
+            context=context,
+            references=references,
+            reference_metrics=tuple(
+                other
+                for reference in references
+                for other in self._of_setting[reference.key.run, _setting(reference)]
+                if other.key != reference.key
+            ),
+            run_curves=self._of_run.get(curve.key.run, ()),
+            planned_end=planned_end(curve) if planned_end(curve) > end else None,
+            losses=self._view(curve, int(context.steps[-1])),
+            future_losses=self._view(curve, None) if sees_future else None,
+        )
+
+    def _references(self, curve: Curve) -> tuple[Curve, ...]:
+        if self.references is None:
+            return ()
+        others: Iterable[Curve] = self._of_task[curve.key[1:]]
+        return tuple(o for o in others if o.key.run != curve.key.run and self.references(curve, o))
+
+    def _view(self, curve: Curve, last_step: int | None) -> LossView | None:
+        if self.losses is None or curve.key.run not in self.losses.runs:
+            return None
+        return LossView(self.losses, curve.key.run, last_step)
+
+
+def _setting(curve: Curve) -> tuple[object, ...]:
+    return curve.key.task, curve.key.n_shot, curve.key.variant
+
+
+def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
+    """References = runs of the same family whose whole training took less compute than this run's will.
+
+    Compute is parameters × final clock; a run of unknown size has no smaller ones. Such runs would have
+    ended before this one was started. A run that has not reached its planned end is not finished.
+    """
+    mine, theirs = curve.facts, other.facts
+    if mine.params is None or theirs.params is None or not finished_runs(curve, other):
+        return False
+    smaller = theirs.params * planned_end(other) < mine.params * planned_end(curve)
+    return theirs.params <= mine.params and smaller
+
+
+def finished_runs(curve: Curve, other: Curve) -> bool:
+    """References = all runs of the same family that have reached their planned end, of whatever size.
+
+    What is known of one more run of a finished family: another recipe, another seed, a size between others.
+    """
+    mine, theirs = curve.facts, other.facts
+    if curve.clock_unit != other.clock_unit:
+        return False
+    same = (mine.family or mine.source) == (theirs.family or theirs.source)
+    return same and float(np.max(other.clock)) >= FINISHED * planned_end(other)
+
+
+REFERENCES: dict[str, References | None] = {
+    "none": None,
+    "same-source": smaller_finished_runs,
+    "finished": finished_runs,
+}
+"""Rules by name, as commands take them."""
+
+
+def planned_end(curve: Curve) -> float:
+    """Clock where a run will end: planned tokens if known, else the last clock (it had been planned)."""
+    planned = curve.facts.planned_tokens
+    if planned is not None and curve.clock_unit == "tokens":
+        return float(planned)
+    return float(np.max(curve.clock))
+
+
+def nearest_references(evidence: Evidence, most: int) -> list[Curve]:
+    """The references nearest in size, plan and recipe; at most `most`, in their order where that is all."""
+    few = len(evidence.references) <= most
+    return list(evidence.references) if few else list(evidence.references_by_distance[:most])
+
+
+def relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
+    """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
+    mine, theirs = evidence.context.facts, reference.facts
+    size_gap = math.log(mine.params / theirs.params) if mine.params and theirs.params else 0.0
+    end, last = evidence.planned_end or evidence.end, float(reference.clock[-1])
+    plan_gap = math.log(end / last) if last > 0 else 0.0
+    return size_gap, plan_gap, mine.recipe == theirs.recipe

@@ -1,0 +1,1 @@
+"""NeuNeu as published, its ablations and its probes."""

@@ -1,0 +1,232 @@
+"""Training data of NeuNeu: samples joined with the checkpoints whose losses they show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuneu.curves.curve import Curve, Integers
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.forecasters.neuneu.config import NeuNeuConfig, SampleConfig
+from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
+from neuneu.forecasters.neuneu.network import Questions
+from neuneu.forecasters.neuneu.samples import (
+    Contexts,
+    Indices,
+    Samples,
+    Trajectories,
+    collate,
+    index_samples,
+    split_runs,
+    split_samples,
+)
+from neuneu.losses.loss_store import LossStore
+
+UNKNOWN_TASKS = 0.1
+"""Share of training samples whose task is not told, where tasks are told apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Samples and what they show.
+
+    at: (n_points,) checkpoint row of each point of the trajectories; exclusion: (n_curves,) row of the masked
+    positions; both None without losses. task: (n_curves,) 1 + place among the tasks that are told apart, 0
+    for others; None where tasks are not told apart.
+    """
+
+    trajectories: Trajectories
+    samples: Samples
+    config: SampleConfig
+    inputs: EncoderInputs | None = None
+    at: Integers | None = None
+    exclusion: Integers | None = None
+    task: Integers | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(
+        self, index: Integers, drop_with: np.random.Generator | None = None, *, share: bool = True
+    ) -> tuple[Questions, Tensor]:
+        """Questions and targets of these samples.
+
+        share: each distinct encoder input once (else one a sample, the plain way).
+        """
+        samples = self.samples[index]
+        contexts = collate(self.trajectories, samples, self.config, drop_with)
+        inputs, view = None, None
+        if self.inputs is not None:
+            inputs, view = self._views(samples, share=share)
+        return to_questions(contexts, inputs, view, self._tasks(samples, drop_with)), torch.from_numpy(
+            contexts.target
+        )
+
+    def _tasks(self, samples: Samples, drop_with: np.random.Generator | None) -> Tensor | None:
+        """Task of each sample; in training some are called unknown, so that new tasks can be asked."""
+        if self.task is None:
+            return None
+        found = self.task[samples.curve]
+        if drop_with is not None:
+            found = np.where(drop_with.random(len(found)) < UNKNOWN_TASKS, 0, found)
+        return torch.from_numpy(found)
+
+    def groups(self) -> Integers:
+        """What the CNN reads for each sample, which batches share; one group where there is no CNN.
+
+        A checkpoint is read anew for each task whose items are masked, so there they are told apart.
+        """
+        if self.inputs is None or self.inputs.kind != "cnn":
+            return np.zeros(len(self.samples), dtype=np.int64)
+        assert self.exclusion is not None
+        apart: Integers = self.checkpoints() * len(self.inputs.exclusions)
+        apart += self.exclusion[self.samples.curve]
+        return apart
+
+    def checkpoints(self) -> Integers:
+        """Row of the checkpoint at the context end of each sample."""
+        assert self.at is not None
+        found: Integers = self.at[self.trajectories.start[self.samples.curve] + self.samples.end]
+        return found
+
+    def _views(self, samples: Samples, *, share: bool) -> tuple[Tensor, Tensor]:
+        assert self.inputs is not None
+        assert self.at is not None
+        assert self.exclusion is not None
+        first = self.trajectories.start[samples.curve]
+        keys = np.stack(
+            [self.at[first + samples.end], self.at[first + samples.target], self.exclusion[samples.curve]]
+        )
+        return shared_views(self.inputs, keys) if share else plain_views(self.inputs, keys)
+
+
+def shared_views(inputs: EncoderInputs, keys: Integers) -> tuple[Tensor, Tensor]:
+    """Each distinct input once, (n_views, length), and which one each question shows, (n,).
+
+    keys: (3, n) checkpoint at the context end, checkpoint at the target, exclusion.
+    """
+    if inputs.kind != "diffhist":
+        keys = np.stack([keys[0], np.zeros_like(keys[1]), keys[2]])
+    sizes = keys.max(axis=1) + 1
+    code = (keys[0] * sizes[1] + keys[1]) * sizes[2] + keys[2]
+    _, first, view = np.unique(code, return_index=True, return_inverse=True)
+    return inputs.gather(*keys[:, first]), torch.from_numpy(view)
+
+
+def plain_views(inputs: EncoderInputs, keys: Integers) -> tuple[Tensor, Tensor]:
+    """One input a question, as the published code has it: for tests and benchmarks."""
+    return inputs.gather(*keys), torch.arange(keys.shape[1])
+
+
+def to_questions(
+    contexts: Contexts, inputs: Tensor | None, view: Tensor | None, task: Tensor | None = None
+) -> Questions:
+    """Arrays → tensors."""
+    return Questions(
+        torch.from_numpy(contexts.values),
+        torch.from_numpy(contexts.gaps),
+        torch.from_numpy(contexts.mask),
+        inputs,
+        view,
+        task,
+    )
+
+
+def task_codes(tasks: Sequence[str], known: Sequence[str] | None) -> Integers | None:
+    """1 + place of each task among the known ones, 0 for others; None where none is told apart."""
+    if not known:
+        return None
+    place = {task: code for code, task in enumerate(known, start=1)}
+    return np.array([place.get(task, 0) for task in tasks], dtype=np.int64)
+
+
+def with_tasks(config: NeuNeuConfig, curves: Sequence[Curve]) -> NeuNeuConfig:
+    """The configuration with the tasks that are told apart named, where it says: those trained on."""
+    if config.model.tasks is not None:
+        return config
+    tasks = tuple(sorted({curve.key.task for curve in curves}))
+    return config.model_copy(update={"model": config.model.model_copy(update={"tasks": tasks})})
+
+
+def make_data(
+    curves: Sequence[Curve], store: LossStore | None, config: NeuNeuConfig, cache: Path | None = None
+) -> tuple[TrainingData, TrainingData]:
+    """Training and validation data from curves of accuracies and losses.
+
+    Raises InputError where the model needs losses and there are none, where a run has none (unless
+    `losses.missing_runs` is skip), and where nothing is left to train on.
+    """
+    if config.model.encoder != "none":
+        curves = _with_losses(curves, store, config)
+    trajectories = Trajectories.from_curves(curves, config.samples)
+    tasks = task_codes([key.task for key in trajectories.keys], config.model.tasks)
+    data = TrainingData(trajectories, index_samples(trajectories, config.samples), config.samples, task=tasks)
+    if store is not None and config.model.encoder != "none":
+        data = _join_losses(data, store, config, cache)
+    if not len(data):
+        raise InputError("no curve has enough checkpoints to train on", field="curves")
+    return _split(data, config)
+
+
+def _with_losses(curves: Sequence[Curve], store: LossStore | None, config: NeuNeuConfig) -> list[Curve]:
+    if store is None:
+        raise InputError(f"{config.forecaster} reads losses; name a loss store", field="losses")
+    known = set(store.runs)
+    lacking = sorted({curve.key.run for curve in curves} - known)
+    if lacking and config.losses.missing_runs == "refuse":
+        more = f" (and {len(lacking) - 1} more runs)" if len(lacking) > 1 else ""
+        raise InputError(f"the store has no losses of this run{more}", field="run", value=lacking[0])
+    kept = [curve for curve in curves if curve.key.run in known]
+    if not kept:
+        raise InputError("the store has losses of none of the runs", field="losses")
+    return kept
+
+
+def _join_losses(
+    data: TrainingData, store: LossStore, config: NeuNeuConfig, cache: Path | None
+) -> TrainingData:
+    trajectories = data.trajectories
+    tasks = sorted({key.task for key in trajectories.keys})
+    inputs = prepare_inputs(store, trajectories.runs, tasks, config.model, config.losses, cache)
+    sizes = np.diff(trajectories.start)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    at = np.array(
+        [
+            inputs.checkpoint(trajectories.keys[i].run, int(step))
+            for i, step in zip(owner, trajectories.steps, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    exclusion = np.array([inputs.of_task[key.task] for key in trajectories.keys], dtype=np.int64)
+    samples = data.samples
+    first = trajectories.start[samples.curve]
+    seen = (at[first + samples.end] != NO_CHECKPOINT) & (at[first + samples.target] != NO_CHECKPOINT)
+    return replace(data, samples=samples[seen], inputs=inputs, at=at, exclusion=exclusion)
+
+
+def _split(data: TrainingData, config: NeuNeuConfig) -> tuple[TrainingData, TrainingData]:
+    if config.samples.split == "sample":
+        train, held = split_samples(len(data), 1 - config.samples.validation_share)
+        return replace(data, samples=data.samples[train]), replace(data, samples=data.samples[held])
+    runs, _ = split_runs(data.trajectories.runs, config.samples.validation_share, config.training.seed)
+    mine: Indices = data.trajectories.curves_of(runs)
+    training = np.isin(data.samples.curve, mine)
+    return replace(data, samples=data.samples[training]), replace(data, samples=data.samples[~training])
+
+
+def accuracy_curves(table: CurveTable, config: NeuNeuConfig) -> list[Curve]:
+    """The curves that a configuration trains on: accuracies, one metric a curve, but for what is held out."""
+    data = config.data
+    chosen = table.one_metric(data.metric if data is not None else None)
+    curves = [curve for curve in chosen if (curve.low, curve.high) == (0.0, 1.0)]
+    if data is not None:
+        curves = [
+            c for c in curves if c.key.task not in data.exclude_tasks and c.key.run not in data.exclude_runs
+        ]
+    if not curves:
+        raise InputError("the tables have no curve of accuracies to train on", field="curves")
+    return curves

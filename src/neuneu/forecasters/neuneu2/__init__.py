@@ -1,0 +1,1 @@
+"""neuneu-2: a Gaussian process over runs and boosted trees on all evidence."""

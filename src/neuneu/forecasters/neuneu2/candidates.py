@@ -1,0 +1,375 @@
+"""Candidate forecasts: what each piece of evidence, taken alone, says about the value at a horizon."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuneu.curves.curve import Curve, Floats
+from neuneu.curves.tasks import find_metric
+from neuneu.evidence.batch import Batch, Points, make_batch
+from neuneu.evidence.evidence import Evidence
+from neuneu.evidence.features import ContextFeatures, context_features, mean_of_last
+from neuneu.forecasters.laws import fit_power_law
+from neuneu.forecasters.neuneu2.process import Layout, Process
+from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
+
+FROM_CURVE = (
+    "last", "level", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
+    "damped_line", "chance", "process",
+)  # fmt: skip
+FROM_LOSS = ("loss_rise",)
+FROM_REFERENCES = (
+    *(f"{kind}_by_{alignment}" for alignment in ALIGNMENTS for kind in PER_ALIGNMENT),
+    "process_by_runs",
+)
+CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES
+"""Names of the candidates, in the order of columns.
+
+From the curve: its last value; a local line's level at the context end; the mean of recent values and of
+the last five; a power law, as it is and moved to the level; a line in log-clock through all points, through
+recent ones, and one that flattens out; chance. From another metric of the task (bits per byte and the like):
+its power law, read through the recent relation of accuracy to it. From references: the rise of the nearest
+one, of all by nearness, of those that look alike so far, added to the level; and where the alike ones stand,
+unmoved. A reference is read at the same clock or at the same share of its plan. `process`: a Gaussian
+process on the curve alone (`process`); `process_by_runs`: on the curve and all references.
+"""
+
+LEVEL_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
+"""Widths in log-clock of exponential weights that fade into the past."""
+TRUST_AHEAD = 1.0
+STRANGERS_GAIN = 0.1
+"""Log likelihood a point that references of another family must add to be looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidate forecasts of a batch and facts that tell which to trust.
+
+    values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
+    NaN where unknown; size: (n,) the size of noise around the curve, in units; better: (n,) 1 where a higher
+    value is better, -1 where a lower one is; trust: (n, n_trust) what the
+    width of intervals depends on beside the context, 0 without references: whether there are any, how unsure
+    they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and what they add to the
+    context's log likelihood, a point.
+    """
+
+    values: Floats
+    facts: Floats
+    size: Floats
+    better: Floats
+    trust: Floats
+
+    def part(self, cells: NDArray[np.bool_]) -> "Candidates":
+        """These cells only."""
+        return replace(self, values=self.values[cells], facts=self.facts[cells])
+
+
+def make_candidates(batch: Batch, process: Process) -> Candidates:
+    """Candidates and facts for every cell of a batch.
+
+    References of another family are looked at only where the curve so far looks more likely with them.
+    """
+    features = context_features(batch)
+    level, slope = local_line(batch.points, LEVEL_WIDTH, batch.last)
+    size = noise_size(features)
+    batch = _without_strangers(batch, process, level, size)
+    alone = _from_process(batch, process, level, size, with_references=False)
+    by_runs = _from_process(batch, process, level, size, with_references=True)
+    reference_values, reference_facts = from_references(batch, level, size)
+    gain = by_runs.likelihood - alone.likelihood
+    values = [
+        _from_curve(batch, features, level),
+        alone.mean[:, None],
+        _from_loss(batch, level)[:, None],
+        reference_values,
+        by_runs.mean[:, None],
+    ]
+    facts = [
+        _curve_facts(batch, features, level, slope, size),
+        reference_facts,
+        by_runs.spread[:, None],
+        gain[batch.cell, None],
+        _horizon_facts(batch),
+        alone.spread[:, None],
+    ]
+    inside = np.clip(
+        np.concatenate(values, axis=1), batch.low[batch.cell, None], batch.high[batch.cell, None]
+    )
+    some = ~np.isnan(gain)
+    trust = np.stack([some * 1.0, np.clip(by_runs.spread_ahead, -3, 3), np.clip(gain, -2, 2)], axis=1)
+    higher = [find_metric(evidence.context.key.metric).higher_is_better for evidence in batch.evidences]
+    return Candidates(
+        inside,
+        np.concatenate(facts, axis=1),
+        size,
+        np.where(higher, 1.0, -1.0),
+        np.where(some[:, None], trust, 0.0),
+    )
+
+
+def layout_of(batch: Batch) -> Layout:
+    """What the process measures a batch's questions in."""
+    level, _ = local_line(batch.points, LEVEL_WIDTH, batch.last)
+    return Layout(batch.unit, level, noise_size(context_features(batch)))
+
+
+def noise_size(features: ContextFeatures) -> Floats:
+    """Size of noise around the curve, (n,): what the curve shows and what its items imply."""
+    return np.asarray(
+        np.sqrt(features.noise**2 + np.nan_to_num(0.45 * features.item_error) ** 2 + 0.003**2),
+        dtype=np.float64,
+    )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the process says: mean and log spread over noise, (n_cells,); log spread `TRUST_AHEAD` ahead and
+    log likelihood of the context, (n,). NaN where it was not asked."""
+
+    mean: Floats
+    spread: Floats
+    spread_ahead: Floats
+    likelihood: Floats
+
+
+def _without_strangers(batch: Batch, process: Process, level: Floats, size: Floats) -> Batch:
+    """The batch without references of other families, except where they raise the context's likelihood."""
+    strangers = [
+        tuple(r for r in e.references if r.facts.family != e.context.facts.family) for e in batch.evidences
+    ]
+    if not any(strangers):
+        return batch
+    with_them = [replace(e, references=s) for e, s in zip(batch.evidences, strangers, strict=True)]
+    asked = replace(batch, evidences=with_them, log_horizon=np.empty(0), cell=np.empty(0, dtype=np.intp))
+    gain = (
+        _from_process(asked, process, level, size, with_references=True).likelihood
+        - _from_process(asked, process, level, size, with_references=False).likelihood
+    )
+    welcome = gain > STRANGERS_GAIN
+    evidences = [
+        e
+        if kind or not s
+        else replace(e, references=tuple(r for r in e.references if all(r is not x for x in s)))
+        for e, s, kind in zip(batch.evidences, strangers, welcome, strict=True)
+    ]
+    return replace(batch, evidences=evidences)
+
+
+def _from_process(
+    batch: Batch, process: Process, level: Floats, size: Floats, *, with_references: bool
+) -> _Answer:
+    """Ask the process about every context, or about those with references only."""
+    mean, spread = np.full((2, len(batch.cell)), np.nan)
+    ahead, likelihood = np.full((2, batch.n), np.nan)
+    chosen = [i for i, e in enumerate(batch.evidences) if e.end > 0 and (e.references or not with_references)]
+    if not chosen:
+        return _Answer(mean, spread, ahead, likelihood)
+    asked = [batch.evidences[i] for i in chosen]
+    if not with_references:
+        asked = [replace(evidence, references=()) for evidence in asked]
+    horizons = np.split(batch.log_horizon, np.searchsorted(batch.cell, np.arange(1, batch.n)))
+    found, deviation, found_likelihood = process.forecast(
+        asked,
+        [np.append(horizons[i], TRUST_AHEAD) for i in chosen],
+        batch.unit[chosen],
+        level[chosen],
+        size[chosen],
+    )
+    last = np.cumsum([len(horizons[i]) + 1 for i in chosen]) - 1
+    ahead[chosen] = np.log(deviation[last] / size[chosen])
+    likelihood[chosen] = found_likelihood
+    cells = np.isin(batch.cell, chosen)
+    mean[cells] = np.delete(found, last)
+    spread[cells] = np.log(np.delete(deviation, last) / size[batch.cell[cells]])
+    return _Answer(mean, spread, ahead, likelihood)
+
+
+def local_line(points: Points, width: float, fallback: Floats) -> tuple[Floats, Floats]:
+    """Level at the context end and slope of a line whose weights fade with log-clock, each (n,)."""
+    faded = Points(
+        points.x,
+        points.y,
+        points.weight * np.exp(np.maximum(points.x / width, -60.0)),
+        points.owner,
+        points.n,
+    )
+    total = np.maximum(faded.total, 1e-30)
+    mean_x, mean_y = faded.sum(faded.x) / total, faded.sum(faded.y) / total
+    dx = faded.x - mean_x[faded.owner]
+    squares = faded.sum(dx**2) + 1e-3 * width * total
+    slope = faded.sum(dx * (faded.y - mean_y[faded.owner])) / squares
+    known = points.count > 0
+    return np.where(known, mean_y - slope * mean_x, fallback), np.where(known, slope, 0.0)
+
+
+def _from_curve(batch: Batch, features: ContextFeatures, level: Floats) -> Floats:
+    cell, ahead = batch.cell, batch.log_horizon
+    points = batch.points
+    total = np.maximum(points.total, 1.0)
+    mean_x, mean_y = points.sum(points.x) / total, points.sum(points.y) / total
+    dx = points.x - mean_x[points.owner]
+    squares = points.sum(dx**2)
+    slope = points.sum(dx * points.y) / np.where(squares > 1e-18, squares, np.inf)
+    line = np.where(points.count > 0, mean_y - slope * mean_x, batch.last)
+    law = fit_power_law(points.thinned(), batch.low, batch.high)
+    fitted = np.isfinite(law.error)
+    at_end, later = law.at(np.zeros(batch.n), np.arange(batch.n)), law.at(ahead, cell)
+    faded_level, local_slope = local_line(points, LINE_WIDTH, batch.last)
+    recent = points.keep(points.x > -RECENT_WIDTH)
+    recent_mean = np.where(recent.total > 0, recent.sum(recent.y) / np.maximum(recent.total, 1.0), batch.last)
+    return np.stack(
+        [
+            batch.last[cell],
+            level[cell],
+            recent_mean[cell],
+            mean_of_last(batch, 5)[cell],
+            np.where(fitted[cell], later, level[cell]),
+            np.where(fitted[cell], level[cell] + later - at_end[cell], level[cell]),
+            line[cell] + slope[cell] * ahead,
+            faded_level[cell] + local_slope[cell] * ahead,
+            level[cell] + local_slope[cell] * -np.expm1(-ahead),
+            (features.level - features.above_chance)[cell],
+        ],
+        axis=1,
+    )
+
+
+def _from_loss(batch: Batch, level: Floats) -> Floats:
+    """Rise that a lower-is-better metric of the task implies, (n_cells,); NaN where there is none."""
+    values = np.full(len(batch.cell), np.nan)
+    owners, losses = [], []
+    for i, evidence in enumerate(batch.evidences):
+        lower = [c for c in evidence.other_metrics if not find_metric(c.key.metric).higher_is_better]
+        if lower and len(lower[0]) >= 4:
+            owners.append(i)
+            losses.append(lower[0])
+    if not owners:
+        return values
+    bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+    horizons = [batch.evidences[i].end * np.exp(batch.log_horizon[bounds[i] : bounds[i + 1]]) for i in owners]
+    loss_batch = make_batch([Evidence(context=loss) for loss in losses], horizons)
+    law = fit_power_law(loss_batch.points.thinned(), loss_batch.low, loss_batch.high)
+    later = law.at(loss_batch.log_horizon, loss_batch.cell)
+    now = law.at(np.zeros(loss_batch.n), np.arange(loss_batch.n))
+    fall = later - now[loss_batch.cell]
+    for j, (i, loss) in enumerate(zip(owners, losses, strict=True)):
+        if np.isfinite(law.error[j]):
+            gain = _gain(batch.evidences[i].context, loss) * loss_batch.unit[j] / batch.unit[i]
+            values[bounds[i] : bounds[i + 1]] = level[i] + gain * fall[loss_batch.cell == j]
+    return values
+
+
+def _gain(curve: Curve, loss: Curve) -> float:
+    """Slope of the curve's values over the other metric's, later points weighing more."""
+    common, mine, theirs = np.intersect1d(curve.steps, loss.steps, return_indices=True)
+    if len(common) < 3:
+        return 0.0
+    x, y = loss.values[theirs], curve.values[mine]
+    clock = np.maximum(curve.clock[mine], 1e-300)
+    weight = np.exp(np.maximum(np.log(clock / clock[-1]) / LINE_WIDTH, -60.0))
+    dx = x - np.average(x, weights=weight)
+    squares = np.sum(weight * dx**2)
+    return float(np.sum(weight * dx * y) / squares) if squares > 1e-18 else 0.0
+
+
+CURVE_FACTS = (
+    "n_points", "span", "size", "level", "to_bound", "above_chance", "slope", "recent_slope", "spread",
+    "last_off_level", "items", "jump", "params", "best", "worst", "three", "curvature",
+)  # fmt: skip
+HORIZON_FACTS = ("ahead", "of_plan", "plan_left", "process_spread")
+FACTS = (
+    *CURVE_FACTS,
+    *(f"{fact}_by_{a}" for a in ALIGNMENTS for fact in REFERENCE_FACTS),
+    "process_spread_by_runs",
+    "process_gain_by_runs",
+    *HORIZON_FACTS,
+)
+"""Names of the facts, in the order of columns."""
+
+
+def _curve_facts(
+    batch: Batch, features: ContextFeatures, level: Floats, slope: Floats, size: Floats
+) -> Floats:
+    span = np.maximum(features.span, 0.1)
+    bound = np.minimum(level - batch.low, batch.high - level)
+    facts = np.stack(
+        [
+            np.log(np.maximum(features.n_points, 1.0)),
+            np.log(span),
+            np.log(size),
+            level,
+            np.where(np.isfinite(bound), bound, 1.0),
+            features.above_chance / size,
+            features.slope / size,
+            slope / size,
+            np.log((features.spread + 1e-4) / size),
+            (batch.last - level) / size,
+            np.log(np.maximum(features.item_error, 1e-6)),
+            _shared_jump(batch),
+            _log_params(batch),
+            *_shape(batch, level, size, features),
+        ],
+        axis=1,
+    )
+    return facts[batch.cell]
+
+
+def _log_params(batch: Batch) -> Floats:
+    """Log of the run's parameters, (n,); NaN where unknown."""
+    params = [evidence.context.facts.params for evidence in batch.evidences]
+    return np.array([np.log(count) if count else np.nan for count in params])
+
+
+def _shape(batch: Batch, level: Floats, size: Floats, features: ContextFeatures) -> list[Floats]:
+    points = batch.points
+    best, worst = np.full(batch.n, -np.inf), np.full(batch.n, np.inf)
+    np.maximum.at(best, points.owner, points.y)
+    np.minimum.at(worst, points.owner, points.y)
+    known = points.count > 0
+    line = local_line(points, LINE_WIDTH, batch.last)[1]
+    wide_line = local_line(points, WIDE, batch.last)[1]
+    return [
+        np.where(known, best - level, 0.0) / size,
+        np.where(known, worst - level, 0.0) / size,
+        (mean_of_last(batch, 3) - level) / size,
+        (line - wide_line) / size,
+    ]
+
+
+def _shared_jump(batch: Batch) -> Floats:
+    """Mean last change of the run's other tasks in units of their usual change, (n,); NaN without them.
+
+    Tells a checkpoint that is odd in every task from one that is odd in this task.
+    """
+    seen: dict[tuple[int, float], dict[str, list[float]]] = {}
+    means = []
+    for evidence in batch.evidences:
+        key = (id(evidence.run_curves), evidence.end)
+        if key not in seen:
+            seen[key] = _last_changes(evidence)
+        changes = [c for task, own in seen[key].items() if task != evidence.context.key.task for c in own]
+        means.append(float(np.mean(changes)) if len(changes) >= 3 else np.nan)
+    return np.array(means)
+
+
+def _last_changes(evidence: Evidence) -> dict[str, list[float]]:
+    """Last change of each accuracy of the run in units of its usual change, by task."""
+    changes: dict[str, list[float]] = {}
+    for curve in evidence.run_curves:
+        if curve.clock_unit != evidence.context.clock_unit or (curve.low, curve.high) != (0.0, 1.0):
+            continue
+        n = int(np.searchsorted(curve.clock, evidence.end, side="right"))
+        recent = np.diff(curve.values[max(0, n - 6) : n])
+        usual = float(np.abs(recent[:-1]).mean()) if len(recent) >= 3 else 0.0
+        if usual > 0:
+            changes.setdefault(curve.key.task, []).append(float(np.clip(recent[-1] / usual, -5.0, 5.0)))
+    return changes
+
+
+def _horizon_facts(batch: Batch) -> Floats:
+    ends = np.array(
+        [np.log(e.planned_end / e.end) if e.planned_end and e.end > 0 else np.nan for e in batch.evidences]
+    )
+    plan = ends[batch.cell]
+    return np.stack([batch.log_horizon, plan, plan - batch.log_horizon], axis=1)

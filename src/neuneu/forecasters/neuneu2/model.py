@@ -1,0 +1,417 @@
+"""neuneu-2: a Gaussian process over runs and boosted trees on all evidence, with conformal quantiles."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from neuneu.curves.curve import Floats
+from neuneu.errors import InputError
+from neuneu.evidence.batch import FARTHEST, Batch, make_batch
+from neuneu.evidence.evidence import References
+from neuneu.evidence.questions import Questions
+from neuneu.files import atomic_path, read_json, write_json
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.neuneu2.augment import training_questions
+from neuneu.forecasters.neuneu2.candidates import (
+    CANDIDATES,
+    FACTS,
+    Candidates,
+    layout_of,
+    make_candidates,
+)
+from neuneu.forecasters.neuneu2.forest import Forest, train_forest
+from neuneu.forecasters.neuneu2.past import Past, ask_past
+from neuneu.forecasters.neuneu2.process import Process, train_process
+from neuneu.losses.loss_store import LossStore
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neuneu.curves.table import CurveTable
+
+LEVEL, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("level", "process", "process_by_runs"))
+PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.35
+"""What the process itself weighs in the forecast, the trees the rest: on the curve alone, with references."""
+
+DECLINE_BELIEVED = 0.5
+"""So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
+
+SURPRISE_ALONE, SURPRISE_COMPARED = 1.0, 0.6
+"""How much of a run's surprise (log) its intervals are stretched by: on the curve alone, with references."""
+
+WITHOUT_REFERENCES = 0.35
+"""Share of the questions in training whose references are hidden."""
+
+PRIOR_SHARE = 0.25
+"""Share of the training weight that synthetic curves have."""
+
+KNOTS = np.array(
+    [0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.2, 1.4, 1.6, 1.9, 2.3, 2.8, 3.4, 5.0, 10.0, FARTHEST]
+)
+"""Logs of horizon over context end that are forecast; between them the forecast is a straight line."""
+COOLDOWN = 0.17
+"""So much log-clock before the planned end there is one more knot: many schedules cool down from there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What is learned: the process's hyperparameters, and trees.
+
+    alone: what to add to the level where there are no references; to_level, to_process: what to add to either
+    where there are some.
+    """
+
+    process: Process
+    alone: Forest
+    to_level: Forest
+    to_process: Forest
+
+    def point(self, candidates: Candidates, cell: "NDArray[np.intp]") -> Floats:
+        """Weighted mean of process and trees, (n_cells,). cell: (n_cells,) question of each."""
+        level, process = candidates.values[:, LEVEL], _process(candidates)
+        from_level, from_process = (_tree_features(candidates, a, cell) for a in (level, process))
+        some = ~np.isnan(candidates.values[:, BY_RUNS])
+        trees = level.copy()
+        trees[~some] += self.alone.predict(from_level[~some])
+        compared = self.to_level.predict(from_level[some]), self.to_process.predict(from_process[some])
+        trees[some] = (level[some] + compared[0] + process[some] + compared[1]) / 2
+        share = np.where(some, PROCESS_SHARE_BY_RUNS, PROCESS_SHARE)
+        change = share * process + (1 - share) * trees - level
+        declines = (change * candidates.better[cell] < 0) & ~some
+        return np.asarray(level + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
+
+    def tensors(self) -> "dict[str, NDArray[Any]]":
+        """Arrays by name, as they are stored."""
+        tensors: dict[str, NDArray[Any]] = dict(self.process.tensors())
+        for name, forest in zip(FORESTS, (self.alone, self.to_level, self.to_process), strict=True):
+            tensors |= forest.tensors(name)
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: "dict[str, NDArray[Any]]") -> "Model":
+        """What `tensors` gave. Raises InputError where they are not a model of this version."""
+        n_features = len(FACTS) + len(CANDIDATES) + 1
+        forests = [Forest.from_tensors(tensors, name, n_features) for name in FORESTS]
+        return cls(Process.from_tensors(tensors), *forests)
+
+
+FORESTS = ("alone", "to_level", "to_process")
+WIDTHS = ("past", "alone", "compared")
+
+
+def _process(candidates: Candidates) -> Floats:
+    """What the process says from all there is; the level where it was not asked."""
+    values = candidates.values
+    process = np.where(np.isnan(values[:, BY_RUNS]), values[:, PROCESS], values[:, BY_RUNS])
+    return np.where(np.isnan(process), values[:, LEVEL], process)
+
+
+def _tree_features(candidates: Candidates, anchor: Floats, cell: "NDArray[np.intp]") -> Floats:
+    """Facts, and candidates from the anchor on, which is what trees add to, (n_cells, n_features).
+
+    Rounded, so that what differs by floating-point noise alone falls on the same side of a split.
+    """
+    away, size = candidates.values - anchor[:, None], candidates.size[cell]
+    return np.round(np.concatenate([candidates.facts, away, size[:, None]], axis=1), 6)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Calibrations: of questions about the past; of forecasts without references; of those with some."""
+
+    past: Calibration
+    alone: Calibration
+    compared: Calibration
+
+    def quantile_values(self, point: Floats, batch: Batch, trust: Floats, surprise: Floats) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels).
+
+        trust: of `Candidates`; surprise: of `Past`, (n,).
+        """
+        plan = _plan(batch)
+        values = self.alone.quantile_values(point, batch, plan, np.exp(SURPRISE_ALONE * surprise))
+        some = (trust[:, 0] > 0)[batch.cell]
+        if some.any():
+            more = np.concatenate([trust[:, 1:], plan], axis=1)
+            stretch = np.exp(SURPRISE_COMPARED * surprise)
+            values[some] = self.compared.quantile_values(point, batch, more, stretch)[some]
+        return values
+
+
+def _plan(batch: Batch) -> Floats:
+    """How far the plan has been followed: log of the share over a fifth, and its size, (n, 2); 0 where there
+    is no plan."""
+    ends = [(evidence.end, evidence.planned_end) for evidence in batch.evidences]
+    shares = [5 * end / planned if planned and end > 0 else 1.0 for end, planned in ends]
+    away = np.clip(np.log(np.array(shares, dtype=np.float64)), -3.0, 1.7)
+    return np.stack([away, np.abs(away)], axis=1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How much is trained: synthetic families beside the real runs, steps of the process, trees."""
+
+    families: int = 80
+    process_steps: int = 240
+    trees: int = 500
+
+
+class Neuneu2(CalibratedForecaster):
+    """The forecaster to use: looks at the curve, at finished reference runs, at the run's other tasks and at
+    other metrics, whatever there is.
+
+    A Gaussian process sees the curve and the reference runs as one surface of size, clock, recipe and share
+    of the plan (`process`). It and other simple readings of each piece of evidence are candidate
+    forecasts (`candidates`), from which boosted trees, trained across real runs and synthetic
+    families, say what to add to the level and to the process. Quantiles are conformal, from sources that the
+    trees were not trained on in turn, and the wider the more the run has surprised its forecasts so far
+    (`past`).
+    """
+
+    name = "neuneu-2"
+    learns = True
+    needs_run = True
+    model: Model | None = None
+    widths: Widths | None = None
+    settings = TrainingSettings()
+
+    def fit(
+        self,
+        curves: "CurveTable",
+        losses: LossStore | None = None,
+        *,
+        references: References | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Train process and trees, and calibrate on sources that were left out of the trees in turn.
+
+        What it learns does not depend on which references forecasts may look at.
+        """
+        settings = self.settings
+        real, prior = training_questions(curves, seed, settings.families)
+        if not len(real):
+            raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
+        process = train_process(
+            real,
+            prior,
+            [layout_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)],
+            settings.process_steps,
+            seed,
+        )
+        rng = np.random.default_rng([seed, 40])
+        rows, extra = (_Rows.of(q, process, rng.random(len(q)) < WITHOUT_REFERENCES) for q in (real, prior))
+        alone, bare = (_Rows.of(q, process, np.ones(len(q), dtype=np.bool_)) for q in (real, prior))
+        past = ask_past(real.evidences)
+        again = make_candidates(past.batch, process)
+        folds = _folds(real)
+        of_group = np.zeros(int(past.group_of.max()) + 1, dtype=np.intp)
+        of_group[past.group_of] = folds
+        points = [np.empty(len(part)) for part in (rows.truth, alone.truth, past.truth)]
+        cells = [rows.cell, alone.cell, past.batch.cell]
+        in_fold = [folds[cells[0]], folds[cells[1]], of_group[past.group][cells[2]]]
+        for held_out in np.unique(folds):
+            tests = [fold == held_out for fold in in_fold]
+            trains = [~test if (~test).any() else test for test in tests[:2]]
+            model = _train(
+                process, rows.part(trains[0]), extra, alone.part(trains[1]), bare, seed, settings.trees
+            )
+            for point, candidates, cell, test in zip(
+                points, (rows.candidates, alone.candidates, again), cells, tests, strict=True
+            ):
+                point[test] = model.point(candidates.part(test), cell[test])
+        self.widths = _calibrate(rows, alone, past, points)
+        self.model = _train(process, rows, extra, alone, bare, seed, settings.trees)
+        return self
+
+    def point(self, batch: Batch) -> Floats:
+        """Forecast at each horizon, (n_cells,), in units."""
+        return self._point_and_trust(batch)[0]
+
+    def quantile_values(self, batch: Batch) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers."""
+        point, trust = self._point_and_trust(batch)
+        assert self.model is not None
+        assert self.widths is not None
+        past = ask_past(batch.evidences)
+        again = self.model.point(make_candidates(past.batch, self.model.process), past.batch.cell)
+        surprise = past.surprise(past.batch.clip(again), self.widths.past.scale_of(past.batch))
+        return self.widths.quantile_values(batch.clip(point), batch, trust, surprise)
+
+    def _point_and_trust(self, batch: Batch) -> tuple[Floats, Floats]:
+        """Forecast at each horizon, (n_cells,), in units, and what its width depends on, (n, n_trust)."""
+        if self.model is None:
+            self.load_shipped()
+        assert self.model is not None
+        knots = _knots(batch)
+        asked = replace(
+            batch,
+            log_horizon=np.concatenate([np.empty(0), *knots]),
+            cell=np.repeat(np.arange(batch.n), [len(own) for own in knots]),
+        )
+        candidates = make_candidates(asked, self.model.process)
+        at_knots = self.model.point(candidates, asked.cell)
+        bounds = np.searchsorted(asked.cell, np.arange(batch.n + 1))
+        cells = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+        point = np.empty(len(batch.cell))
+        for i, own in enumerate(knots):
+            part = slice(cells[i], cells[i + 1])
+            point[part] = np.interp(batch.log_horizon[part], own, at_knots[bounds[i] : bounds[i + 1]])
+        return point, candidates.trust
+
+    def load_shipped(self) -> Self:
+        """Use the weights that ship with the package."""
+        return self.load(Path(str(files("neuneu.forecasters.neuneu2").joinpath("shipped"))))
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors."""
+        from safetensors.numpy import save_file
+
+        if self.model is None or self.widths is None:
+            raise InputError("has not been fitted; call fit first", field="forecaster", value=self.name)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / "model.safetensors") as temporary:
+            save_file(self.model.tensors(), temporary)
+        document = {
+            "forecaster": self.name,
+            "candidates": CANDIDATES,
+            "calibration": {name: getattr(self.widths, name).to_document() for name in WIDTHS},
+        }
+        write_json(folder / "config.json", document)
+
+    def load(self, folder: str | Path) -> Self:
+        """Read what `save` wrote. Raises InputError on files that are not that."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        config = read_json(folder / "config.json")
+        try:
+            self.model = Model.from_tensors(load_file(folder / "model.safetensors"))
+            self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a neuneu-2 model: {error}", where=folder) from error
+        return self
+
+
+def _knots(batch: Batch) -> list[Floats]:
+    """Logs of horizon over context end that are forecast for each question: as far as it asks."""
+    farthest = np.zeros(batch.n)
+    np.maximum.at(farthest, batch.cell, batch.log_horizon)
+    knots = []
+    for evidence, far in zip(batch.evidences, farthest, strict=True):
+        own = KNOTS
+        if evidence.planned_end and evidence.end > 0:
+            plan = np.log(evidence.planned_end / evidence.end)
+            own = np.union1d(own, [p for p in (plan - COOLDOWN, plan) if 0 < p < FARTHEST])
+        knots.append(own[: np.searchsorted(own, far) + 1])
+    return knots
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Training cells: a batch with candidates, and the question, answer and weight of each, (n_cells,)."""
+
+    batch: Batch
+    candidates: Candidates
+    cell: "NDArray[np.intp]"
+    truth: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, questions: Questions, process: Process, hidden: "NDArray[np.bool_]") -> "_Rows":
+        """Rows of questions. hidden: (n_questions,) whose references are not shown."""
+        batch = make_batch(questions.evidences, questions.horizons)
+        bare = [
+            replace(evidence, references=(), reference_metrics=()) if hide else evidence
+            for evidence, hide in zip(batch.evidences, hidden, strict=True)
+        ]
+        batch = replace(batch, evidences=bare)
+        candidates = make_candidates(batch, process)
+        truth = np.concatenate([np.empty(0), *questions.truths]) / batch.unit[batch.cell]
+        sizes = np.bincount(batch.cell, minlength=batch.n)
+        weight = questions.weights[batch.cell] / sizes[batch.cell]
+        return cls(batch, candidates, batch.cell, truth, weight)
+
+    def part(self, mask: "NDArray[np.bool_]") -> "_Rows":
+        """These cells only."""
+        return _Rows(
+            self.batch, self.candidates.part(mask), self.cell[mask], self.truth[mask], self.weight[mask]
+        )
+
+
+def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) -> Widths:
+    """Widths from what was forecast for sources that were left out: of rows, alone and past."""
+    compared, single, again = points
+    single = alone.batch.clip(single)
+    # Those upside down are there for the trees; without their run's other curves, these are they.
+    upright = np.array([bool(evidence.run_curves) for evidence in alone.batch.evidences])
+    weight = np.where(upright[alone.cell], alone.weight, 0.0) if upright.any() else alone.weight
+    of_past = Calibration.fit(single, alone.truth, weight, alone.batch)
+    surprise = past.surprise(past.batch.clip(again), of_past.scale_of(past.batch))
+    trust = rows.candidates.trust
+    some = (trust[:, 0] > 0)[rows.cell]
+    return Widths(
+        of_past,
+        Calibration.fit(
+            single,
+            alone.truth,
+            weight,
+            alone.batch,
+            _plan(alone.batch),
+            np.exp(SURPRISE_ALONE * surprise),
+        ),
+        Calibration.fit(
+            rows.batch.clip(compared),
+            rows.truth,
+            np.where(some, rows.weight, 0.0) if some.any() else rows.weight,
+            rows.batch,
+            np.concatenate([trust[:, 1:], _plan(rows.batch)], axis=1),
+            np.exp(SURPRISE_COMPARED * surprise),
+        ),
+    )
+
+
+def _train(
+    process: Process, rows: _Rows, extra: _Rows, alone: _Rows, bare: _Rows, seed: int, trees: int
+) -> Model:
+    """Train on real and synthetic cells (rows, extra), and on the same without references (alone, bare)."""
+
+    def forest(sides: tuple[_Rows, _Rows], anchor: Callable[[Candidates], Floats]) -> Forest:
+        known = [side for side in sides if len(side.truth)]
+        anchors = [anchor(side.candidates) for side in known]
+        features = [
+            _tree_features(side.candidates, own, side.cell) for side, own in zip(known, anchors, strict=True)
+        ]
+        added = [side.truth - own for side, own in zip(known, anchors, strict=True)]
+        shares = (1.0, PRIOR_SHARE / (1 - PRIOR_SHARE))
+        weights = [
+            share * side.weight / side.weight.sum() for share, side in zip(shares, known, strict=False)
+        ]
+        return train_forest(
+            np.concatenate(features), np.concatenate(added), np.concatenate(weights), seed, trees
+        )
+
+    def level(candidates: Candidates) -> Floats:
+        return candidates.values[:, LEVEL]
+
+    both = rows, extra
+    return Model(process, forest((alone, bare), level), forest(both, level), forest(both, _process))
+
+
+def _folds(questions: Questions) -> "NDArray[np.intp]":
+    """Fold of each question, of `FOLDS`: by source; where there is one source, by run."""
+    names: Sequence[str] = questions.sources
+    if len(set(names)) < 2:
+        names = [evidence.context.key.run for evidence in questions.evidences]
+    sizes = Counter(names)
+    order = {name: i % FOLDS for i, name in enumerate(sorted(sizes, key=lambda name: (-sizes[name], name)))}
+    return np.array([order[name] for name in names], dtype=np.intp)
+
+
+FOLDS = 3

@@ -1,0 +1,91 @@
+"""How a run has surprised its forecasts so far, which says how wide its intervals have to be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuneu.curves.curve import Curve, Floats
+from neuneu.evidence.batch import Batch, make_batch
+from neuneu.evidence.evidence import Evidence
+
+CUT = 0.7
+"""The last checkpoints of a context are asked again from this share of its clock."""
+CURVES, HORIZONS = 32, 4
+"""Of a run at most so many curves are asked again, and of a curve so many checkpoints."""
+FEW = 4.0
+"""Surprise counts half where so many curves show it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What the contexts themselves have answered, asked from earlier on and without references.
+
+    batch: the questions; truth: (n_cells,) in units; group: (batch.n,) the run, metric and context end that a
+    question belongs to; group_of: (n,) the group of each evidence.
+    """
+
+    batch: Batch
+    truth: Floats
+    group: NDArray[np.intp]
+    group_of: NDArray[np.intp]
+
+    def surprise(self, point: Floats, scale: Floats) -> Floats:
+        """Log of mean |truth − point| / scale over the curves of a run, towards 0 where they are few, (n,).
+
+        point, scale: (n_cells,) of these questions, in units.
+        """
+        n_groups = int(self.group_of.max(initial=-1)) + 1
+        size = np.abs(self.truth - point) / scale
+        cells = np.bincount(self.batch.cell, minlength=self.batch.n)
+        of_curve = np.bincount(self.batch.cell, size, minlength=self.batch.n) / np.maximum(cells, 1)
+        curves = np.bincount(self.group, minlength=n_groups)
+        mean = np.bincount(self.group, of_curve, minlength=n_groups) / np.maximum(curves, 1)
+        logs = np.clip(np.log(np.maximum(mean, 1e-9)), -2.0, 2.0) * curves / (curves + FEW)
+        return np.asarray(logs[self.group_of], dtype=np.float64)
+
+
+def ask_past(evidences: Sequence[Evidence]) -> Past:
+    """Ask the contexts of these evidences, and those of their runs' other curves, again."""
+    groups: dict[tuple[object, ...], int] = {}
+    group_of = np.empty(len(evidences), dtype=np.intp)
+    asked: list[Evidence] = []
+    horizons, truths, group = [], [], []
+    for i, evidence in enumerate(evidences):
+        known = len(groups)
+        group_of[i] = groups.setdefault(_key(evidence), known)
+        for curve in _curves(evidence) if group_of[i] == known else ():
+            context = curve.until(CUT * evidence.end)
+            later = np.arange(len(context), len(curve))
+            if len(context) < 2 or context.clock[-1] <= 0 or not len(later):
+                continue
+            later = later[np.unique(np.linspace(0, len(later) - 1, HORIZONS).round().astype(np.intp))]
+            asked.append(
+                Evidence(context=context, run_curves=evidence.run_curves, planned_end=evidence.planned_end)
+            )
+            horizons.append(curve.clock[later])
+            truths.append(curve.values[later])
+            group.append(known)
+    batch = make_batch(asked, horizons)
+    truth = np.concatenate([np.empty(0), *truths]) / batch.unit[batch.cell]
+    return Past(batch, truth, np.array(group, dtype=np.intp), group_of)
+
+
+def _key(evidence: Evidence) -> tuple[object, ...]:
+    """Evidences with the same key show the same past: all curves of one run, or one that stands alone."""
+    context, others = evidence.context, evidence.run_curves
+    own = id(others) if any(curve.key == context.key for curve in others) else id(context)
+    return own, context.key.metric, evidence.end, evidence.planned_end
+
+
+def _curves(evidence: Evidence) -> list[Curve]:
+    """Curves of the run with the context's metric up to the context end, the context's own too."""
+    context, end = evidence.context, evidence.end
+    found = {curve.key: curve for curve in evidence.run_curves if curve.key.metric == context.key.metric}
+    found = {key: curve.until(end) for key, curve in found.items() if curve.clock_unit == context.clock_unit}
+    found.setdefault(context.key, context)
+    curves = [found[key] for key in sorted(found, key=str)]
+    if len(curves) <= CURVES:
+        return curves
+    return [curves[i] for i in np.linspace(0, len(curves) - 1, CURVES).round().astype(np.intp)]

@@ -1,0 +1,423 @@
+"""A Gaussian process over runs: the curve and its reference runs as one surface of size, clock and recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from neuneu.curves.curve import Curve, Floats
+from neuneu.errors import InputError, MissingExtraError
+from neuneu.evidence.evidence import Evidence, nearest_references, relation
+from neuneu.evidence.questions import Questions
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+MOST_REFERENCES, REFERENCE_POINTS, CONTEXT_POINTS = 10, 10, 14
+"""Curves are averaged into so many bins of log-clock: cost grows with the cube of all points."""
+REFERENCE_REACH, CONTEXT_REACH = 2.5, 4.0
+"""Points further than this in log-clock before the context end are left out."""
+CHUNK = 256
+JITTER = 1e-8
+DECIMALS = 9
+FEWEST_POINTS = 4
+LATE = 0.75
+"""Share of the plan after which schedules that cool down lift a curve."""
+
+VARIANCES = {
+    "level": 4.0, "clock": 0.3, "params": 0.3, "surface": 0.5, "recipe": 0.1, "recipe_clock": 0.1,
+    "run": 0.3, "run_clock": 0.02, "run_curve": 0.05, "share": 0.1, "late": 0.05, "memory": 0.2, "noise": 1.0,
+}  # fmt: skip
+LENGTHS = {
+    "surface_clock": 1.5, "surface_params": 1.5, "recipe_clock": 2.0, "recipe_params": 2.0, "run_curve": 2.0,
+    "share": 0.3, "memory": 0.3,
+}  # fmt: skip
+"""Where training starts. Variances are in squares of the evidence's spread (`memory`, `noise`: of the noise
+around the curve); lengths in log-clock, log-parameters and share of the plan."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Points of many questions, padded: context and references, and the horizons asked.
+
+    Tasks of one run differ in values, hardly in where they are measured: layouts are held once. clock,
+    params: log relative to the context end and to the run's size; share: of the plan, 0 where unknown;
+    planned: whether it is known; recipe, run: 0 for those of the run that is forecast; weight: measurements
+    averaged, there: 1 where there is a point; all (n_layouts, n_points). asked, asked_share, asked_planned:
+    (n_layouts, n_horizons). layout: (n,) which one a question has; y: (n, n_points) values minus level;
+    scale: (n,) spread of all points; size: (n,) noise around the curve.
+    """
+
+    clock: Any
+    params: Any
+    share: Any
+    planned: Any
+    recipe: Any
+    run: Any
+    weight: Any
+    there: Any
+    asked: Any
+    asked_share: Any
+    asked_planned: Any
+    layout: Any
+    y: Any
+    scale: Any
+    size: Any
+
+
+def make_surface(
+    evidences: Sequence[Evidence], log_horizons: Sequence[Floats], unit: Floats, level: Floats, size: Floats
+) -> Surface:
+    """Lay out questions. log_horizons[i]: log of horizon over context end; unit, level, size: (n,)."""
+    bins: dict[bytes, _Bins] = {}
+    rows = [_points(evidence, unit[i], bins) for i, evidence in enumerate(evidences)]
+    n, width = len(rows), max(row.shape[1] for row in rows)
+    points = np.zeros((9, n, width))
+    asked = np.zeros((n, max(len(h) for h in log_horizons)))
+    plan = np.array([e.end / e.planned_end if e.planned_end else 0.0 for e in evidences])
+    for i, row in enumerate(rows):
+        points[:8, i, : row.shape[1]] = row
+        points[8, i, : row.shape[1]] = 1.0
+        asked[i, : len(log_horizons[i])] = log_horizons[i]
+    value, there = points[0], points[8]
+    count = there.sum(axis=1)
+    mean = (value * there).sum(axis=1) / count
+    spread = (((value - mean[:, None]) * there) ** 2).sum(axis=1) / count
+    first, layout = _distinct(np.concatenate([*points[1:], asked, plan[:, None]], axis=1))
+    weight, clock, params, share, planned, recipe, run, there = points[1:, first]
+    asked, plan = asked[first], plan[first, None]
+    return Surface(
+        clock=clock, params=params, share=share, planned=planned, recipe=recipe, run=run,
+        weight=np.maximum(weight, 1.0), there=there, asked=asked,
+        asked_share=plan * np.exp(np.minimum(asked, 10.0)),
+        asked_planned=(plan > 0) * np.ones_like(asked),
+        layout=layout, y=(value - level[:, None]) * points[8], scale=np.sqrt(spread + size**2), size=size,
+    )  # fmt: skip
+
+
+def _distinct(rows: Floats) -> "tuple[NDArray[np.intp], NDArray[np.intp]]":
+    """(the first of each kind of row, which kind each row is)."""
+    kinds: dict[bytes, int] = {}
+    kind = np.array([kinds.setdefault(row.tobytes(), len(kinds)) for row in rows], dtype=np.intp)
+    return np.unique(kind, return_index=True)[1], kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """How a curve's checkpoints are averaged: which are kept, the bin of each, bins' log-clock and sizes."""
+
+    kept: "NDArray[np.bool_]"
+    which: "NDArray[np.intp]"
+    clock: Floats
+    weight: Floats
+
+    def averages(self, values: Floats) -> Floats:
+        """Mean of the values in each bin."""
+        return np.asarray(
+            np.bincount(self.which, values[self.kept], minlength=len(self.weight)) / self.weight
+        )
+
+
+def _points(evidence: Evidence, unit: float, bins: dict[bytes, _Bins]) -> Floats:
+    """Value (not yet off the level), weight and layout as in `Surface`, (8, n_points): of the context, then
+    of each reference. bins: of clocks that have been met."""
+    end = evidence.end
+    mine = _bins(evidence.context, end, CONTEXT_POINTS, CONTEXT_REACH, bins)
+    share = np.exp(mine.clock) * end / evidence.planned_end if evidence.planned_end else None
+    recipes = {evidence.context.facts.recipe: 0}
+    rows = [_row(mine, evidence.context.values / unit, 0.0, share, 0, 0)]
+    for number, reference in enumerate(nearest_references(evidence, MOST_REFERENCES), start=1):
+        if np.count_nonzero(reference.clock > 0) < FEWEST_POINTS:
+            continue
+        theirs = _bins(reference, end, REFERENCE_POINTS, REFERENCE_REACH, bins)
+        size_gap, _, _ = relation(evidence, reference)
+        recipe = recipes.setdefault(reference.facts.recipe, len(recipes))
+        share = np.exp(theirs.clock) * end / reference.clock[-1]
+        rows.append(_row(theirs, reference.values / unit, -size_gap, share, recipe, number))
+    return np.concatenate(rows, axis=1)
+
+
+def _row(bins: _Bins, values: Floats, params: float, share: Floats | None, recipe: int, run: int) -> Floats:
+    row = np.empty((8, len(bins.clock)))
+    row[0], row[1], row[2] = bins.averages(values), bins.weight, bins.clock
+    row[3], row[6], row[7] = params, recipe, run
+    row[4], row[5] = (0.0, 0.0) if share is None else (share, 1.0)
+    return row
+
+
+def _bins(curve: Curve, end: float, limit: int, reach: float, known: dict[bytes, _Bins]) -> _Bins:
+    """At most `limit` bins of the checkpoints after `reach` of log-clock before the context end."""
+    key = curve.clock.tobytes() + np.array([end, limit, reach]).tobytes()
+    if key not in known:
+        known[key] = _make_bins(curve.clock, end, limit, reach)
+    return known[key]
+
+
+def _make_bins(clock: Floats, end: float, limit: int, reach: float) -> _Bins:
+    x = np.log(np.maximum(clock, 1e-300)) - np.log(end)
+    moving = np.flatnonzero(clock > 0)
+    recent = moving[x[moving] >= -reach]
+    if len(recent) < 2:
+        recent = moving[-2:]
+    kept = np.zeros(len(clock), dtype=np.bool_)
+    kept[recent] = True
+    x = x[kept]
+    if len(x) <= limit:
+        return _Bins(kept, np.arange(len(x)), x, np.ones_like(x))
+    edges = np.linspace(x[0], x[-1] + 1e-9, limit + 1)
+    which = np.minimum(np.searchsorted(edges, x, side="right") - 1, limit - 1)
+    _, which, weight = np.unique(which, return_inverse=True, return_counts=True)
+    return _Bins(kept, which, np.bincount(which, x) / weight, weight.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Process:
+    """Hyperparameters of the process, the same for every task: logs of `VARIANCES` and of `LENGTHS`."""
+
+    log_variances: tuple[float, ...] = tuple(float(np.log(v)) for v in VARIANCES.values())
+    log_lengths: tuple[float, ...] = tuple(float(np.log(v)) for v in LENGTHS.values())
+
+    def __post_init__(self) -> None:
+        """Refuse parameters of another version."""
+        if len(self.log_variances) != len(VARIANCES) or len(self.log_lengths) != len(LENGTHS):
+            raise InputError("made for another process: train again", field="process")
+
+    def tensors(self) -> "dict[str, NDArray[np.float64]]":
+        """Arrays by name, as they are stored."""
+        return {
+            "process.log_variances": np.array(self.log_variances),
+            "process.log_lengths": np.array(self.log_lengths),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: "dict[str, NDArray[Any]]") -> "Process":
+        """What `tensors` gave. Raises InputError where arrays are missing or of another version."""
+        names = ("process.log_variances", "process.log_lengths")
+        if not set(names) <= set(tensors):
+            raise InputError(f"must hold {' and '.join(names)}", field="tensors", value=sorted(tensors))
+        return cls(*(tuple(map(float, tensors[name])) for name in names))
+
+    def forecast(
+        self,
+        evidences: Sequence[Evidence],
+        log_horizons: Sequence[Floats],
+        unit: Floats,
+        level: Floats,
+        size: Floats,
+    ) -> tuple[Floats, Floats, Floats]:
+        """Mean and standard deviation at each horizon, in units, (n_cells,) each, and likelihood, (n,).
+
+        likelihood: log density of the context's values given the references, a point.
+        """
+        means, deviations, likelihoods = [np.empty(0)], [np.empty(0)], [np.empty(0)]
+        parameters = np.array(self.log_variances), np.array(self.log_lengths)
+        for start in range(0, len(evidences), CHUNK):
+            part = slice(start, start + CHUNK)
+            asked = log_horizons[part]
+            surface = make_surface(evidences[part], asked, unit[part], level[part], size[part])
+            with _blas().limit(limits=1):
+                mean, variance, likelihood = posterior(np, surface, *parameters)
+            likelihoods.append(likelihood)
+            for i, horizons in enumerate(asked):
+                means.append(mean[i, : len(horizons)] + level[start + i])
+                deviations.append(np.sqrt(variance[i, : len(horizons)]))
+        return _joined(means), _joined(deviations), _joined(likelihoods)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """BLAS's threads: for matrices this small they cost more than they save, 50 times where others work."""
+    return ThreadpoolController()
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    """One array, rounded: the last bits depend on how questions are padded and on BLAS's threads."""
+    return np.asarray(np.round(np.concatenate(parts), DECIMALS), dtype=np.float64)
+
+
+def posterior(xp: Any, surface: Surface, log_variances: Any, log_lengths: Any) -> tuple[Any, Any, Any]:
+    """Mean (off the level) and variance at the horizons, (n, n_horizons), and likelihood, (n,).
+
+    xp: numpy or torch. Rasmussen & Williams 2006, equations 2.23 and 2.24.
+    """
+    variances = dict(zip(VARIANCES, xp.exp(log_variances), strict=True))
+    lengths = dict(zip(LENGTHS, xp.exp(log_lengths), strict=True))
+    s = surface
+    nothing = xp.zeros_like(s.asked)
+    seen = (s.clock, s.params, s.share, s.planned, s.recipe, s.run)
+    asked = (s.asked, nothing, s.asked_share, s.asked_planned, nothing, nothing)
+    scale, size = s.scale[:, None, None] ** 2, s.size[:, None, None] ** 2
+    covariance, memory = _kernel(xp, seen, seen, variances, lengths)
+    both = s.there[:, :, None] * s.there[:, None, :]
+    eye = xp.eye(s.clock.shape[1], dtype=s.clock.dtype)
+    own_noise = memory * both + (variances["noise"] * s.there / s.weight)[:, :, None] * eye
+    jitter = (s.there * JITTER + 1.0 - s.there)[:, :, None] * eye
+    covariance = scale * (covariance * both)[s.layout] + size * own_noise[s.layout] + jitter[s.layout]
+    across, memory = _kernel(xp, seen, asked, variances, lengths)
+    across = (
+        scale * (across * s.there[:, :, None])[s.layout] + size * (memory * s.there[:, :, None])[s.layout]
+    )
+    right = xp.concatenate(
+        [s.y[:, :, None], eye[None, :, :CONTEXT_POINTS] + 0.0 * s.y[:, :, None], across], 2
+    )
+    solved = xp.linalg.solve(covariance, right)
+    context = min(CONTEXT_POINTS, s.y.shape[1])
+    mine = (((s.run == 0) * s.there)[:, :context] * 1.0)[s.layout]
+    likelihood = _likelihood(xp, mine, solved[:, :context, 0], solved[:, :context, 1 : 1 + context])
+    solved = solved[:, :, 1 + context :]
+    mean = (solved * s.y[:, :, None]).sum(1)
+    prior = s.scale[:, None] ** 2 * _prior_variance(xp, s, variances)[s.layout]
+    prior = prior + s.size[:, None] ** 2 * variances["memory"]
+    variance = xp.clip(prior - (solved * across).sum(1), 1e-12, None)
+    return mean, variance, likelihood
+
+
+def _likelihood(xp: Any, mine: Any, weights: Any, precision: Any) -> Any:
+    """Log density of the context's values given all others, a point, (n,).
+
+    mine: 1 where there is a point of the context; weights: K⁻¹ y at the context's points, (n, context);
+    precision: K⁻¹ there, (n, context, context), which is the inverse of their covariance given the others.
+    """
+    both = mine[:, :, None] * mine[:, None, :]
+    precision = precision * both + (1.0 - mine)[:, :, None] * xp.eye(mine.shape[1], dtype=mine.dtype)
+    weights = weights * mine
+    distance = (weights * xp.linalg.solve(precision, weights[:, :, None])[:, :, 0]).sum(1)
+    return 0.5 * (xp.linalg.slogdet(precision)[1] - distance) / mine.sum(1)
+
+
+def _kernel(
+    xp: Any,
+    one: tuple[Any, ...],
+    other: tuple[Any, ...],
+    variances: dict[str, Any],
+    lengths: dict[str, Any],
+) -> tuple[Any, Any]:
+    """Covariance of points, (n_layouts, n_one, n_other) each: in squares of the scale, a surface all runs
+    share and what a recipe and a run add; in squares of the noise, what neighbours have in common."""
+    x, n, share, planned, recipe, run = (a[:, :, None] for a in one)
+    x2, n2, share2, planned2, recipe2, run2 = (a[:, None, :] for a in other)
+    apart, sizes = xp.abs(x - x2), n - n2
+    same_run, same_recipe = (run == run2) * 1.0, (recipe == recipe2) * 1.0
+    shared = (
+        variances["level"]
+        + variances["clock"] * x * x2
+        + variances["params"] * n * n2
+        + variances["surface"]
+        * _matern(xp, apart / lengths["surface_clock"])
+        * xp.exp(-((sizes / lengths["surface_params"]) ** 2))
+    )
+    of_recipe = xp.exp(-((sizes / lengths["recipe_params"]) ** 2)) * (
+        variances["recipe"] + variances["recipe_clock"] * _matern(xp, apart / lengths["recipe_clock"])
+    )
+    of_run = (
+        variances["run"]
+        + variances["run_clock"] * x * x2
+        + variances["run_curve"] * _matern(xp, apart / lengths["run_curve"])
+    )
+    of_plan = variances["share"] * xp.exp(-(((share - share2) / lengths["share"]) ** 2)) + variances[
+        "late"
+    ] * _lateness(xp, share) * _lateness(xp, share2)
+    total = shared + same_recipe * of_recipe + same_run * of_run + planned * planned2 * of_plan
+    return total, variances["memory"] * same_run * xp.exp(-apart / lengths["memory"])
+
+
+def _prior_variance(xp: Any, s: Surface, variances: dict[str, Any]) -> Any:
+    """Variance at the horizons before anything is seen, in squares of the scale, without the noise's."""
+    constant = ("level", "surface", "recipe", "recipe_clock", "run", "run_curve")
+    still = sum(variances[name] for name in constant)
+    moving = (variances["clock"] + variances["run_clock"]) * s.asked**2
+    plan = variances["share"] + variances["late"] * _lateness(xp, s.asked_share) ** 2
+    return still + moving + s.asked_planned * plan
+
+
+def _matern(xp: Any, distance: Any) -> Any:
+    return (1.0 + distance) * xp.exp(-distance)
+
+
+def _lateness(xp: Any, share: Any) -> Any:
+    """0 until `LATE` of the plan, 1 at its end and after."""
+    return xp.clip((share - LATE) / (1.0 - LATE), 0.0, 1.0)
+
+
+QUESTIONS_AT_ONCE, LEARNING_RATE = 48, 0.04
+WITHOUT_REFERENCES = 0.4
+PRIOR_SHARE = 0.2
+
+
+def train_process(
+    real: Questions, prior: Questions, layouts: Sequence["Layout"], steps: int, seed: int
+) -> Process:
+    """Hyperparameters of least absolute error in units of the square root of noise.
+
+    layouts: of the real and of the synthetic questions. References are hidden from a part of them. The same
+    seed gives the same parameters (one thread, float64).
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "train") from error
+    rng = np.random.default_rng([seed, 50])
+    columns = zip(*((one.unit, one.level, one.size) for one in layouts), strict=True)
+    layout = Layout(*(np.concatenate(parts) for parts in columns))
+    evidences = [*real.evidences, *prior.evidences]
+    horizons, truths = [*real.horizons, *prior.horizons], [*real.truths, *prior.truths]
+    share = _shares(real.weights, prior.weights)
+    start = Process()
+    variances, lengths = (
+        torch.tensor(v, dtype=torch.float64, requires_grad=True)
+        for v in (start.log_variances, start.log_lengths)
+    )
+    optimiser = torch.optim.Adam([variances, lengths], lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.1)
+    for _ in range(steps):
+        drawn = rng.choice(len(evidences), min(QUESTIONS_AT_ONCE, len(evidences)), p=share)
+        hidden = rng.random(len(drawn)) < WITHOUT_REFERENCES
+        asked = [
+            replace(evidences[i], references=()) if bare else evidences[i]
+            for i, bare in zip(drawn, hidden, strict=True)
+        ]
+        ahead = [np.log(np.maximum(horizons[i] / evidences[i].end, 1.0)) for i in drawn]
+        surface = make_surface(asked, ahead, layout.unit[drawn], layout.level[drawn], layout.size[drawn])
+        mean, _, _ = posterior(torch, _to_torch(surface), variances, lengths)
+        loss = _loss(mean, [truths[i] / layout.unit[i] - layout.level[i] for i in drawn], layout.size[drawn])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([variances, lengths], 5.0)
+        optimiser.step()
+        schedule.step()
+    return Process(*(tuple(np.round(v.detach().numpy(), 6).tolist()) for v in (variances, lengths)))
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What questions are measured in, (n_questions,) each: unit, level at the context end, noise."""
+
+    unit: Floats
+    level: Floats
+    size: Floats
+
+
+def _shares(real: Floats, prior: Floats) -> Floats:
+    if not len(prior):
+        return np.asarray(real / real.sum())
+    return np.concatenate([(1 - PRIOR_SHARE) * real / real.sum(), PRIOR_SHARE * prior / prior.sum()])
+
+
+def _to_torch(surface: Surface) -> Surface:
+    import torch
+
+    return Surface(**{name: torch.from_numpy(array) for name, array in vars(surface).items()})
+
+
+def _loss(mean: "torch.Tensor", truths: Sequence[Floats], size: Floats) -> "torch.Tensor":
+    import torch
+
+    target, there = np.zeros(mean.shape), np.zeros(mean.shape)
+    for i, truth in enumerate(truths):
+        target[i, : len(truth)] = truth
+        there[i, : len(truth)] = 1.0 / (len(truth) * np.sqrt(size[i]))
+    return ((mean - torch.from_numpy(target)).abs() * torch.from_numpy(there)).sum() / len(truths)

@@ -1,0 +1,155 @@
+"""Losses in the layouts they were published in: NeuNeu's .npy files, item losses as .npz."""
+
+import hashlib
+import re
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuneu.curves.curve import Floats, Integers
+from neuneu.curves.tasks import find_task
+from neuneu.errors import InputError
+from neuneu.files import read_json
+from neuneu.losses.loss_store import LossStore, MemoryLossStore
+
+UNITS = {"word": "word_losses", "token": "eval_losses"}
+_LFS = b"version https://git-lfs"
+_ITEM_TASKS = {"arcc": "arc_challenge", "arce": "arc_easy", "coqa": "csqa", "openbook": "openbookqa"}
+"""Names of the published item losses → ours; their "coqa" is CommonsenseQA (1,221 items)."""
+
+
+class PublishedLosses(LossStore):
+    """NeuNeu's layout: RUN/step<N>[-seed]/word_losses_shard_<shard>.npy, float32 and memory-mapped.
+
+    unit: "word" or "token" (eval_losses_*.npy). Several shards of a checkpoint are joined in the order of
+    their names. Values are as published: placeholders are 0 or NaN, entries may be misaligned (docs,
+    "losses"). Raises InputError where there is no such file, a step has two seeds, checkpoints differ in
+    shards or length, or a file is a Git LFS pointer.
+    """
+
+    groups = None
+
+    def __init__(self, path: str | Path, unit: str = "word") -> None:
+        self.path, self.unit = Path(path), unit
+        if not self._files:
+            raise InputError(f"no RUN/step<N>/{UNITS[unit]}*.npy is here", where=path)
+        run, steps = next(iter(self._files.items()))
+        first = steps[min(steps)]
+        self._shards = [file.stem for file in first]
+        self.n_positions = len(self._load(run, min(steps)))
+        described = [file.with_suffix(".json") for file in first]
+        bounds = [read_json(file).get("word_boundaries") for file in described if file.is_file()]
+        identity = repr((unit, self._shards, self.n_positions, bounds))
+        self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, sorted: the names of their folders."""
+        return list(self._files)
+
+    def steps(self, run: str) -> Integers:
+        """Steps of this run, increasing; empty for an unknown run."""
+        return np.array(sorted(self._files.get(run, {})), dtype=np.int64)
+
+    def read(self, run: str, step: int) -> Floats:
+        """Losses of one checkpoint as published, (n_positions,)."""
+        if step not in self._files.get(run, {}):
+            raise InputError("no losses of this checkpoint", field="checkpoint", value=f"{run} step {step}")
+        losses = self._load(run, step)
+        if len(losses) != self.n_positions:
+            raise InputError(
+                f"must have {self.n_positions} losses as the others do",
+                where=self._files[run][step][0].parent,
+                field="length",
+                value=len(losses),
+            )
+        return losses
+
+    def _load(self, run: str, step: int) -> Floats:
+        files = self._files[run][step]
+        if [file.stem for file in files] != self._shards:
+            raise InputError(f"must have the shards {self._shards}", where=files[0].parent)
+        return np.concatenate([load_npy(file).astype(np.float64).ravel() for file in files])
+
+    @cached_property
+    def _files(self) -> dict[str, dict[int, list[Path]]]:
+        """Run → step → files of the shards."""
+        own = any(True for _ in self.path.glob(f"step*/{UNITS[self.unit]}*.npy"))
+        found: dict[str, dict[int, list[Path]]] = defaultdict(lambda: defaultdict(list))
+        for file in sorted(self.path.glob(f"{'' if own else '*/'}step*/{UNITS[self.unit]}*.npy")):
+            step = re.match(r"step(\d+)(?!\d)", file.parent.name)
+            if step is None:
+                continue
+            files = found[file.parent.parent.resolve().name][int(step[1])]
+            if files and files[0].parent != file.parent:
+                raise InputError(
+                    "two folders of one step: the seeds of a run go into folders of their own",
+                    where=file.parent.parent,
+                    field="step",
+                    value=[files[0].parent.name, file.parent.name],
+                )
+            files.append(file)
+        return {run: dict(found[run]) for run in sorted(found)}
+
+
+def read_item_losses(path: str | Path) -> MemoryLossStore:
+    """Losses of test items: one .npz a run (its name is the file's), `steps` and one array a task.
+
+    Arrays are (n_steps, n_items); groups are the tasks' canonical names; where there are `<task>_subjects`
+    and `<task>_subject_lengths`, its items are labelled `<task>_<subject>`. Raises InputError where runs
+    differ in their tasks or items.
+    """
+    files = sorted(Path(path).glob("*.npz"))
+    if not files:
+        raise InputError("no .npz is here", where=path)
+    runs: dict[str, tuple[Integers, Floats]] = {}
+    labels: list[str] | None = None
+    for file in files:
+        arrays = _load_npz(file)
+        if "steps" not in arrays:
+            raise InputError("is missing", where=file, field="steps")
+        tasks = sorted(name for name, array in arrays.items() if array.ndim == 2)
+        groups = [label for task in tasks for label in _labels(task, arrays)]
+        if labels is not None and groups != labels:
+            raise InputError("must have the same tasks and items as the other runs", where=file)
+        labels = groups
+        losses = np.concatenate([arrays[task].astype(np.float64) for task in tasks], axis=1)
+        runs[file.stem] = arrays["steps"].astype(np.int64), losses
+    return MemoryLossStore(runs, hashlib.sha256(repr(labels).encode()).hexdigest(), labels)
+
+
+def load_npy(file: Path) -> NDArray[Any]:
+    """A .npy array, memory-mapped; InputError on a Git LFS pointer or anything else that is no array."""
+    with file.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise InputError("is a Git LFS pointer, not the array: run `git lfs pull` first", where=file)
+    try:
+        return cast("NDArray[Any]", np.load(file, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"is no NumPy array: {error}", where=file) from error
+
+
+def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
+    with file.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise InputError("is a Git LFS pointer, not the arrays: run `git lfs pull` first", where=file)
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # zipfile raises its own kinds
+        raise InputError(f"is no NumPy .npz: {error}", where=file) from error
+
+
+def _labels(task: str, arrays: dict[str, NDArray[Any]]) -> list[str]:
+    n_items = arrays[task].shape[1]
+    if f"{task}_subjects" not in arrays:
+        return [find_task(_ITEM_TASKS.get(task, task)).name] * n_items
+    lengths = arrays[f"{task}_subject_lengths"].tolist()
+    if sum(lengths) != n_items:
+        raise InputError(f"must add up to {n_items}", field=f"{task}_subject_lengths", value=sum(lengths))
+    subjects = zip(arrays[f"{task}_subjects"].tolist(), lengths, strict=True)
+    return [f"{task}_{subject}" for subject, length in subjects for _ in range(length)]

@@ -1,0 +1,138 @@
+"""Free generations: what a checkpoint writes when it is given nothing but the sign that starts a document."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neuneu.errors import InputError, MissingExtraError
+from neuneu.files import atomic_path, write_text
+from neuneu.taggers.parts import claim, version
+
+LONGEST = 2_047
+"""Tokens of a generation at most, as published."""
+
+
+def generate(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    documents: int = 1_000,
+    tokens: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch: int = 16,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Write `documents` free generations of a local checkpoint as JSONL: id, text, tokens; returns how many.
+
+    Prompt: the token that begins a document, or where there is none the one that ends it. Drawn at
+    `temperature` from the whole distribution, until a document's end or `tokens` (by default 2047, or what
+    the model's context leaves). A finished batch waits in `<output>.parts`; the same call after an
+    interruption goes on there. The same seed and batch size give the same bytes on the same machine.
+    """
+    checkpoint, output = Path(checkpoint), Path(output)
+    _check(checkpoint, output, documents=documents, batch=batch, temperature=temperature)
+    model, tokenizer = _load(checkpoint, device)
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise InputError("has no token that begins or ends a document", where=checkpoint, field="tokenizer")
+    most = _room(model, checkpoint, tokens)
+    settings = {"checkpoint": version(checkpoint), "documents": documents, "tokens": most, "seed": seed}
+    parts = claim(output, settings | {"temperature": temperature, "batch": batch, "device": device})
+    paths = []
+    for number, first in enumerate(range(0, documents, batch)):
+        path = parts / f"{number:08d}.jsonl"
+        paths.append(path)
+        count = min(batch, documents - first)
+        if not path.exists():
+            drawn = _draw(model, start, tokenizer.eos_token_id, count, most, temperature, (seed, number))
+            write_text(path, "".join(_line(tokenizer, ids, first + i) for i, ids in enumerate(drawn)))
+            progress(first + count)
+    with atomic_path(output) as temporary, temporary.open("wb") as file:
+        for path in paths:
+            file.write(path.read_bytes())
+    shutil.rmtree(parts)
+    return documents
+
+
+def _check(checkpoint: Path, output: Path, *, documents: int, batch: int, temperature: float) -> None:
+    if not (checkpoint / "config.json").is_file():
+        raise InputError(
+            "must be the folder of a checkpoint, with config.json", field="checkpoint", value=str(checkpoint)
+        )
+    if output.suffix != ".jsonl":
+        raise InputError("must end in .jsonl", field="output", value=str(output))
+    for name, value in (("documents", documents), ("batch", batch)):
+        if value < 1:
+            raise InputError("must be at least 1", field=name, value=value)
+    if not 0 < temperature < 100:
+        raise InputError("must be above 0", field="temperature", value=temperature)
+
+
+def _load(checkpoint: Path, device: str) -> tuple[Any, Any]:
+    from neuneu.losses.checkpoints import load_model
+
+    model = load_model(checkpoint, device=device)
+    try:
+        from transformers import AutoTokenizer
+
+        return model, AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    except ImportError as error:
+        raise MissingExtraError("transformers", "lm") from error
+    except Exception as error:  # the library raises many kinds
+        raise InputError(f"its tokenizer cannot be loaded: {error}", where=checkpoint) from error
+
+
+def _room(model: Any, checkpoint: Path, tokens: int | None) -> int:
+    context = getattr(model.config, "max_position_embeddings", None)
+    room = LONGEST if context is None else context - 1
+    if tokens is None:
+        return min(LONGEST, room)
+    if tokens < 1 or (context is not None and tokens > room):
+        raise InputError(
+            f"must be from 1 to {room}, what its context holds",
+            where=checkpoint,
+            field="tokens",
+            value=tokens,
+        )
+    return tokens
+
+
+def _draw(
+    model: Any, start: int, end: int | None, count: int, most: int, temperature: float, seed: tuple[int, int]
+) -> list[list[int]]:
+    """Token ids of `count` generations, without the prompt and the end."""
+    import torch
+
+    ids = torch.full((count, 1), start, device=model.device)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(_seed_of(*seed))
+        drawn = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            top_p=1.0,
+            num_beams=1,
+            max_new_tokens=most,
+            eos_token_id=end,
+            pad_token_id=end if end is not None else start,
+        )
+    rows = drawn[:, 1:].tolist()
+    return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+def _seed_of(seed: int, batch: int) -> int:
+    """One number of 63 bits for a seed and a batch; nearby ones have nothing in common."""
+    import numpy as np
+
+    return int(np.random.SeedSequence([seed, batch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _line(tokenizer: Any, ids: list[int], number: int) -> str:
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    return json.dumps({"id": str(number), "text": text, "tokens": len(ids)}, ensure_ascii=False) + "\n"

@@ -1,0 +1,35 @@
+"""Tests reject at their level, and correct for overlap and for many tasks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t, sign_flip
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_benjamini_hochberg_agrees_with_scipy(values: list[float]) -> None:
+    p = np.array(values)
+    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p), atol=1e-12)
+
+
+def test_plain_paired_t_is_scipys() -> None:
+    d = np.random.default_rng(0).normal(0.3, 1, 20)
+    assert paired_t(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
+    assert half_width(d) == pytest.approx(np.diff(stats.t.interval(0.95, 19, d.mean(), stats.sem(d)))[0] / 2)
+
+
+def test_the_correction_keeps_p_from_shrinking_with_repetition() -> None:
+    d = np.random.default_rng(0).normal(0.3, 1, 20)
+    many = np.tile(d, 50)
+    assert paired_t(many) < 0.001 * paired_t(d)
+    assert paired_t(many, test_share=0.5) > 0.5 * paired_t(d, test_share=0.5) > 0.05
+    assert paired_t(np.zeros(5), test_share=0.5) == 1.0
+
+
+def test_sign_flips_count_clusters_not_models() -> None:
+    d = np.full(40, 0.1)
+    assert sign_flip(d, np.arange(40)) < 0.001
+    assert sign_flip(d, np.repeat([0, 1, 2], [10, 10, 20])) > 0.2
