@@ -22,7 +22,8 @@ import yaml
 from neuneu.curves.table import CurveTable
 from neuneu.files import read_json, write_json, write_text
 from neuneu.forecasters.neuneu.forecaster import small_config
-from neuneu.losses.loss_store import LossStore, open_losses
+from neuneu.losses.loss_store import LossStore
+from neuneu.losses.open import open_losses
 from neuneu.suite.home import CURVES, LOSSES
 
 RESULTS = Path(__file__).parent / "results"

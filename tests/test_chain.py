@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
-from neuneu.losses.loss_store import open_losses
+from neuneu.losses.open import open_losses
 
 PEOPLE, VERBS = ["Ann", "Bob", "the cat", "a child", "my aunt"], ["sees", "likes", "follows", "finds"]
 

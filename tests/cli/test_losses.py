@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from neuneu.losses.loss_store import open_losses
+from neuneu.losses.open import open_losses
 
 _spec = importlib.util.spec_from_file_location(
     "losses_fixtures", Path(__file__).parent.parent / "losses/conftest.py"

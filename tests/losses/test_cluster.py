@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuneu.losses.scoring import Scoring, score_checkpoints
+from neuneu.losses.scorer import Scoring
+from neuneu.losses.scoring import score_checkpoints
 
 pytest.importorskip("ray", reason="ray is not installed: pip install 'neuneu[cluster]'")
 
@@ -22,7 +23,8 @@ from contextlib import suppress
 
 import psutil
 import ray
-from neuneu.losses.scoring import Scoring, score_checkpoints
+from neuneu.losses.scorer import Scoring
+from neuneu.losses.scoring import score_checkpoints
 
 runs, corpus, output = sys.argv[1:]
 ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)

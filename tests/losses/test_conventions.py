@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from neuneu.errors import InputError
 from neuneu.losses import conventions as compat
 from neuneu.losses.corpus import read_corpus
-from neuneu.losses.scoring import Scoring, score_checkpoints
+from neuneu.losses.scorer import Scoring
+from neuneu.losses.scoring import score_checkpoints
 from neuneu.losses.words import PublishedWordLosses, WordLosses
 
 CUT = 48

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neuneu.errors import InputError
 from neuneu.losses import zarr_store
-from neuneu.losses.loss_store import open_losses
+from neuneu.losses.open import open_losses
 from neuneu.losses.zarr_store import ZarrLossStore
 
 

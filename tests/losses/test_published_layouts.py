@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuneu.errors import InputError
-from neuneu.losses.loss_store import open_losses
+from neuneu.losses.open import open_losses
 from neuneu.losses.published_layouts import PublishedLosses
 
 

@@ -21,7 +21,8 @@ from neuneu.errors import InputError
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, load_model, parse_step
 from neuneu.losses.corpus import read_corpus, tokenize_corpus
 from neuneu.losses.forward import token_losses
-from neuneu.losses.scoring import Scoring, score_checkpoints
+from neuneu.losses.scorer import Scoring
+from neuneu.losses.scoring import score_checkpoints
 from neuneu.losses.windows import plan_windows
 
 SCORING = Scoring(window=32, stride=16)
@@ -40,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, runs: Path, corpus: Path) ->
 
 
 def test_stored_losses_are_the_model_s(whole: Path, runs: Path, corpus: Path) -> None:
-    from neuneu.losses.loss_store import open_losses
+    from neuneu.losses.open import open_losses
 
     store, text = open_losses(whole), read_corpus(corpus)
     assert store.runs == ["alpha", "beta"]

@@ -19,7 +19,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from neuneu.curves.table import CurveTable
-from neuneu.losses.loss_store import open_losses
+from neuneu.losses.open import open_losses
 
 from .tiny import TINY, write_tiny
 

@@ -62,7 +62,7 @@ def forecast(
     allowed, finished = read_references(references)
     store = None
     if losses is not None:
-        from neuneu.losses.loss_store import open_losses
+        from neuneu.losses.open import open_losses
 
         store = open_losses(losses, table.runs)
     method = ready_forecaster(forecaster, finished, store)

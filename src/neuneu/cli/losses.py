@@ -115,7 +115,8 @@ def score(
     Example: neuneu score runs/web-300M --corpus corpus -o losses.zarr --window 1024
     """
     from neuneu.losses.checkpoints import find_checkpoints
-    from neuneu.losses.scoring import Scoring, score_checkpoints
+    from neuneu.losses.scorer import Scoring
+    from neuneu.losses.scoring import score_checkpoints
 
     scoring = Scoring(
         window=window,

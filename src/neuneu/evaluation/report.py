@@ -67,7 +67,7 @@ def evaluate_files(
 def _open_losses(path: Path | None, sources: Sequence[Source]) -> LossStore | None:
     if path is None:
         return None
-    from neuneu.losses.loss_store import open_losses
+    from neuneu.losses.open import open_losses
 
     return open_losses(path, {run for source in sources for run in source.table.runs})
 

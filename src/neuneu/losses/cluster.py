@@ -1,27 +1,25 @@
 """Scoring spread over a Ray cluster: workers compute, the driver writes each result once."""
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neuneu.errors import InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    from neuneu.losses.checkpoints import Checkpoint
-    from neuneu.losses.corpus import Report
-    from neuneu.losses.scoring import Scorer
-    from neuneu.losses.zarr_store import ZarrLossStore
+from neuneu.losses.checkpoints import Checkpoint
+from neuneu.losses.corpus import Report
+from neuneu.losses.scorer import Scorer
+from neuneu.losses.zarr_store import ZarrLossStore
 
 RETRIES = 5
 
 
 def score_on_ray(
     address: str,
-    scorer: "Scorer",
-    checkpoints: "list[Checkpoint]",
-    store: "ZarrLossStore",
+    scorer: Scorer,
+    checkpoints: list[Checkpoint],
+    store: ZarrLossStore,
     *,
     gpus: float = 0.0,
-    report: "Report | None" = None,
+    report: Report | None = None,
 ) -> None:
     """Score each checkpoint as a task of a Ray cluster and write its losses as it comes in.
 
@@ -63,5 +61,5 @@ def score_on_ray(
             ray.shutdown()
 
 
-def _score(scorer: "Scorer", checkpoint: "Checkpoint") -> tuple[Any, dict[str, Any]]:
+def _score(scorer: Scorer, checkpoint: Checkpoint) -> tuple[Any, dict[str, Any]]:
     return scorer.score(checkpoint)

@@ -1,10 +1,7 @@
 """LossStore: run × checkpoint × position losses, with the validation set's fingerprint."""
 
-import re
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -72,74 +69,3 @@ class MemoryLossStore(LossStore):
         if not len(index):
             raise InputError("no losses of this checkpoint", field="checkpoint", value=f"{run} step {step}")
         return np.asarray(self._arrays[run][1][index[0]], dtype=np.float64)
-
-
-class RenamedLosses(LossStore):
-    """Another store's losses under other names of runs: {name: name in the store}."""
-
-    def __init__(self, store: LossStore, names: Mapping[str, str]) -> None:
-        self._store, self._names = store, {run: names[run] for run in sorted(names)}
-        self.fingerprint, self.n_positions, self.groups = store.fingerprint, store.n_positions, store.groups
-
-    @property
-    def runs(self) -> list[str]:
-        """Names of the runs, sorted."""
-        return list(self._names)
-
-    def steps(self, run: str) -> Integers:
-        """Steps of this run, increasing; empty for an unknown run."""
-        return self._store.steps(self._names[run]) if run in self._names else np.empty(0, dtype=np.int64)
-
-    def read(self, run: str, step: int) -> Floats:
-        """Losses of one checkpoint, (n_positions,)."""
-        if run not in self._names:
-            raise InputError("no losses of this run", field="run", value=run)
-        return self._store.read(self._names[run], step)
-
-
-def match_runs(store: LossStore, runs: Iterable[str]) -> LossStore:
-    """The store with its runs named as curves name them.
-
-    Names mean one run where they are the same, or else the same but for case and separators (anything but
-    letters and digits): "Gemstone-1280x15" are the losses of "gemstone/1280x15". Runs of the store that match
-    no curve keep their name. Raises InputError where two runs of the store would match one curve.
-    """
-    wanted, known = set(runs), set(store.runs)
-    alike: dict[str, list[str]] = defaultdict(list)
-    for run in sorted(known - wanted):
-        alike[_plain(run)].append(run)
-    names = {run: run for run in wanted & known}
-    for run in sorted(wanted - known):
-        found = alike[_plain(run)]
-        if len(found) > 1:
-            raise InputError(f"losses of two runs have this name: {found}", field="run", value=run)
-        names |= {run: found[0]} if found else {}
-    names |= {run: run for run in known - set(names.values())}
-    return store if set(names) == known else RenamedLosses(store, names)
-
-
-def _plain(run: str) -> str:
-    return "-".join(re.findall(r"[^\W_]+", run.casefold()))
-
-
-def open_losses(path: str | Path, runs: Iterable[str] = ()) -> LossStore:
-    """Open losses on disk, whichever layout they are in.
-
-    A Zarr store of this package, the published NeuNeu layout (folders of runs with step folders of .npy
-    files), or a folder of item losses (one .npz a run). runs: the names that curves have, see `match_runs`.
-    Raises InputError where it is none of them.
-    """
-    return match_runs(_open(path), runs)
-
-
-def _open(path: str | Path) -> LossStore:
-    path = Path(path)
-    if not path.exists():
-        raise InputError("no such folder", where=path)
-    if (path / "zarr.json").is_file():
-        from neuneu.losses.zarr_store import ZarrLossStore
-
-        return ZarrLossStore(path)
-    from neuneu.losses.published_layouts import PublishedLosses, read_item_losses
-
-    return read_item_losses(path) if any(path.glob("*.npz")) else PublishedLosses(path)

@@ -1,54 +1,19 @@
 """Checkpoints → per-token losses of a corpus, in a Zarr store."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from neuneu.errors import InputError
-from neuneu.files import read_json
 from neuneu.losses import conventions as compat
-from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, load_model
-from neuneu.losses.corpus import Corpus, Report, read_corpus
-from neuneu.losses.windows import plan_windows
+from neuneu.losses.checkpoints import Checkpoint, find_checkpoints
+from neuneu.losses.cluster import score_on_ray
+from neuneu.losses.corpus import Report
+from neuneu.losses.scorer import Scorer, Scoring, context_length
 from neuneu.losses.zarr_store import ZarrLossStore
 
 LONGEST_WINDOW = 2048
-_LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How losses are computed. What changes them by more than rounding is part of the store.
-
-    window: longest stretch that the model reads, None = what the store has or the model was trained on (at
-    most 2,048); stride: how far it goes on in a long document, None = half the window; bos: put the model's
-    beginning-of-text token before a document, so that its first token has a loss; precision: float32 or
-    bfloat16; batch_tokens: tokens a batch with padding, which bounds memory; device: None = a GPU if there
-    is one; dtype: of the stored losses, float16 or float32; published: follow the conventions of NeuNeu's
-    published files (`compat`); allow_bin: also read weights that are no safetensors.
-    """
-
-    window: int | None = None
-    stride: int | None = None
-    bos: bool = False
-    precision: str = "float32"
-    batch_tokens: int = 8192
-    device: str | None = None
-    dtype: str = "float16"
-    published: bool = False
-    allow_bin: bool = False
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What losses in one store must share."""
-        shared = ("window", "stride", "bos", "precision", "published")
-        return {name: value for name, value in asdict(self).items() if name in shared}
 
 
 def score_checkpoints(
@@ -79,8 +44,6 @@ def score_checkpoints(
     mine = found[number - 1 :: of]
     todo = [checkpoint for checkpoint in mine if not store.has(checkpoint.run, checkpoint.step)]
     if ray is not None and todo:
-        from neuneu.losses.cluster import score_on_ray
-
         score_on_ray(ray, scorer, todo, store, gpus=gpus, report=report)
         return store
     for count, checkpoint in enumerate(todo, 1):
@@ -91,97 +54,6 @@ def score_checkpoints(
             speed = len(scorer.corpus.tokens) / (perf_counter() - begin)
             report(f"{checkpoint.run} step {checkpoint.step}: {count} of {len(todo)}, {speed:,.0f} tokens/s")
     return store
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A corpus and how it is scored; windows are planned once for all checkpoints."""
-
-    corpus_path: str
-    scoring: Scoring
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Only the path and the settings travel to another process."""
-        return Scorer, (self.corpus_path, self.scoring)
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        """The validation text."""
-        return read_corpus(self.corpus_path)
-
-    @cached_property
-    def _windows(self) -> Any:
-        window, stride = self.scoring.window, self.scoring.stride
-        assert window is not None
-        assert stride is not None
-        if self.scoring.published:
-            return compat.plan_published(self.corpus.bounds, window)
-        return plan_windows(self.corpus.bounds, window, stride, bos=self.scoring.bos)
-
-    def open_store(self, path: str | Path) -> ZarrLossStore:
-        """The store of these losses, made if absent."""
-        corpus, published = self.corpus, self.scoring.published
-        n_published = int(compat.published_lengths(corpus.bounds, self.scoring.window or 0).sum())
-        return ZarrLossStore.create(
-            path,
-            fingerprint=corpus.fingerprint,
-            n_positions=n_published if published else len(corpus.tokens),
-            settings=self.scoring.settings,
-            dtype="float32" if published else self.scoring.dtype,
-        )
-
-    def score(self, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Losses of one checkpoint, and the facts that are kept with them."""
-        import torch
-        import transformers
-
-        from neuneu.losses.forward import token_losses
-
-        scoring = self.scoring
-        device = scoring.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        folder = checkpoint.fetch(allow_bin=scoring.allow_bin)
-        self._check(folder)
-        model = load_model(folder, allow_bin=scoring.allow_bin, device=device)
-        bos = _bos_token(model, folder) if scoring.bos else None
-        try:
-            losses = token_losses(
-                model,
-                self.corpus.tokens,
-                self._windows,
-                bos_id=bos,
-                batch_tokens=scoring.batch_tokens,
-                precision=scoring.precision,
-                mask_id=0 if scoring.published else None,
-            )
-        except InputError as error:
-            raise InputError(error.rule, where=folder, field=error.field, value=error.value) from error
-        if scoring.published:
-            losses = compat.pack_published(
-                losses, self.corpus.tokens, self.corpus.bounds, scoring.window or 0
-            )
-        facts = {
-            "model": type(model).__name__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "source": Path(checkpoint.source).name if checkpoint.revision is None else checkpoint.source,
-            "revision": checkpoint.revision,
-            "bos_id": bos,
-            "device": device,
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        }
-        return losses, facts
-
-    def _check(self, folder: Path) -> None:
-        """Refuse a model that cannot read the window, or whose own tokenizer has another vocabulary."""
-        longest = _context_length(folder)
-        if longest is not None and self.scoring.window is not None and self.scoring.window > longest:
-            rule = f"the model reads at most {longest} tokens"
-            raise InputError(rule, where=folder, field="window", value=self.scoring.window)
-        if (folder / "tokenizer.json").is_file():
-            from neuneu.losses.tokenizer import load_tokenizer, vocabulary_digest
-
-            if vocabulary_digest(load_tokenizer(str(folder))) != self.corpus.facts["vocabulary_sha256"]:
-                rule = "the checkpoint's tokenizer has another vocabulary than the corpus: tokenize with it"
-                raise InputError(rule, where=folder, field="tokenizer", value=self.corpus.facts["tokenizer"])
 
 
 def _as_checkpoints(checkpoints: Sequence[Checkpoint] | Iterable[str | Path]) -> list[Checkpoint]:
@@ -205,21 +77,7 @@ def _resolve(scoring: Scoring, first: Checkpoint, store: Path) -> Scoring:
         if values["window"] == there.get("window"):
             values["stride"] = values["stride"] or there.get("stride")
     if values["window"] is None:
-        trained = _context_length(first.fetch(allow_bin=scoring.allow_bin))
+        trained = context_length(first.fetch(allow_bin=scoring.allow_bin))
         values["window"] = min(trained or LONGEST_WINDOW, LONGEST_WINDOW)
     values["stride"] = values["stride"] or max(1, values["window"] // 2)
     return Scoring(**values)
-
-
-def _context_length(folder: Path) -> int | None:
-    """Tokens that the model was trained to read at once; None where its configuration does not say."""
-    config = read_json(folder / "config.json")
-    lengths = [config[name] for name in _LENGTHS if isinstance(config.get(name), int)]
-    return int(lengths[0]) if lengths else None
-
-
-def _bos_token(model: Any, folder: Path) -> int:
-    token = model.config.bos_token_id
-    if isinstance(token, int):
-        return token
-    raise InputError("the model has none: leave --bos out", where=folder, field="bos_token_id")

@@ -355,7 +355,7 @@ def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuFor
     process trains; the first writes.
     """
     from neuneu.curves.table import CurveTable
-    from neuneu.losses.loss_store import open_losses
+    from neuneu.losses.open import open_losses
 
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")

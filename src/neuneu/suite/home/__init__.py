@@ -4,7 +4,8 @@ from pathlib import Path
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.losses.loss_store import LossStore, open_losses
+from neuneu.losses.loss_store import LossStore
+from neuneu.losses.open import open_losses
 
 CURVES = Path(__file__).parent / "curves.parquet"
 LOSSES = Path(__file__).parent / "losses"
