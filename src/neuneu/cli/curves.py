@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from neuneu.cli.formats import formats_epilog, with_format_options
 from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
 
 app = make_app()
@@ -35,14 +36,10 @@ COLUMNS = {
 """What the terminal shows of each table when all three are shown."""
 
 
-@app.command("import")
+@app.command("import", epilog=formats_epilog())
+@with_format_options
 def import_(
-    format_: Annotated[
-        str,
-        typer.Argument(
-            metavar="FORMAT", help="lm-eval, pythia, olmo-ladder, datadecide, wandb or neuneu-npy."
-        ),
-    ],
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="A format of the list below, or auto.")],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .csv or .json file to write.")],
     run: Annotated[str | None, typer.Option(help="The run's name, where the files hold one run.")] = None,
@@ -61,13 +58,7 @@ def import_(
     keep: Annotated[
         Keep | None, typer.Option(help="Which of two different values of one step stays; else an error.")
     ] = None,
-    step_pattern: Annotated[
-        str | None, typer.Option(help=r"lm-eval: regular expression of the step, like 'step(\d+)'.")
-    ] = None,
-    tokens_column: Annotated[str | None, typer.Option(help="wandb: the column with the tokens seen.")] = None,
-    values_are: Annotated[
-        str | None, typer.Option(help="neuneu-npy: the metric of the values; primary_metric if not said.")
-    ] = None,
+    **options: str | None,
 ) -> None:
     """Read evaluation results of a known format into a curve table; say what was read, skipped and why.
 
@@ -81,10 +72,7 @@ def import_(
         planned_tokens=planned_tokens, tokens_per_step=tokens_per_step,
         keep=keep.value if keep else None, metrics=frozenset(metric or ()),
     )  # fmt: skip
-    result = read_format(
-        format_, paths, given=given,
-        step_pattern=step_pattern, tokens_column=tokens_column, values_are=values_are,
-    )  # fmt: skip
+    result = read_format(format_, paths, given=given, **options)
     result.table.write(output)
     for line in result.report.lines():
         note(line)

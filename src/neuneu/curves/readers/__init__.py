@@ -1,1 +1,1 @@
-"""One module a format; each reads files into a ReadResult: a curve table and a report of what was read."""
+"""One module a format; each turns files into rows and registers itself (reader.py); formats.py finds all."""

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.frames import read_frame
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.parsing import Given, ReadReport
+from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import find_task, olmes_tasks
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import parse_json
@@ -30,18 +31,29 @@ _FACTS = ("params", "data", "seed", "step")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([MB])")
 
 
-def read_datadecide(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
+def _recognise(look: Look) -> Fit:
+    return Fit.MARK if set(_FACTS) <= set(look.columns) else Fit.NO
+
+
+def _fetch(path: str | Path) -> str | Path:
+    return download(str(path)) if str(path).startswith(HUB) else path
+
+
+@reader(
+    "datadecide",
+    f"DataDecide results in Parquet, wide or long; {HUB}{HUB_DATASET} fetches them",
+    names=["*.parquet"],
+    recognise=_recognise,
+    fetch=_fetch,
+)
+def read_datadecide(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read Parquet files, folders of them, or hf://OWNER/DATASET (the network is used only then).
 
     Runs are datadecide/<data>-<size>-seed<n>; where compute and tokens are known, params is compute / (6
     tokens), else the nominal size. Raises InputError on other columns and on metrics that cannot be parsed.
     """
-    report = ReadReport()
-    local: list[str | Path] = []
-    for path in paths:
-        local.append(download(str(path)) if str(path).startswith(HUB) else path)
     frames = []
-    for path in walk(local, [".parquet"], report):
+    for path in files:
         frame = read_frame(path)
         absent = [name for name in _FACTS if name not in frame.columns]
         if absent:
@@ -54,8 +66,7 @@ def read_datadecide(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN
         values = values.drop_nulls("value")
         report.read[str(path)] += len(values)
         frames.append(values)
-    rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-    return finish(rows, given, report, ", ".join(map(str, paths)))
+    return stack(frames)
 
 
 def download(address: str) -> Path:

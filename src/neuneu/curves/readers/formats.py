@@ -1,42 +1,100 @@
-"""The formats by name, and the one call that reads any of them."""
+"""The formats by name, and the one call that reads any of them: every module of this package that has one."""
 
+import pkgutil
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from neuneu.curves.readers.datadecide import read_datadecide
-from neuneu.curves.readers.lm_eval import read_lm_eval
-from neuneu.curves.readers.neuneu_npy import read_neuneu_npy
-from neuneu.curves.readers.olmo_ladder import read_olmo_ladder
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadResult
-from neuneu.curves.readers.pythia import read_pythia
-from neuneu.curves.readers.wandb import read_wandb
+import polars as pl
+
+from neuneu.curves import readers
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, place_of, stack
 from neuneu.errors import InputError
 
-FORMATS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "lm-eval": (read_lm_eval, ("step_pattern",)),
-    "pythia": (read_pythia, ()),
-    "olmo-ladder": (read_olmo_ladder, ()),
-    "datadecide": (read_datadecide, ()),
-    "wandb": (read_wandb, ("tokens_column",)),
-    "neuneu-npy": (read_neuneu_npy, ("values_are",)),
-}
-"""Format → (its reader, the options that only it takes)."""
+AUTO = "auto"
+"""The name of no format: each file is read by what it is."""
+
+
+@cache
+def formats() -> dict[str, Reader]:
+    """Format → its reader, by name."""
+    for module in pkgutil.iter_modules(readers.__path__):
+        import_module(f"{readers.__name__}.{module.name}")
+    return dict(sorted(REGISTRY.items()))
+
+
+def format_options() -> dict[str, str]:
+    """Every option that only some formats take → its help, with the formats that take it."""
+    helps: dict[str, str] = {}
+    takers: dict[str, list[str]] = {}
+    for name, reader in formats().items():
+        for option, text in reader.options.items():
+            helps.setdefault(option, text)
+            takers.setdefault(option, []).append(name)
+    return {option: f"{', '.join(takers[option])}: {text}" for option, text in helps.items()}
 
 
 def read_format(
     name: str, paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN, **options: str | None
 ) -> ReadResult:
-    """Read files of a named format. options: those of its reader; None is not given.
+    """Read files of a named format, or of mixed ones with "auto".
 
+    options: those of the reader; None is not given.
     Raises InputError on an unknown format and on an option that the format does not take.
     """
-    if name not in FORMATS:
-        raise InputError(f"unknown; known: {', '.join(FORMATS)}", field="format", value=name)
-    reader, takes = FORMATS[name]
+    if name == AUTO:
+        return read_auto(paths, given=given, **options)
+    if name not in formats():
+        raise InputError(f"unknown; known: {', '.join([AUTO, *formats()])}", field="format", value=name)
+    return formats()[name](paths, given=given, **options)
+
+
+def read_auto(
+    paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN, **options: str | None
+) -> ReadResult:
+    """Read a folder of mixed formats, each file by what it is.
+
+    An option goes to the formats that take it. What no format knows, or two know equally well, is skipped and
+    said; so is what is broken. Raises InputError where nothing is left, and where no format that is here
+    takes an option.
+    """
+    report = ReadReport()
+    names = sorted({name for reader in formats().values() for name in reader.names})
+    found: dict[str, list[Path]] = {}
+    for path in walk(paths, names, report):
+        name = recognise(path, report)
+        if name is not None:
+            found.setdefault(name, []).append(path)
     said = {option: value for option, value in options.items() if value is not None}
     for option, value in said.items():
-        if option not in takes:
-            raise InputError(f"is no option of {name}", field=option.replace("_", "-"), value=value)
-    result: ReadResult = reader(paths, given=given, **said)
-    return result
+        if not any(option in formats()[name].options for name in found):
+            rule = f"no format that is here takes it (here: {', '.join(found) or 'none'})"
+            raise InputError(rule, field=option.replace("_", "-"), value=value)
+    frames: list[pl.DataFrame] = []
+    for name, files in sorted(found.items()):
+        reader = formats()[name]
+        its = {option: value for option, value in said.items() if option in reader.options}
+        report.notes.append(f"{len(files)} files read as {name}")
+        frames.append(reader.rows(files, report, given=given, **its))
+    return finish(stack([frame for frame in frames if len(frame)]), given, report, place_of(paths))
+
+
+def recognise(path: Path, report: ReadReport) -> str | None:
+    """The format that a file fits best; None, and the reason in the report, where none or several do."""
+    try:
+        look = Look(path)
+        fits = {name: reader.recognise(look) for name, reader in formats().items()}
+    except InputError as error:
+        report.skip(path, error.rule)
+        return None
+    best = max(fits.values())
+    names = [name for name, fit in fits.items() if fit == best]
+    if best == Fit.NO:
+        report.skip(path, "of no known format")
+        return None
+    if len(names) > 1:
+        report.skip(path, f"may be {' or '.join(names)}: import it by the format's name")
+        return None
+    return names[0]

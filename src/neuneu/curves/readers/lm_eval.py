@@ -16,21 +16,11 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.parsing import (
-    NOTHING_GIVEN,
-    STEP,
-    Given,
-    ReadReport,
-    ReadResult,
-    compile_step_pattern,
-    find_step,
-    finish,
-    walk,
-)
+from neuneu.curves.readers.parsing import STEP, Given, ReadReport, compile_step_pattern, find_step
 from neuneu.curves.readers.pythia_models import known_facts
+from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
-from neuneu.errors import InputError
 from neuneu.files import read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
@@ -64,9 +54,22 @@ class Seen:
             yield f"different versions of lm-eval: {', '.join(sorted(self.harness))}"
 
 
+def _recognise(look: Look) -> Fit:
+    if not is_results(look.document):
+        return Fit.NO
+    return Fit.MARK if look.keys & {"lm_eval_version", "n-shot", "versions"} else Fit.SHAPE
+
+
+@reader(
+    "lm-eval",
+    'result files of lm-evaluation-harness, new ("acc,none") and old, single or in folders',
+    names=["*.json"],
+    recognise=_recognise,
+    options={"step_pattern": r"regular expression of the step, like 'step(\d+)'."},
+)
 def read_lm_eval(
-    paths: Sequence[str | Path], *, step_pattern: str | None = None, given: Given = NOTHING_GIVEN
-) -> ReadResult:
+    files: Sequence[Path], given: Given, report: ReadReport, *, step_pattern: str | None = None
+) -> pl.DataFrame:
     """Read result files and folders of them.
 
     A run is named by its model (without the step), unless `given.run` says otherwise. The filter of a metric
@@ -74,9 +77,9 @@ def read_lm_eval(
     date. Raises InputError on files that are not JSON, and where no file has results and a step.
     """
     pattern = compile_step_pattern(step_pattern)
-    report, seen = ReadReport(), Seen()
+    seen = Seen()
     documents = []
-    for path in walk(paths, [".json"], report):
+    for path in files:
         document = read_json(path)
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
@@ -95,7 +98,7 @@ def read_lm_eval(
         report.read[str(path)] += len(values)
         rows += values
     report.notes += seen.notes()
-    return finish(columns_of(rows) if rows else pl.DataFrame(), given, report, _where(paths))
+    return columns_of(rows)
 
 
 def is_results(document: Any) -> bool:
@@ -183,9 +186,3 @@ def _date(document: dict[str, Any]) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _where(paths: Sequence[str | Path]) -> str:
-    if not paths:
-        raise InputError("at least one file or folder is needed", field="paths")
-    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")

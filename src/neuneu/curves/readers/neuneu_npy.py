@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from neuneu.curves.curve import Curve
 from neuneu.curves.frames import check_file
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import known_facts
+from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
@@ -27,17 +28,27 @@ MAX_POINTS = 10_000_000
 _MODEL = re.compile(r"DataDecide-(?P<recipe>.+)-(?P<size>\d+)(?P<unit>[MB])")
 
 
+def _recognise(look: Look) -> Fit:
+    return Fit.MARK if look.start.startswith(np.lib.format.MAGIC_PREFIX) else Fit.NO
+
+
+@reader(
+    "neuneu-npy",
+    "NeuNeu's folders of <task>.npy",
+    names=["*.npy"],
+    recognise=_recognise,
+    options={"values_are": "the metric of the values; primary_metric if not said."},
+)
 def read_neuneu_npy(
-    paths: Sequence[str | Path], *, values_are: str = "primary_metric", given: Given = NOTHING_GIVEN
-) -> ReadResult:
+    files: Sequence[Path], given: Given, report: ReadReport, *, values_are: str = "primary_metric"
+) -> pl.DataFrame:
     """Read task files, model folders, and folders of model folders; the folder names the run.
 
     values_are: their metric, which the files do not say. Raises InputError on Git LFS pointers, pickled
     arrays, other shapes and types, fractional or negative steps, values outside the metric's range.
     """
-    report = ReadReport()
     frames = []
-    for path in walk(paths, [".npy"], report):
+    for path in files:
         if path.stem.startswith(NOT_TASKS) or path.stem.endswith(NOT_TASKS):
             report.skip(path, "losses or tokens, not a task")
             continue
@@ -50,8 +61,7 @@ def read_neuneu_npy(
         )
         facts = {"run": model, "task": path.stem, "metric": values_are, **_facts_of(model)}
         frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
-    rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-    return finish(rows, given, report, ", ".join(map(str, paths)))
+    return stack(frames)
 
 
 def load_array(path: str | Path) -> NDArray[np.float64]:

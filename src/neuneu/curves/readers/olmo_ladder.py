@@ -12,7 +12,8 @@ import polars as pl
 
 from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.labels import number_column, parse_label
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.parsing import Given, ReadReport
+from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.errors import InputError
 
 PARAMS = {
@@ -29,15 +30,23 @@ _COLUMN = re.compile(r"eval/downstream(?:_[a-z_]+)?/(?P<label>.+)")
 _FILE = re.compile(r"(?P<size>\d+[MB])-(?P<length>[\d.]+xC)(?P<rest>.*)")
 
 
-def read_olmo_ladder(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
+def _recognise(look: Look) -> Fit:
+    named = _FILE.fullmatch(look.path.stem) and "_step" in look.columns
+    return Fit.MARK if named and any(_COLUMN.fullmatch(column) for column in look.columns) else Fit.NO
+
+
+@reader(
+    "olmo-ladder",
+    "OLMo-ladder run files (CSV)",
+    names=["*.csv"],
+    recognise=_recognise,
+)
+def read_olmo_ladder(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read run files and folders of them; a run is ladder/<file>, with -const or -decay of its folder's name.
 
     Raises InputError where a file has no _step column or a value is no number.
     """
-    report = ReadReport()
-    frames = [_read_run(path, report) for path in walk(paths, [".csv"], report)]
-    rows = pl.concat(frames, how="vertical") if frames else pl.DataFrame()
-    return finish(rows, given, report, ", ".join(map(str, paths)))
+    return stack([_read_run(path, report) for path in files])
 
 
 def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """What the readers share: their result, their report, facts that the user adds, walking folders."""
 
+import fnmatch
 import os
 import re
 from collections import Counter
@@ -152,13 +153,14 @@ def _settle_repeats(
     return kept
 
 
-def walk(paths: Sequence[str | Path], endings: Iterable[str], report: ReadReport) -> list[Path]:
-    """The files with these endings at and below the paths, sorted; others below a folder are not looked at.
+def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadReport) -> list[Path]:
+    """The files named like these patterns at and below the paths, sorted; no others below a folder.
 
     Folders that are symbolic links are not entered; a link out of the folder it lies in is skipped.
     Raises InputError where a path does not exist or no file is found.
     """
-    endings = tuple(endings)
+    patterns = tuple(patterns)
+    named = re.compile("|".join(map(fnmatch.translate, patterns)))
     if not paths:
         raise InputError("at least one file or folder is needed", field="paths")
     found: list[Path] = []
@@ -171,7 +173,7 @@ def walk(paths: Sequence[str | Path], endings: Iterable[str], report: ReadReport
             folders.sort()
             for name in sorted(names):
                 file = Path(folder, name)
-                if not name.endswith(endings) or name.startswith("."):
+                if not named.match(name) or name.startswith("."):
                     continue
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
                     report.skip(file, "a link out of the folder; name the file itself to read it")
@@ -179,7 +181,9 @@ def walk(paths: Sequence[str | Path], endings: Iterable[str], report: ReadReport
                     found.append(file)
     if not found:
         skipped = "; ".join(f"{what}: {why}" for what, why in list(report.skipped)[:3])
-        rule = f"no {' or '.join(endings)} file here" + (f" ({skipped})" if skipped else "")
+        rule = f"no {' or '.join(pattern.strip('*') for pattern in patterns)} file here" + (
+            f" ({skipped})" if skipped else ""
+        )
         raise InputError(rule, where=", ".join(map(str, paths)))
     return list(dict.fromkeys(found))
 

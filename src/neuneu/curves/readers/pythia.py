@@ -13,16 +13,9 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
-from neuneu.curves.readers.parsing import (
-    NOTHING_GIVEN,
-    Given,
-    ReadReport,
-    ReadResult,
-    find_step,
-    finish,
-    walk,
-)
+from neuneu.curves.readers.parsing import Given, ReadReport, find_step
 from neuneu.curves.readers.pythia_models import pythia_model
+from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
 from neuneu.errors import InputError
 from neuneu.files import read_json
@@ -31,15 +24,28 @@ DOUBLE_BATCH_V0 = ("160m", "410m", "1.4b")
 SHOTS = {"zero-shot": 0, "five-shot": 5}
 
 
-def read_pythia(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) -> ReadResult:
+VERSIONS = ("pythia-v0", "pythia-v1")
+
+
+def _recognise(look: Look) -> Fit:
+    parts = look.path.absolute().parts
+    return Fit.MARK if set(parts) & set(VERSIONS) and set(parts) & set(SHOTS) else Fit.NO
+
+
+@reader(
+    "pythia",
+    "EleutherAI's evals/pythia-v0 and -v1 trees",
+    names=["*.json"],
+    recognise=_recognise,
+)
+def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read the tree, a part of it, or single files in it.
 
     Runs are named pythia-v1/<model> (or pythia-v0/<model>). Raises InputError where a file's own
     configuration names another step or number of shots than its path, and where nothing is left.
     """
-    report = ReadReport()
     rows: list[dict[str, Any]] = []
-    for path in walk(paths, [".json"], report):
+    for path in files:
         facts = _facts_of(path, report)
         if facts is None:
             continue
@@ -53,13 +59,13 @@ def read_pythia(paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN) ->
         values = [row | facts | {"n_shot": shots} for row in metric_rows(document, report, path)]
         report.read[str(path)] += len(values)
         rows += values
-    return finish(columns_of(rows) if rows else pl.DataFrame(), given, report, ", ".join(map(str, paths)))
+    return columns_of(rows)
 
 
 def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
     """What the path says: version, model, shots, step, and so tokens."""
     parts = path.absolute().parts
-    version = next((part for part in reversed(parts) if part in ("pythia-v0", "pythia-v1")), None)
+    version = next((part for part in reversed(parts) if part in VERSIONS), None)
     shots = next((part for part in reversed(parts) if part in SHOTS), None)
     step = find_step([path.name])
     if shots is None or step is None:

@@ -12,7 +12,8 @@ import polars as pl
 
 from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.labels import Label, number_column, parse_label
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.parsing import Given, ReadReport
+from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import metric_names
 from neuneu.errors import InputError
 from neuneu.files import parse_json
@@ -32,22 +33,34 @@ _ROWS = {
 _BOUNDS = ("__MIN", "__MAX")
 
 
+def _recognise(look: Look) -> Fit:
+    names = look.columns or (tuple(look.line) if isinstance(look.line, dict) else ())
+    logged = any(name in STEP_COLUMNS for name in names)
+    return Fit.SHAPE if logged and any(parse_column(name) for name in names) else Fit.NO
+
+
+@reader(
+    "wandb",
+    "Weights & Biases histories in CSV (from the browser or the API) and JSON lines",
+    names=["*.csv", "*.jsonl"],
+    recognise=_recognise,
+    options={"tokens_column": "the column with the tokens seen."},
+)
 def read_wandb(
-    paths: Sequence[str | Path], *, tokens_column: str | None = None, given: Given = NOTHING_GIVEN
-) -> ReadResult:
+    files: Sequence[Path], given: Given, report: ReadReport, *, tokens_column: str | None = None
+) -> pl.DataFrame:
     """Read .csv and .jsonl histories, one run a file unless the columns name runs.
 
     A run is named by the file unless `given.run` or the columns say otherwise. Empty cells and NaN are
     steps at which nothing was logged. Raises InputError without a step column, and on text for numbers.
     """
-    report = ReadReport()
     parts = []
-    for path in walk(paths, [".csv", ".jsonl"], report):
+    for path in files:
         frame = read_frame(path) if path.suffix == ".csv" else _read_lines(path)
         part = _read_history(frame, path, tokens_column, report)
         report.read[str(path)] += len(part)
         parts.append(part)
-    return finish(pl.concat(parts), given, report, ", ".join(map(str, paths)))
+    return stack(parts)
 
 
 def parse_column(name: str) -> tuple[str | None, Label] | None:

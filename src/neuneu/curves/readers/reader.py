@@ -1,0 +1,172 @@
+"""What a reader is: a function that turns files of one format into rows, and registers itself.
+
+A format is one module of this package. It decorates its function with `@reader(...)`, which says the format's
+name, what it is, the names of its files, its options, and how it recognises a file by what is in it. Nothing
+else needs to know of it: `import NAME`, `import auto` and `import --help` look here.
+"""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.curves.frames import check_file
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.errors import InputError
+from neuneu.files import parse_json, read_json
+
+START = 65_536
+"""Bytes of a file that `Look.start` gives: the head of any log, and the header of any table."""
+
+
+class Fit(IntEnum):
+    """How well a file fits a format; of several formats the best fit reads it."""
+
+    NO = 0
+    SHAPE = 1
+    """It has the shape, which other formats share: any table of evaluations, any harness results."""
+    MARK = 2
+    """It has a mark that only this format has."""
+
+
+class Look:
+    """A file that readers look at to say whether it is theirs; each part of it is read once, when asked."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = check_file(path)
+
+    @cached_property
+    def start(self) -> bytes:
+        """The first bytes, at most START."""
+        with self.path.open("rb") as stream:
+            return stream.read(START)
+
+    @cached_property
+    def text(self) -> str:
+        """The first bytes as text; what is no UTF-8 becomes a replacement character."""
+        return self.start.decode("utf-8", errors="replace")
+
+    @cached_property
+    def document(self) -> Any:
+        """The whole file as JSON, if its name ends in .json; else None.
+
+        Raises InputError where it is no JSON.
+        """
+        return read_json(self.path) if self.path.suffix == ".json" else None
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The keys of a JSON object; empty for any other file."""
+        return frozenset(self.document) if isinstance(self.document, dict) else frozenset()
+
+    @cached_property
+    def line(self) -> Any:
+        """The first line of a .jsonl file as JSON; None for any other file.
+
+        Raises InputError where it is no JSON.
+        """
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        return parse_json(lines[0], f"{self.path} line 1") if self.path.suffix == ".jsonl" and lines else None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a .csv or .parquet file; empty for any other file."""
+        if self.path.suffix == ".parquet":
+            return _parquet_columns(self.path)
+        if self.path.suffix == ".csv":
+            return tuple(next(csv.reader(self.text.splitlines()), ()))
+        return ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: call it with paths to read them into a curve table.
+
+    names: patterns of its files' names (fnmatch), by which folders are searched. read_rows: (files, given,
+    report, **options) → columns of SCHEMA, any subset with the required ones, in the order read; it counts in
+    the report what it read and skipped. options: name → help. recognise: how well a file fits. fetch: turns a
+    path that is no file on this machine into one.
+    """
+
+    name: str
+    about: str
+    names: tuple[str, ...]
+    read_rows: Callable[..., pl.DataFrame]
+    recognise: Callable[[Look], Fit]
+    options: Mapping[str, str] = field(default_factory=dict)
+    fetch: Callable[[str | Path], str | Path] = lambda path: path
+
+    def __call__(
+        self, paths: Sequence[str | Path], *, given: Given = NOTHING_GIVEN, **options: str | None
+    ) -> ReadResult:
+        """Read files and folders of them. options: those of the format; None is not given.
+
+        Raises InputError on an option that the format does not take, on files that are not of the format,
+        and where nothing is left.
+        """
+        report = ReadReport()
+        rows = self.rows([self.fetch(path) for path in paths], report, given=given, **options)
+        return finish(rows, given, report, place_of(paths))
+
+    def rows(
+        self,
+        paths: Sequence[str | Path],
+        report: ReadReport,
+        *,
+        given: Given = NOTHING_GIVEN,
+        **options: str | None,
+    ) -> pl.DataFrame:
+        """The rows of files and folders, not yet checked as a curve table."""
+        said = {option: value for option, value in options.items() if value is not None}
+        for option, value in said.items():
+            if option not in self.options:
+                raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
+        return self.read_rows(walk(paths, self.names, report), given, report, **said)
+
+
+REGISTRY: dict[str, Reader] = {}
+"""Format → its reader; complete once `formats` has imported the modules of this package."""
+
+
+def reader(
+    name: str,
+    about: str,
+    *,
+    names: Sequence[str],
+    recognise: Callable[[Look], Fit],
+    options: Mapping[str, str] | None = None,
+    fetch: Callable[[str | Path], str | Path] = lambda path: path,
+) -> Callable[[Callable[..., pl.DataFrame]], Reader]:
+    """Register a function as the reader of a format; see `Reader` for the parts."""
+
+    def register(read_rows: Callable[..., pl.DataFrame]) -> Reader:
+        made = Reader(name, about, tuple(names), read_rows, recognise, dict(options or {}), fetch)
+        if REGISTRY.setdefault(name, made) is not made:
+            raise ValueError(f"two readers are named {name}")
+        return made
+
+    return register
+
+
+def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Frames of rows below each other; columns that one lacks are null. No frame: no rows."""
+    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+
+def _parquet_columns(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError("cannot be read as parquet", where=path) from error
+
+
+def place_of(paths: Sequence[str | Path]) -> str:
+    """The paths for an error: the first, and how many more."""
+    if not paths:
+        raise InputError("at least one file or folder is needed", field="paths")
+    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
