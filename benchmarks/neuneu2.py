@@ -63,7 +63,7 @@ def main(argv: Sequence[str] = ()) -> None:
     if not asked.curves:
         print("name curve files: python -m benchmarks.neuneu2 CURVES…")
         return
-    REGISTRY["neuneu-2"] = ("benchmarks.neuneu2", "Neuneu2Once")
+    REGISTRY["neuneu-2"] = Neuneu2Once
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
     for seed in asked.seeds:
         for references, names in (SETTINGS[i] for i in asked.settings):

@@ -1,7 +1,7 @@
 """Makes what ships with the forecasters: `python -m benchmarks.ship CURVES.parquet…`.
 
-Fits every listed method on finished runs and writes calibration.json, trees.txt and neural/shipped/neuneu-2
-beside this file, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
+Fits every listed method on finished runs and writes calibration.json, trees.txt and neuneu2/shipped into
+the package, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
 (Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
 """
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from neuneu import forecasters
 from neuneu.curves.table import CurveTable
 from neuneu.evidence.evidence import smaller_finished_runs
 from neuneu.files import write_json, write_text
@@ -21,7 +22,7 @@ METHODS = (
     "last-value", "mean-k", "log-linear", "reference-shift", "power-law", "broken-power-law", "logistic",
     "logistic-future", "ladder", "gaussian-process", "lightgbm", "damped-holt", "dot",
 )  # fmt: skip
-FOLDER = Path(__file__).parent
+FOLDER = Path(forecasters.__file__).parent
 
 
 def main(paths: list[str]) -> None:
@@ -36,7 +37,7 @@ def main(paths: list[str]) -> None:
             write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
         print(name, flush=True)
         methods[name] = forecaster.calibration.to_document()
-    Neuneu2().fit(curves, references=smaller_finished_runs).save(FOLDER / "neural" / "shipped" / "neuneu-2")
+    Neuneu2().fit(curves, references=smaller_finished_runs).save(FOLDER / "neuneu2" / "shipped")
     sources = sorted(Path(path).stem for path in paths)
     write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
 

@@ -1,7 +1,7 @@
 """The loss that goes with an accuracy curve: mean token or item loss, else a loss-like metric of the task."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -86,7 +86,14 @@ def setting(curve: Curve) -> tuple[object, ...]:
     return curve.key.task, curve.key.n_shot, curve.key.variant
 
 
-@lru_cache(maxsize=4096)
 def _means(store: LossStore, run: str) -> tuple[Integers, Floats]:
-    """Steps and mean losses of a run; each vector is read once."""
-    return store.steps(run), store.mean(run)
+    """Steps and mean losses of a run; vectors are read again only where there are other checkpoints now."""
+    steps = store.steps(run)
+    known = _KNOWN.setdefault(store, {})
+    if run not in known or not np.array_equal(known[run][0], steps):
+        known[run] = steps, store.mean(run)
+    return known[run]
+
+
+_KNOWN: "WeakKeyDictionary[LossStore, dict[str, tuple[Integers, Floats]]]" = WeakKeyDictionary()
+"""Steps and mean losses by store and run; forgotten with the store."""

@@ -1,18 +1,20 @@
-"""Forecast, Forecaster and the registry of forecasters."""
+"""Forecast, Forecaster and the registry of forecasters: by name, as a class, saved in a folder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import CannotForecastError, InputError
+from neuneu.errors import CannotForecastError, InputError, MissingExtraError
 from neuneu.files import read_json
 
 if TYPE_CHECKING:
@@ -78,16 +80,33 @@ class Refusal:
     reason: str
 
 
+Reads = Literal["run", "references", "losses"]
+"""Evidence beside the context: other curves of the run, finished reference runs, losses of checkpoints."""
+
+CONFIG = "config.json"
+"""File of a saved forecaster's folder that names the forecaster; others stand beside it."""
+
+
 class Forecaster(ABC):
     """Evidence → forecast. Subclasses answer many questions at once in `forecast_many`.
 
-    name: as on the command line; learns: whether `fit` needs finished runs' curves;
-    sees_future: whether it reads losses after the context end (published variants that do are labelled).
+    name: as on the command line, the class's name where none is given; learns: whether `fit` needs finished
+    runs' curves; reads: what it looks at beside the context (and the planned end): evidence of another kind
+    changes neither what `fit` learns nor a forecast; sees_future: whether it reads losses after the context
+    end (published variants that do are labelled).
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = False
+    reads: ClassVar[frozenset[Reads]] = frozenset()
     sees_future: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the class for itself where neither it nor a named base says otherwise."""
+        super().__init_subclass__(**options)
+        inherited = getattr(cls, "name", None)
+        if "name" not in vars(cls) and inherited in (None, *(base.__name__ for base in cls.__mro__[1:])):
+            cls.name = cls.__name__
 
     def fit(
         self,
@@ -99,7 +118,9 @@ class Forecaster(ABC):
     ) -> Self:
         """Learn from finished runs (parameters, calibration); does nothing where there is nothing to learn.
 
-        `references` says which finished runs each training question may look at, as in evaluation.
+        `losses` and `references` are what may be looked at, as in evaluation: losses of checkpoints, and
+        which finished runs each training question may look at. A method that does not read them (`reads`)
+        learns the same without. The same seed gives the same.
         """
         return self
 
@@ -119,72 +140,176 @@ class Forecaster(ABC):
             raise CannotForecastError(f"{self.name}: {answer.reason}")
         return answer
 
+    def save(self, folder: str | Path) -> None:
+        """Write what it has learned to a folder: config.json, and what else it needs.
+
+        Raises InputError where there is nothing to save, or not yet.
+        """
+        raise InputError("has nothing to save: it learns nothing", field="forecaster", value=self.name)
+
+    def load(self, folder: str | Path) -> Self:
+        """Take over what `save` wrote. Raises InputError on files that are not that."""
+        raise InputError("has nothing to load: it learns nothing", field="forecaster", value=self.name)
+
+    def load_shipped(self) -> Self:
+        """Take over what ships with the package; nothing where it does not learn.
+
+        Raises InputError where it has to learn and nothing ships.
+        """
+        if self.learns:
+            rule = "nothing ships of it: fit it on finished runs, or load a folder that save wrote"
+            raise InputError(rule, field="forecaster", value=self.name)
+        return self
+
 
 DEFAULT_FORECASTER = "neuneu-2"
 """What is used where no forecaster is named."""
 
-REGISTRY: dict[str, tuple[str, str]] = {
-    "last-value": ("neuneu.forecasters.baselines", "LastValue"),
-    "mean-k": ("neuneu.forecasters.baselines", "MeanOfLast"),
-    "log-linear": ("neuneu.forecasters.baselines", "LogLinear"),
-    "reference-shift": ("neuneu.forecasters.baselines", "ReferenceShift"),
-    "power-law": ("neuneu.forecasters.laws", "PowerLaw"),
-    "broken-power-law": ("neuneu.forecasters.laws", "BrokenPowerLaw"),
-    "logistic": ("neuneu.forecasters.logistic", "Logistic"),
-    "logistic-future": ("neuneu.forecasters.logistic", "LogisticFuture"),
-    "ladder": ("neuneu.forecasters.ladder", "Ladder"),
-    "gaussian-process": ("neuneu.forecasters.gaussian_process", "GaussianProcess"),
-    "lightgbm": ("neuneu.forecasters.trees", "BoostedTrees"),
-    "damped-holt": ("neuneu.forecasters.rivals", "DampedHolt"),
-    "dot": ("neuneu.forecasters.rivals", "DynamicOptimizedTheta"),
-    "neuneu-2": ("neuneu.forecasters.neuneu2.model", "Neuneu2"),
-    "neuneu": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuForecaster"),
-    "neuneu-sequential": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuSequential"),
-    "neuneu-average": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuAverage"),
-    "neuneu-diffhist": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuDiffHist"),
-    "neuneu-noloss": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuNoLoss"),
-    "neuneu-levels": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuLevels"),
-    "neuneu-residual": ("neuneu.forecasters.neuneu.forecaster", "NeuNeuResidual"),
-    "probe-cnn": ("neuneu.forecasters.neuneu.probe_forecasters", "CNNProbe"),
-    "probe-histogram": ("neuneu.forecasters.neuneu.probe_forecasters", "HistogramProbeForecaster"),
-    "probe-delta": ("neuneu.forecasters.neuneu.probe_forecasters", "DeltaProbeForecaster"),
-    "probe-kl-delta": ("neuneu.forecasters.neuneu.probe_forecasters", "KLDeltaProbeForecaster"),
-    "probe-average": ("neuneu.forecasters.neuneu.probe_forecasters", "AverageProbeForecaster"),
+
+def read_folder(folder: str | Path, *names: str) -> dict[str, Any]:
+    """config.json of a saved forecaster's folder.
+
+    Raises InputError where it is missing or no object, or is of a forecaster of none of these names.
+    """
+    path = Path(folder) / CONFIG
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError("must be a JSON object", where=path)
+    if names and config.get("forecaster") not in names:
+        raise InputError(
+            f"must be {' or '.join(names)}", where=path, field="forecaster", value=config.get("forecaster")
+        )
+    return config
+
+
+REGISTRY: dict[str, str | type[Forecaster]] = {
+    "last-value": "neuneu.forecasters.baselines:LastValue",
+    "mean-k": "neuneu.forecasters.baselines:MeanOfLast",
+    "log-linear": "neuneu.forecasters.baselines:LogLinear",
+    "reference-shift": "neuneu.forecasters.baselines:ReferenceShift",
+    "power-law": "neuneu.forecasters.laws:PowerLaw",
+    "broken-power-law": "neuneu.forecasters.laws:BrokenPowerLaw",
+    "logistic": "neuneu.forecasters.logistic:Logistic",
+    "logistic-future": "neuneu.forecasters.logistic:LogisticFuture",
+    "ladder": "neuneu.forecasters.ladder:Ladder",
+    "gaussian-process": "neuneu.forecasters.gaussian_process:GaussianProcess",
+    "lightgbm": "neuneu.forecasters.trees:BoostedTrees",
+    "damped-holt": "neuneu.forecasters.rivals:DampedHolt",
+    "dot": "neuneu.forecasters.rivals:DynamicOptimizedTheta",
+    "neuneu-2": "neuneu.forecasters.neuneu2.model:Neuneu2",
+    "neuneu": "neuneu.forecasters.neuneu.forecaster:NeuNeuForecaster",
+    "neuneu-sequential": "neuneu.forecasters.neuneu.forecaster:NeuNeuSequential",
+    "neuneu-average": "neuneu.forecasters.neuneu.forecaster:NeuNeuAverage",
+    "neuneu-diffhist": "neuneu.forecasters.neuneu.forecaster:NeuNeuDiffHist",
+    "neuneu-noloss": "neuneu.forecasters.neuneu.forecaster:NeuNeuNoLoss",
+    "neuneu-levels": "neuneu.forecasters.neuneu.forecaster:NeuNeuLevels",
+    "neuneu-residual": "neuneu.forecasters.neuneu.forecaster:NeuNeuResidual",
+    "probe-cnn": "neuneu.forecasters.neuneu.probe_forecasters:CNNProbe",
+    "probe-histogram": "neuneu.forecasters.neuneu.probe_forecasters:HistogramProbeForecaster",
+    "probe-delta": "neuneu.forecasters.neuneu.probe_forecasters:DeltaProbeForecaster",
+    "probe-kl-delta": "neuneu.forecasters.neuneu.probe_forecasters:KLDeltaProbeForecaster",
+    "probe-average": "neuneu.forecasters.neuneu.probe_forecasters:AverageProbeForecaster",
 }
-"""Forecaster names → (module, class); imported when asked for."""
+"""Forecaster names → "module:Class", imported when asked for, or the class that `register` was given."""
+
+ENTRY_POINTS = "neuneu.forecasters"
+"""Group of entry points by which an installed package brings forecasters: name = "module:Class"."""
+
+
+Kind = TypeVar("Kind", bound=type[Forecaster])
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Give a class of forecasters a name, by which it is found wherever names are taken.
+
+    Raises InputError where the name is taken by another class.
+    """
+
+    def give(kind: Kind) -> Kind:
+        taken, own = REGISTRY.get(name), f"{kind.__module__}:{kind.__qualname__}"
+        if isinstance(taken, type):
+            taken = f"{taken.__module__}:{taken.__qualname__}"
+        if taken not in (None, own):
+            raise InputError("another forecaster has this name", field="forecaster", value=name)
+        kind.name = name
+        REGISTRY[name] = kind
+        return kind
+
+    return give
+
+
+def forecaster_names() -> list[str]:
+    """Every name that a forecaster can be asked for by, those of this package first."""
+    return list(dict.fromkeys([*REGISTRY, *sorted(point.name for point in _entry_points())]))
 
 
 def make_forecaster(name: str) -> Forecaster:
-    """A fresh forecaster of this registered name, not fitted. Raises InputError on an unknown name."""
-    if name not in REGISTRY:
-        raise InputError(f"unknown; known: {', '.join(REGISTRY)}", field="forecaster", value=name)
-    module, attribute = REGISTRY[name]
-    factory: Callable[[], Forecaster] = getattr(import_module(module), attribute)
-    return factory()
+    """A fresh forecaster, not fitted: of a name (`forecaster_names`), or of "package.module:Class".
+
+    Raises InputError where there is none, or it cannot be made without arguments.
+    """
+    kind = _find(name)
+    try:
+        return kind()
+    except TypeError as error:
+        rule = f"cannot be made without arguments: make one in Python and give that ({error})"
+        raise InputError(rule, field="forecaster", value=name) from error
 
 
 def load_forecaster(name_or_folder: str | Path) -> Forecaster:
-    """A forecaster that is ready to use: a registered name with what ships in the package, or a folder.
+    """A forecaster that is ready to use: by name with what ships in the package, or a folder that was saved.
 
-    A folder holds config.json (its "forecaster" names the registered class) and model.safetensors.
+    The folder's config.json says by name what it holds; nothing but what is registered is made of it.
     """
-    folder = Path(name_or_folder)
-    if str(name_or_folder) in REGISTRY:
-        forecaster = make_forecaster(str(name_or_folder))
-        load_shipped = getattr(forecaster, "load_shipped", None)
-        return load_shipped() if load_shipped else forecaster
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"neither a forecaster ({', '.join(REGISTRY)}) nor a folder with config.json",
-            field="forecaster",
-            value=str(name_or_folder),
-        )
-    config = read_json(folder / "config.json")
-    forecaster = make_forecaster(str(config.get("forecaster")))
-    load = getattr(forecaster, "load", None)
-    if load is None:
-        raise InputError(
-            "this forecaster has nothing to load", where=folder, field="forecaster", value=forecaster.name
-        )
-    loaded: Forecaster = load(folder)
-    return loaded
+    name, folder = str(name_or_folder), Path(name_or_folder)
+    if not folder.is_dir() or name in forecaster_names():
+        return make_forecaster(name).load_shipped()
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"the folder holds no {CONFIG}", field="forecaster", value=name)
+    saved = read_folder(folder).get("forecaster")
+    if saved not in forecaster_names():
+        rule = "no forecaster of this name is known here: import or register its class first"
+        raise InputError(rule, where=folder / CONFIG, field="forecaster", value=saved)
+    return make_forecaster(str(saved)).load(folder)
+
+
+def resolve_forecaster(given: str | Path | Forecaster) -> Forecaster:
+    """The forecaster itself where one is given, else the one of this name or folder, ready to use."""
+    return given if isinstance(given, Forecaster) else load_forecaster(given)
+
+
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+def _find(name: str) -> type[Forecaster]:
+    """The class of this name. Raises InputError that lists what is known."""
+    where: str | type[Forecaster] | None = REGISTRY.get(name)
+    if where is None:
+        where = next((point.value for point in _entry_points() if point.name == name), None)
+    if where is None and ":" in name:
+        where = name
+    if where is None:
+        known = forecaster_names()
+        near = get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        rule = f"neither a forecaster nor a folder. {hint}Known: {', '.join(known)}, or package.module:Class"
+        raise InputError(rule, field="forecaster", value=name)
+    return where if isinstance(where, type) else _import(where)
+
+
+def _import(where: str) -> type[Forecaster]:
+    """The class at "module:Class". Raises InputError where there is no such module or class."""
+    module, _, attribute = where.partition(":")
+    try:
+        found: object = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except MissingExtraError:
+        raise
+    except (ImportError, AttributeError, ValueError) as error:
+        rule = f"cannot be imported ({error}); write package.module:Class, its folder on PYTHONPATH"
+        raise InputError(rule, field="forecaster", value=where) from error
+    if not (isinstance(found, type) and issubclass(found, Forecaster)):
+        raise InputError("is not a class of forecasters", field="forecaster", value=where)
+    return found

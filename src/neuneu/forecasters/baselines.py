@@ -65,7 +65,7 @@ class ReferenceShift(CalibratedForecaster):
     """
 
     name = "reference-shift"
-    needs_run = True
+    reads = frozenset({"references"})
 
     def refuse(self, evidence: Evidence) -> str | None:
         """No finished smaller run of the same task."""

@@ -9,7 +9,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import Evidence, References
 from neuneu.evidence.features import ContextFeatures, context_features
 from neuneu.evidence.questions import Questions, ask_questions
-from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal
+from neuneu.files import write_json
+from neuneu.forecasters.base import CONFIG, LEVELS, Forecast, Forecaster, Refusal, read_folder
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
@@ -101,21 +103,22 @@ class Calibration:
     def to_document(self) -> dict[str, Any]:
         """What is written as JSON."""
         return {
-            "noise": [round(v, 6) for v in self.noise],
-            "trend": [round(v, 6) for v in self.trend],
-            "power": round(self.power, 6),
-            "quantiles": [round(v, 6) for v in self.quantiles],
+            "noise": list(self.noise),
+            "trend": list(self.trend),
+            "power": self.power,
+            "quantiles": list(self.quantiles),
         }
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Calibration":
-        """Read what `to_document` made."""
-        return cls(
-            tuple(document["noise"]),
-            tuple(document["trend"]),
-            float(document["power"]),
-            tuple(document["quantiles"]),
+        """Read what `to_document` made. Raises KeyError, TypeError or ValueError on what is not that."""
+        noise, trend, quantiles = (
+            tuple(map(float, document[name])) for name in ("noise", "trend", "quantiles")
         )
+        read = cls(noise, trend, float(document["power"]), quantiles)
+        if len(read.quantiles) != len(LEVELS) or len(read.noise) != len(read.trend):
+            raise ValueError(f"must have {len(LEVELS)} quantiles, and as many weights of noise as of trend")
+        return read
 
 
 def scale_features(features: ContextFeatures) -> Floats:
@@ -133,12 +136,8 @@ def _features(batch: Batch, more: Floats | None) -> Floats:
 
 
 class CalibratedForecaster(Forecaster):
-    """A point forecast with calibrated quantiles around it; subclasses give the points.
+    """A point forecast with calibrated quantiles around it; subclasses give the points."""
 
-    needs_run: whether it looks at more than the context (other curves of the run, references, losses).
-    """
-
-    needs_run: ClassVar[bool] = False
     calibration: Calibration | None = None
 
     @abstractmethod
@@ -156,11 +155,6 @@ class CalibratedForecaster(Forecaster):
         """Why this question is declined; None where it is not."""
         return None
 
-    def learn(
-        self, curves: "CurveTable", losses: LossStore | None, references: References | None, seed: int
-    ) -> None:
-        """Learn what the points need, before calibration; nothing by default."""
-
     def fit(
         self,
         curves: "CurveTable",
@@ -169,13 +163,12 @@ class CalibratedForecaster(Forecaster):
         references: References | None = None,
         seed: int = 0,
     ) -> Self:
-        """Learn the parameters of the method, if it has any, and calibrate its quantiles."""
-        self.learn(curves, losses, references, seed)
+        """Calibrate its quantiles on questions about these runs."""
         questions = ask_questions(
             curves,
             losses,
             references,
-            whole_evidence=self.needs_run,
+            whole_evidence=bool(self.reads),
             sees_future=self.sees_future,
             seed=seed,
         )
@@ -205,6 +198,32 @@ class CalibratedForecaster(Forecaster):
         """Use the calibration that ships with the package (openly licensed runs; see `shipped`)."""
         self.calibration = shipped_calibration(self.name)
         return self
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json, with the calibration to the last bit. Raises InputError where it has none."""
+        if self.calibration is None:
+            rule = "has learned nothing to save; call fit or load_shipped first"
+            raise InputError(rule, field="forecaster", value=self.name)
+        document = {"forecaster": self.name, "calibration": self.calibration.to_document()}
+        write_json(Path(folder) / CONFIG, document | self.learned())
+
+    def load(self, folder: str | Path) -> Self:
+        """Take over what `save` wrote. Raises InputError on files that are not that."""
+        document = read_folder(folder, self.name)
+        try:
+            self.calibration = Calibration.from_document(document["calibration"])
+            self.take_over(document)
+        except (KeyError, TypeError, ValueError) as error:
+            rule = f"not what {self.name} saves: {type(error).__name__} {error}"
+            raise InputError(rule, where=Path(folder) / CONFIG) from error
+        return self
+
+    def learned(self) -> dict[str, Any]:
+        """What config.json holds beside the calibration; nothing by default."""
+        return {}
+
+    def take_over(self, document: dict[str, Any]) -> None:
+        """Read what `learned` gave. Raises KeyError, TypeError or ValueError on what is not that."""
 
     def forecast_many(
         self, evidences: Sequence[Evidence], horizons: Sequence[Floats]

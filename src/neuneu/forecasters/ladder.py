@@ -1,7 +1,7 @@
 """The two-step ladder from finished smaller runs: loss from size and data, accuracy from loss."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +10,10 @@ from neuneu.evidence.batch import Batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.features import mean_of_last
 from neuneu.evidence.loss_curves import LossCurve, context_loss, reference_loss
-from neuneu.forecasters.calibration import CalibratedForecaster
+from neuneu.evidence.questions import Questions
+from neuneu.forecasters.base import Forecast, Refusal
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.logistic import Law, fit_logistic, logistic_law
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EXPONENTS = (0.1, 0.2, 0.3, 0.45, 0.65)
 WARM = 0.2
@@ -51,7 +50,7 @@ class Ladder(CalibratedForecaster):
     """
 
     name = "ladder"
-    needs_run = True
+    reads = frozenset({"run", "references", "losses"})
 
     def __init__(self) -> None:
         self._steps: dict[tuple[object, ...], tuple[LossLaw, Law] | None] = {}
@@ -90,16 +89,29 @@ class Ladder(CalibratedForecaster):
         later = np.maximum(later, 0.05 * seen[-1])
         return logistic_law(later, accuracy_law) - float(np.mean(logistic_law(seen, accuracy_law)))
 
+    def forecast_many(
+        self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
+    ) -> list[Forecast | Refusal]:
+        """Fit both steps once for all questions of a call that have the same references."""
+        try:
+            return super().forecast_many(evidences, horizons)
+        finally:
+            self._steps.clear()
+
+    def calibrate(self, questions: Questions) -> Calibration:
+        """Residual quantiles on questions with known answers, fitted as in `forecast_many`."""
+        try:
+            return super().calibrate(questions)
+        finally:
+            self._steps.clear()
+
     def _fitted(self, evidence: Evidence) -> tuple[LossLaw, Law] | None:
-        stored = evidence.losses is not None
+        """Both steps, remembered during one call: its evidences keep alive the objects that `id` names."""
+        stored = None if evidence.losses is None else id(evidence.losses.store)
         key = (evidence.context.key, stored, tuple(id(reference) for reference in evidence.references))
         if key not in self._steps:
             self._steps[key] = fit_steps(evidence)
         return self._steps[key]
-
-    def __getstate__(self) -> dict[str, object]:
-        """The cache is keyed by objects of this process: leave it behind."""
-        return {k: v for k, v in self.__dict__.items() if k != "_steps"} | {"_steps": {}}
 
 
 def fit_steps(evidence: Evidence) -> tuple[LossLaw, Law] | None:
@@ -123,7 +135,7 @@ def fit_steps(evidence: Evidence) -> tuple[LossLaw, Law] | None:
     return (law, accuracy) if accuracy is not None else None
 
 
-def fit_loss_law(pairs: "Sequence[tuple[Curve, LossCurve]]") -> LossLaw:
+def fit_loss_law(pairs: Sequence[tuple[Curve, LossCurve]]) -> LossLaw:
     """Non-negative least squares for (e, a, b) over a grid of exponents; a = 0 where all sizes are one."""
     from scipy.optimize import nnls
 
@@ -142,7 +154,7 @@ def fit_loss_law(pairs: "Sequence[tuple[Curve, LossCurve]]") -> LossLaw:
     return best
 
 
-def _checkpoints(pairs: "Sequence[tuple[Curve, LossCurve]]") -> tuple[Floats, Floats, Floats]:
+def _checkpoints(pairs: Sequence[tuple[Curve, LossCurve]]) -> tuple[Floats, Floats, Floats]:
     """Parameters, clock and loss of at most `POINTS_PER_RUN` later checkpoints of each run."""
     params, clocks, losses = [], [], []
     for curve, loss in pairs:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class LogisticFuture(CalibratedForecaster):
 
     name = "logistic-future"
     learns = True
-    needs_run = True
+    reads = frozenset({"run", "references", "losses"})
     sees_future = True
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class LogisticFuture(CalibratedForecaster):
         """Fit the laws; calibrate each half of the runs on laws of the other half."""
         runs = curves.runs
         questions = ask_questions(
-            curves, losses, references, whole_evidence=True, sees_future=self.sees_future
+            curves, losses, references, whole_evidence=True, sees_future=self.sees_future, seed=seed
         )
         points, truths, weights, asked = [], [], [], []
         for half in (0, 1):
@@ -123,6 +123,17 @@ class LogisticFuture(CalibratedForecaster):
         self.calibration = Calibration.fit(np.concatenate(points), truth, np.concatenate(weights), batch)
         self.laws = pooled_laws(curves.curves, losses)
         return self
+
+    def learned(self) -> dict[str, Any]:
+        """The laws: what each is of, and its parameters."""
+        return {"laws": [[list(key), list(law)] for key, law in self.laws.items()]}
+
+    def take_over(self, document: dict[str, Any]) -> None:
+        """Read the laws."""
+        laws: dict[Key, Law] = {}
+        for (task, metric, n_shot, variant), (a, k, x0, b) in document["laws"]:
+            laws[task, metric, n_shot, variant] = float(a), float(k), float(x0), float(b)
+        self.laws = laws
 
     def refuse(self, evidence: Evidence) -> str | None:
         """No loss, or no law for the task."""

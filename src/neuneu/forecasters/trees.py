@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import References
 from neuneu.evidence.features import context_features, mean_of_last
 from neuneu.evidence.questions import Questions, ask_questions
+from neuneu.files import write_text
 from neuneu.forecasters.baselines import LogLinear, reference_rise
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.laws import BrokenPowerLaw, PowerLaw
@@ -36,6 +38,8 @@ PARAMETERS: dict[str, Any] = {
     "num_threads": 1,
     "verbosity": -1,
 }
+MODEL = "model.txt"
+"""The trees of a saved forecaster, beside its config.json."""
 ROUNDS = 60
 FOLDS = 3
 CURVES_PER_SOURCE = 200
@@ -57,7 +61,7 @@ class BoostedTrees(CalibratedForecaster):
 
     name = "lightgbm"
     learns = True
-    needs_run = True
+    reads = frozenset({"references"})
     booster: Any = None
 
     def fit(
@@ -111,6 +115,24 @@ class BoostedTrees(CalibratedForecaster):
         super().load_shipped()
         text = files("neuneu.forecasters").joinpath("trees.txt").read_text(encoding="utf-8")
         self.booster = _lightgbm().Booster(model_str=text)
+        return self
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.txt, the trees in LightGBM's own text."""
+        super().save(folder)
+        write_text(Path(folder) / MODEL, self.booster.model_to_string())
+
+    def load(self, folder: str | Path) -> Self:
+        """Take over what `save` wrote. Raises InputError on files that are not that."""
+        library, path = _lightgbm(), Path(folder) / MODEL
+        try:
+            booster = library.Booster(model_str=path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, library.basic.LightGBMError) as error:
+            raise InputError(f"not trees that LightGBM wrote: {error}", where=path) from error
+        if booster.feature_name() != list(FEATURES):
+            raise InputError(f"must look at {', '.join(FEATURES)}", where=path, field="features")
+        super().load(folder)
+        self.booster = booster
         return self
 
 

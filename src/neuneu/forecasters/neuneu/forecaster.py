@@ -9,7 +9,16 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import Evidence, LossView, References
-from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, make_forecaster
+from neuneu.forecasters.base import (
+    CONFIG,
+    LEVELS,
+    Forecast,
+    Forecaster,
+    Reads,
+    Refusal,
+    make_forecaster,
+    read_folder,
+)
 from neuneu.forecasters.neuneu.config import (
     ENCODER_OF,
     LossConfig,
@@ -27,11 +36,9 @@ from neuneu.forecasters.neuneu.network import NeuNeu
 from neuneu.forecasters.neuneu.samples import split_runs
 from neuneu.forecasters.neuneu.training import SILENT, Report, Trainer, Workers
 from neuneu.forecasters.neuneu.weights import (
-    CONFIG,
     WEIGHTS,
     load_tensors,
     load_weights,
-    read_folder_config,
     save_folder,
 )
 from neuneu.losses.loss_store import LossStore
@@ -86,6 +93,9 @@ class NeuNeuForecaster(Forecaster):
 
     name: ClassVar[str] = "neuneu"
     learns: ClassVar[bool] = True
+    reads: ClassVar[frozenset[Reads]] = frozenset({"losses"})
+    trained_as: ClassVar[str | None] = None
+    """Forecaster whose weights it uses, where that is another one."""
 
     def __init__(self, config: NeuNeuConfig | None = None, *, calibrated: bool = True) -> None:
         self.config = config or small_config(self.name)
@@ -157,8 +167,9 @@ class NeuNeuForecaster(Forecaster):
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors."""
         if self.predictor is None:
-            raise InputError("has no weights to save", field="forecaster", value=self.name)
+            raise InputError("has no weights to save; call fit first", field="forecaster", value=self.name)
         document = self.config.model_dump(mode="json", include={"forecaster", "model", "losses", "samples"})
+        document["forecaster"] = self.name
         document["input_length"] = self.predictor.model.length
         document["fingerprint"] = self.predictor.fingerprint
         document["calibration"] = None if self.conformal is None else self.conformal.to_document()
@@ -167,8 +178,10 @@ class NeuNeuForecaster(Forecaster):
     def load(self, folder: str | Path) -> Self:
         """Read what `save`, `neuneu train` or `neuneu convert` wrote. Raises InputError on a bad file."""
         where = Path(folder) / CONFIG
-        document = read_folder_config(folder)
+        document = read_folder(folder)
         known = {name: document[name] for name in document.keys() & NeuNeuConfig.model_fields.keys()}
+        if self.trained_as and known.get("forecaster") == self.name:
+            known["forecaster"] = self.trained_as
         config = parse_config(known, where)
         length = document.get("input_length")
         if not isinstance(length, int) or length < 1:
@@ -260,9 +273,10 @@ class NeuNeuSequential(NeuNeuForecaster):
 
     name: ClassVar[str] = "neuneu-sequential"
     sees_future: ClassVar[bool] = True
+    trained_as: ClassVar[str | None] = "neuneu"
 
     def __init__(self, config: NeuNeuConfig | None = None, *, calibrated: bool = True) -> None:
-        super().__init__(config or small_config("neuneu"), calibrated=calibrated)
+        super().__init__(config or small_config(NeuNeuForecaster.name), calibrated=calibrated)
         self._bounded = config is None
 
 
@@ -283,6 +297,7 @@ class NeuNeuNoLoss(NeuNeuForecaster):
     """NeuNeu on accuracies alone."""
 
     name: ClassVar[str] = "neuneu-noloss"
+    reads: ClassVar[frozenset[Reads]] = frozenset()
 
 
 class NeuNeuLevels(NeuNeuForecaster):
@@ -295,6 +310,7 @@ class NeuNeuResidual(NeuNeuForecaster):
     """`neuneu-levels` without losses: its ablation."""
 
     name: ClassVar[str] = "neuneu-residual"
+    reads: ClassVar[frozenset[Reads]] = frozenset()
 
 
 def build_model(config: NeuNeuConfig, losses: LossStore | None, train: TrainingData) -> NeuNeu:

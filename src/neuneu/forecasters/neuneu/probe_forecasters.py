@@ -8,6 +8,7 @@ accuracy: all of them see the future and are labelled so (NeuNeu, sections 4 and
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from neuneu.curves.curve import Curve, Floats, Integers
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import Evidence, References
-from neuneu.forecasters.base import Forecast, Forecaster, Refusal
+from neuneu.forecasters.base import CONFIG, Forecast, Forecaster, Reads, Refusal, read_folder
 from neuneu.forecasters.neuneu.config import Encoder, LossConfig, ModelConfig
 from neuneu.forecasters.neuneu.encoders import ConvEncoder
 from neuneu.forecasters.neuneu.forecaster import to_levels
@@ -32,6 +33,7 @@ from neuneu.forecasters.neuneu.probes import (
     HistogramProbe,
     KLDeltaProbe,
 )
+from neuneu.forecasters.neuneu.weights import WEIGHTS, load_tensors, load_weights, save_folder
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 MAX_STEPS = 400
 MAX_PAIRS = 20_000
+SAVED: dict[str, type] = {"tasks": list, "length": int, "fingerprint": str}
+"""Attributes in a saved probe's config.json, and their kinds there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,7 @@ class ProbeForecaster(Forecaster):
     """Base of the probes; `change` ones predict the change since the context end."""
 
     learns: ClassVar[bool] = True
+    reads: ClassVar[frozenset[Reads]] = frozenset({"losses"})
     sees_future: ClassVar[bool] = True
     encoder: ClassVar[Encoder] = "diffhist"
     change: ClassVar[bool] = False
@@ -73,6 +78,7 @@ class ProbeForecaster(Forecaster):
         self.max_steps = max_steps
         self.probe: nn.Module | None = None
         self.tasks: tuple[str, ...] = ()
+        self.length = 0
         self.fingerprint: str | None = None
 
     @abstractmethod
@@ -98,6 +104,7 @@ class ProbeForecaster(Forecaster):
         self.fingerprint = losses.fingerprint
         inputs = self._inputs(losses, sorted({c.key.run for c in chosen}), self.tasks)
         examples = self._examples(chosen, inputs, seed)
+        self.length = inputs.length
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.probe = self.make_probe(inputs.length, len(self.tasks))
@@ -116,6 +123,29 @@ class ProbeForecaster(Forecaster):
             reason = self._refuse(asked)
             answers.append(self._answer(asked) if reason is None else Refusal(reason))
         return answers
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors."""
+        if self.probe is None:
+            raise InputError("has no weights to save; call fit first", field="forecaster", value=self.name)
+        document = {name: getattr(self, name) for name in SAVED}
+        save_folder(folder, self.probe, {"forecaster": self.name, **document})
+
+    def load(self, folder: str | Path) -> Self:
+        """Take over what `save` wrote. Raises InputError on files that are not that."""
+        document = read_folder(folder, self.name)
+        where = Path(folder) / CONFIG
+        for name, kind in SAVED.items():
+            if not isinstance(document.get(name), kind):
+                raise InputError("is missing or of another kind", where=where, field=name)
+        tasks, length = tuple(map(str, document["tasks"])), document["length"]
+        if length < 1 or not tasks:
+            raise InputError("must be at least 1, of at least one task", where=where, field="length")
+        probe = self.make_probe(length, len(tasks))
+        load_weights(probe, load_tensors(Path(folder) / WEIGHTS)[0], Path(folder) / WEIGHTS)
+        self.probe, self.tasks, self.length = probe.eval(), tasks, length
+        self.fingerprint = document["fingerprint"]
+        return self
 
     def _refuse(self, asked: Asked) -> str | None:
         context = asked.context

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, read_json, write_json
+from neuneu.files import atomic_path, write_json
+from neuneu.forecasters.base import CONFIG
 
-CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
 
@@ -57,15 +57,6 @@ def save_folder(folder: str | Path, model: nn.Module, config: dict[str, Any]) ->
     """Write a model folder; config["forecaster"] names the registered forecaster that reads it."""
     save_tensors(Path(folder) / WEIGHTS, model.state_dict())
     write_json(Path(folder) / CONFIG, config)
-
-
-def read_folder_config(folder: str | Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises InputError where it is not an object."""
-    path = Path(folder) / CONFIG
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise InputError("must be a JSON object", where=path)
-    return config
 
 
 def fingerprint_of(module: nn.Module) -> str:

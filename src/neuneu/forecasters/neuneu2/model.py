@@ -14,7 +14,8 @@ from neuneu.errors import InputError
 from neuneu.evidence.batch import FARTHEST, Batch, make_batch
 from neuneu.evidence.evidence import References
 from neuneu.evidence.questions import Questions
-from neuneu.files import atomic_path, read_json, write_json
+from neuneu.files import atomic_path, write_json
+from neuneu.forecasters.base import CONFIG, read_folder
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.neuneu2.augment import training_questions
 from neuneu.forecasters.neuneu2.candidates import (
@@ -175,7 +176,7 @@ class Neuneu2(CalibratedForecaster):
 
     name = "neuneu-2"
     learns = True
-    needs_run = True
+    reads = frozenset({"run", "references"})
     model: Model | None = None
     widths: Widths | None = None
     settings = TrainingSettings()
@@ -282,7 +283,7 @@ class Neuneu2(CalibratedForecaster):
             "candidates": CANDIDATES,
             "calibration": {name: getattr(self.widths, name).to_document() for name in WIDTHS},
         }
-        write_json(folder / "config.json", document)
+        write_json(folder / CONFIG, document)
 
     def load(self, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises InputError on files that are not that."""
@@ -290,7 +291,7 @@ class Neuneu2(CalibratedForecaster):
         from safetensors.numpy import load_file
 
         folder = Path(folder)
-        config = read_json(folder / "config.json")
+        config = read_folder(folder, self.name)
         try:
             self.model = Model.from_tensors(load_file(folder / "model.safetensors"))
             self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))

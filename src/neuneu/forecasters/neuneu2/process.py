@@ -359,7 +359,7 @@ def train_process(
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError("torch", "train") from error
+        raise MissingExtraError("torch", "neural") from error
     rng = np.random.default_rng([seed, 50])
     columns = zip(*((one.unit, one.level, one.size) for one in layouts), strict=True)
     layout = Layout(*(np.concatenate(parts) for parts in columns))
