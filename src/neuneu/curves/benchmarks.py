@@ -130,6 +130,7 @@ ALIASES: dict[str, str] = {
     "openbook_qa": "openbookqa",
     "winogrande_xl": "winogrande",
     "mmlu_avg": "mmlu_average",
+    "mmlu_overall": "mmlu",
     "hendryckstest": "mmlu",
     "truthful_qa_mc1": "truthfulqa_mc1",
     "truthful_qa_mc2": "truthfulqa_mc2",

@@ -74,6 +74,11 @@ def find_task(name: str) -> Task:
     return _registry().get(_plain(name)) or Task(name)
 
 
+def known_task(name: str) -> bool:
+    """Whether the registry knows a task of this name or alias."""
+    return _plain(name) in _registry()
+
+
 def find_metric(name: str) -> Metric:
     """The metric of this name; an unknown one is unbounded and better when higher."""
     return _metrics().get(name) or Metric(name)

@@ -1,0 +1,56 @@
+"""JSON lines as a frame of text, so that they go the same way as CSV."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.errors import InputError
+from neuneu.files import parse_json
+
+DEPTH = 4
+"""How deep objects in objects are taken apart: an evaluation's own are two or three deep."""
+
+
+def read_lines(path: Path) -> pl.DataFrame:
+    """A row a line, a column a name; objects in objects are taken apart, their names joined by /.
+
+    Raises InputError where the file is no UTF-8 and where a line is no JSON object.
+    """
+    rows = [flat(row) for row in parse_lines(path)]
+    names: Iterable[str] = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame({name: [_text(row.get(name)) for row in rows] for name in names})
+
+
+def parse_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines; empty lines are none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError("must be UTF-8 text", where=path) from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row = parse_json(line, f"{path} line {number}")
+        if not isinstance(row, dict):
+            raise InputError("each line must be an object", where=f"{path} line {number}")
+        rows.append(row)
+    return rows
+
+
+def flat(row: dict[str, Any], depth: int = DEPTH) -> dict[str, Any]:
+    """An object whose values are no objects: {"hellaswag": {"acc": 1}} → {"hellaswag/acc": 1}."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict) and depth:
+            found |= {f"{name}/{inner}": item for inner, item in flat(value, depth - 1).items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _text(value: object) -> str | None:
+    """A number as text that reads back as the same number; anything else as it is."""
+    return None if value is None else value if isinstance(value, str) else repr(value)
