@@ -144,3 +144,35 @@ ALIASES: dict[str, str] = {
 
 MMLU_PREFIXES = ("mmlu_", "hendryckstest_", "hendrycks_test_", "mmlu:")
 """What different harnesses put before the name of an MMLU subject."""
+
+FAMILIES = """
+    mmlu mmlu_pro mmlu_redux mmlu_continuation mmlu_flan_cot_fewshot mmlu_flan_cot_zeroshot
+    mmlu_flan_n_shot_generative mmlu_flan_n_shot_loglikelihood cmmlu ceval ceval_valid kmmlu arabicmmlu
+    agieval blimp bbh bbh_cot_fewshot bbh_cot_zeroshot bbh_fewshot bbh_zeroshot leaderboard_bbh
+    leaderboard_math leaderboard_math_hard leaderboard_gpqa leaderboard_musr minerva_math hendrycks_math
+    crows_pairs_english crows_pairs_french
+"""
+"""Benchmarks that their authors split by subject, each part a task NAME_part; the whole may be a task too."""
+
+AREAS: dict[str, tuple[str, ...]] = {
+    "mmlu": ("mmlu_stem", "mmlu_humanities", "mmlu_social_sciences", "mmlu_other"),
+}
+"""Families whose areas are tasks: all of them together are the whole."""
+
+COLLECTIONS: dict[str, tuple[str, ...]] = {
+    "ai2_arc": ("arc_easy", "arc_challenge"),
+    "arc": ("arc_easy", "arc_challenge"),
+    "leaderboard": (
+        "leaderboard_bbh", "leaderboard_gpqa", "leaderboard_ifeval", "leaderboard_math_hard",
+        "leaderboard_mmlu_pro", "leaderboard_musr",
+    ),
+    "glue": ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "wnli"),
+    "super_glue": ("boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc"),
+    "openllm": ("arc_challenge", "hellaswag", "winogrande", "mmlu", "gsm8k", "truthfulqa_mc2"),
+    "metabench": (
+        "metabench_arc", "metabench_gsm8k", "metabench_hellaswag", "metabench_mmlu", "metabench_truthfulqa",
+        "metabench_winogrande",
+    ),
+    "anli": ("anli_r1", "anli_r2", "anli_r3"),
+}  # fmt: skip
+"""Groups of benchmarks that stand for themselves."""

@@ -22,13 +22,16 @@ SCHEMA: dict[str, pl.DataType] = {
     "variant": pl.String(), "step": pl.Int64(), "value": pl.Float64(), "tokens": pl.Int64(),
     "flops": pl.Float64(), "stderr": pl.Float64(), "n_items": pl.Int64(), "chance": pl.Float64(),
     "source": pl.String(), "family": pl.String(), "params": pl.Int64(), "recipe": pl.String(),
-    "seed": pl.String(), "planned_tokens": pl.Int64(),
+    "seed": pl.String(), "planned_tokens": pl.Int64(), "members": pl.String(), "conditions": pl.String(),
 }  # fmt: skip
-"""Every column of the table, in order, with its type."""
+"""Every column of the table, in order, with its type. members: of a group of tasks (`groups.members_text`);
+conditions: how it was evaluated, as far as that is no part of the key (`conditions.conditions_text`)."""
 
 REQUIRED = ("run", "task", "metric", "step", "value")
 KEY = ("run", "task", "metric", "n_shot", "variant")
-FILLED = ("chance", "n_items")
+FILLED = ("chance", "n_items", "members", "conditions")
+"""Columns that may differ between two copies of one row: what only one of two files knows."""
+
 RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
 MAX_PERCENT_HINT = 100.0
 MAX_WHOLE = 2.0**63 - 1024

@@ -35,7 +35,8 @@ class Metric:
 ACCURACIES = (
     "len_norm", "acc_norm", "acc", "primary_metric", "acc_raw", "acc_per_char", "acc_per_token",
     "acc_per_byte", "acc_uncond", "score", "token_accuracy", "exact_match", "acc_mutual_info",
-    "acc_all", "em", "mc1", "pass@1",
+    "acc_all", "em", "mc1", "pass@1", "multiple_choice_grade", "accuracy", "exact", "quasi_exact_match",
+    "prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc",
 )  # fmt: skip
 """Accuracy metrics, the preferred one first: length-normalised, then plain, then the rest."""
 
@@ -44,7 +45,8 @@ _RANGES: dict[tuple[float, float, bool], str] = {
     (0.0, 1.0, True): """
         soft correct_prob correct_prob_per_token correct_prob_per_char norm_correct_prob
         norm_correct_prob_per_token norm_correct_prob_per_char uncond_correct_prob
-        uncond_correct_prob_per_token uncond_correct_prob_per_char f1 mc2
+        uncond_correct_prob_per_token uncond_correct_prob_per_char f1 mc2 HasAns_exact HasAns_f1 NoAns_exact
+        NoAns_f1 best_exact best_f1 pass@10 pass@100
     """,
     (0.0, 1.0, False): "pct_stereotype no_answer ece",
     (0.0, 2.0, False): "brier_score",
