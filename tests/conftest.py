@@ -29,6 +29,12 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def published(shared: Path) -> Path:
+    """The folder with the published design data."""
+    return shared / "data" / "designs"
+
+
+@pytest.fixture(scope="session")
 def neuneu() -> Run:
     """Run the real command line: neuneu("inspect", path) → completed process with text output."""
 

@@ -43,12 +43,6 @@ def store(export_folder: Path) -> DesignStore:
 
 
 @pytest.fixture(scope="session")
-def published(shared: Path) -> Path:
-    """The folder with the published design data."""
-    return shared / "data" / "designs"
-
-
-@pytest.fixture(scope="session")
 def published_store(published: Path) -> DesignStore:
     """The published export in memory, with its generation features."""
     from neuneu.designs.database.readers import read_features_csv

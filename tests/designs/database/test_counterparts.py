@@ -7,7 +7,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from neuneu.designs import DesignStore, views
+from neuneu.designs import DesignStore
+from neuneu.designs.database import views
 from neuneu.designs.database.exporting import export
 from neuneu.designs.database.readers import read_lm_eval, read_scores_csv, read_scores_json, read_table_csv
 from neuneu.designs.database.records import Batch, frame_rows

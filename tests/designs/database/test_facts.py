@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.designs.test_contribute import GOOD
+from tests.designs.database.test_contribute import GOOD
 
 from neuneu.curves.table import CurveTable
 from neuneu.designs import DesignStore

@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from neuneu.designs import DesignStore, views
+from neuneu.designs import DesignStore
+from neuneu.designs.database import views
 from neuneu.designs.database.aliases import PUBLISHED_ALIASES, TASK_ALIASES, Aliases, standard_id
 from neuneu.errors import InputError
 

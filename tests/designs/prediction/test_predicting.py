@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuneu.designs import DesignStore, nested
+from neuneu.designs import DesignStore
+from neuneu.designs.prediction import nested
 from neuneu.designs.prediction.design_table import COMPOSITION, SCALE, DesignTable, build_table
 from neuneu.designs.prediction.ensemble import MEMBERS, ensemble
 from neuneu.designs.prediction.folds import family, folds, joined, organisation, time_folds, twins
