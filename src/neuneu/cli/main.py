@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("neuneu.cli.curves", "Write a curve table in another format."),
     "inspect": ("neuneu.cli.curves", "Say what is in a curve table: runs, tasks, gaps, outlier checkpoints."),
     "forecast": ("neuneu.cli.forecast", "Forecast runs: quantiles at horizons."),
+    "atlas": ("neuneu.cli.atlas", "What models of a size and token budget score, before any training."),
     "evaluate": ("neuneu.cli.evaluate", "Compare forecasters on the same cells: one leaderboard."),
     "train": ("neuneu.cli.train", "Train a neural forecaster from a YAML configuration; resumable."),
     "convert": (
