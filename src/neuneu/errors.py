@@ -1,6 +1,14 @@
 """The errors neuneu raises on purpose; the command line turns each into one line and an exit code."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+MAX_BITS = 2048
+"""Of a whole number that an error still prints: Python refuses to print beyond 4,300 digits."""
+
+
+_ONE_LINE = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
+"""Control characters of a message become spaces: it stays one line and cannot steer a terminal."""
 
 
 class NeuneuError(Exception):
@@ -27,7 +35,11 @@ class InputError(NeuneuError, ValueError):
             parts.append(str(where))
         if field is not None:
             parts.append(field if value is None else f"{field} = {_shorten(value)}")
-        super().__init__(": ".join([*parts, rule]).replace("\n", " "))
+        super().__init__(": ".join([*parts, rule]).translate(_ONE_LINE))
+
+
+class TooLargeError(InputError):
+    """Larger than is read: names the limit."""
 
 
 class MissingExtraError(NeuneuError, ImportError):
@@ -42,5 +54,36 @@ class CannotForecastError(NeuneuError):
 
 
 def _shorten(value: object, limit: int = 120) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """`repr(value)` up to `limit` characters, never made beyond them: a value may be larger than memory."""
+    text = ""
+    for part in _pieces(value, limit):
+        text += part
+        if len(text) > limit:
+            return text[: limit - 1] + "…"
+    return text
+
+
+def _pieces(value: object, limit: int) -> Iterator[str]:
+    """`repr(value)` in pieces, one at a time."""
+    if isinstance(value, str | bytes | bytearray):
+        yield repr(value[: limit + 1])
+    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+        yield f"a whole number of {value.bit_length():,} bits"
+    elif type(value) in _BRACKETS:
+        opening, closing = _BRACKETS[type(value)]
+        yield opening
+        items = value.items() if isinstance(value, dict) else value
+        for number, item in enumerate(items):  # type: ignore[arg-type, var-annotated]
+            yield ", " if number else ""
+            if isinstance(value, dict):
+                yield from _pieces(item[0], limit)
+                yield ": "
+                yield from _pieces(item[1], limit)
+            else:
+                yield from _pieces(item, limit)
+        yield ",)" if isinstance(value, tuple) and len(value) == 1 else closing
+    else:
+        yield repr(value)
+
+
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}")}

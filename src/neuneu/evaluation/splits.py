@@ -13,7 +13,7 @@ import polars as pl
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.protocol import MIN_CHECKPOINTS
-from neuneu.files import read_json
+from neuneu.files import read_document
 
 FIELDS = {
     "run": "run",
@@ -156,7 +156,7 @@ def read_manifest(path: str | Path) -> dict[str, dict[str, list[Any]]]:
     values. Raises InputError where it is not of this form.
     """
     path = Path(path)
-    document = _read_yaml(path) if path.suffix in (".yaml", ".yml") else read_json(path)
+    document = read_document(path)
     if not isinstance(document, dict) or set(document) != {"train", "test"}:
         raise InputError("must hold `train` and `test` and nothing else", where=path, field="manifest")
     for side, conditions in document.items():
@@ -200,14 +200,3 @@ def split_by_manifest(sources: Sequence[Source], manifest: dict[str, dict[str, l
     fold = Fold(frozenset(runs["test"]), partial(join_sources, sides["train"]))
     rule_text = "manifest: fitted on the train side, asked on the test side"
     return Split(rule_text, (fold,), None if tasks is None else frozenset(tasks))
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path) from error

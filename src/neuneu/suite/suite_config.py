@@ -3,12 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuneu.errors import InputError
+from neuneu.files import check_document, read_yaml
 
 Positive = Field(gt=0)
 Family = Literal["llama", "gptneox", "mamba", "mixtral"]
@@ -208,26 +208,7 @@ def load_suite(path: str | Path) -> SuiteConfig:
 
     Raises InputError that names the file, the field, the value and the rule.
     """
-    path = Path(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"not YAML: {reason}", where=path) from error
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise InputError("must be a mapping of settings", where=path)
-    try:
-        return SuiteConfig.model_validate(document)
-    except ValidationError as error:
-        raise _input_error(error, path) from error
-
-
-def _input_error(error: ValidationError, path: Path) -> InputError:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or None
-    value: Any = first["input"]
-    if first["type"] in ("missing", "value_error"):
-        value = None
-    return InputError(first["msg"].removeprefix("Value error, "), where=path, field=field, value=value)
+    return check_document(SuiteConfig, document, path)

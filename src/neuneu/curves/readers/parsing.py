@@ -23,6 +23,9 @@ STEP = re.compile(
 )
 """step1000, global_step1000, checkpoint-1000, iter_0001000 and the like, as whole words."""
 
+MAX_STEP_DIGITS = 18
+"""Digits of a step: more do not fit the 64 bits of the table."""
+
 
 @dataclass
 class ReadReport:
@@ -193,8 +196,14 @@ def find_step(texts: Iterable[str], pattern: re.Pattern[str] | None = None) -> i
     for text in texts:
         matches = list((pattern or STEP).finditer(text))
         if matches:
-            return int(matches[-1].group(1))
+            return _bounded(matches[-1].group(1))
     return None
+
+
+def _bounded(digits: str) -> int:
+    if len(digits) > MAX_STEP_DIGITS:
+        raise InputError("must be a whole number below 10^18", field="step", value=digits)
+    return int(digits)
 
 
 def compile_step_pattern(pattern: str | None) -> re.Pattern[str] | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from neuneu.designs.database.harvest import harvest_hub, harvest_local
 from neuneu.designs.database.metadata import rows_from_facts
@@ -14,9 +13,8 @@ from neuneu.designs.database.metric_names import METRIC_ALIASES
 from neuneu.designs.database.records import Batch, check_rows, source_row
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import read_document
 
-MAX_BYTES = 1_000_000
 SECTIONS = ("model", "reference", "architecture", "data", "training_stages", "evaluations")
 _PREFIX = "pretraining_summary_"
 _TOKENS = f"{_PREFIX}total_tokens_billions"
@@ -68,7 +66,7 @@ def harvest(checkpoint: str | Path, model: str | None = None, *, hub: bool = Fal
 def read_contribution(path: str | Path) -> Batch:
     """A filled-in template (.yaml or .json) → rows. Every rule that it breaks is named with its field."""
     path = Path(path)
-    document = _load(path)
+    document = read_document(path)
     if not isinstance(document, dict):
         raise InputError("must be a mapping with the key model", where=path)
     for name in document:
@@ -103,48 +101,6 @@ def read_contribution(path: str | Path) -> Batch:
     if len(evaluations):
         tables[EVALUATIONS.name] = evaluations
     return Batch(tables, source)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML that refuses a key given twice; dates stay text."""
-
-
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str):
-            raise InputError("keys must be text", field="key", value=key)
-        if key in found:
-            raise InputError("must not be given twice", field="key", value=key)
-        found[key] = loader.construct_object(value_node, deep=True)
-    return found
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
-
-
-def _load(path: Path) -> Any:
-    if path.suffix == ".json":
-        return read_json(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"larger than {MAX_BYTES} bytes", where=path)
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InputError("must not use YAML aliases (*)", where=path)
-        document = yaml.load(text, Loader=_StrictLoader)
-        json.dumps(document, ensure_ascii=False, default=str).encode()
-        return document
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    except UnicodeEncodeError as error:
-        raise InputError("holds half a surrogate pair, which is no character", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path) from error
-    except InputError as error:
-        raise InputError(error.rule, where=path, field=error.field, value=error.value) from error
 
 
 def _section(document: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuneu.errors import InputError
+from neuneu.files import check_document, read_yaml
 
 Encoder = Literal["cnn", "average", "diffhist", "levels", "none"]
 
@@ -176,14 +176,7 @@ def parse_config(document: Any, where: str | Path) -> NeuNeuConfig:
     elif "model" not in document:
         encoder = ENCODER_OF.get(str(document.get("forecaster", "neuneu")), "cnn")
         document = {**document, "model": {"encoder": encoder}}
-    try:
-        return NeuNeuConfig.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "configuration"
-        value = None if isinstance(first["input"], dict) else first["input"]
-        rule = first["msg"].removeprefix("Value error, ")
-        raise InputError(rule, where=where, field=name, value=value) from error
+    return check_document(NeuNeuConfig, document, where)
 
 
 def read_config(path: str | Path) -> NeuNeuConfig:
@@ -191,11 +184,4 @@ def read_config(path: str | Path) -> NeuNeuConfig:
 
     Raises InputError where it is not YAML or breaks a rule.
     """
-    path = Path(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=path) from error
-    return parse_config(document, path)
+    return parse_config(read_yaml(path), path)

@@ -1,0 +1,141 @@
+"""Tables of other people's files, as they stand: Parquet, CSV and JSON, bounded before they are unpacked."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from neuneu.errors import InputError, TooLargeError
+from neuneu.files.documents import read_json
+from neuneu.files.parquet import read_footer
+from neuneu.files.reading import check_file, open_file, refuse_library_errors, size_text
+
+_PACKED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
+"""How gzip, zstd and zlib files begin: Polars would unpack them without a limit."""
+
+
+@dataclass(frozen=True)
+class TableLimits:
+    """What a table may hold; a page on the network asks less than a person at their own machine."""
+
+    rows: int = 20_000_000
+    """Ten times the largest table that is measured (benchmarks/large.py)."""
+
+    unpacked: int = 4 * 2**30
+    """Bytes of all columns that are read, as the footer tells them."""
+
+    cell: int = 2**20
+    """Bytes of one text."""
+
+    text: int = 2 * 2**30
+    """Bytes of one text column, each row counted: a dictionary stores a long text once for all rows."""
+
+
+LIMITS = TableLimits()
+
+
+def read_frame(
+    path: str | Path, columns: Collection[str] | None = None, limits: TableLimits = LIMITS
+) -> pl.DataFrame:
+    """A .parquet, .csv or .json (a list of objects) file as it stands; every CSV column is text.
+
+    columns: only those of these that are there. Raises InputError on anything else than such a file and on
+    nested columns, TooLargeError beyond `limits`, each before the whole is unpacked.
+    """
+    path = Path(path)
+    readers: dict[str, Callable[[Path, Collection[str] | None, TableLimits], pl.DataFrame]] = {
+        ".parquet": read_parquet,
+        ".csv": _read_csv,
+        ".json": _read_json,
+    }
+    ending = path.suffix.lower()
+    if ending not in readers:
+        raise InputError("curve tables end in .parquet, .csv or .json", where=path)
+    check_file(path)
+    return readers[ending](path, columns, limits)
+
+
+def read_parquet(
+    path: str | Path, columns: Collection[str] | None = None, limits: TableLimits = LIMITS
+) -> pl.DataFrame:
+    """A Parquet file's plain columns. Raises as `read_frame`; a nested column is refused by its name."""
+    path = check_file(path)
+    with refuse_library_errors(path, "parquet"):
+        rows, sizes = read_footer(path)
+        _check_rows(rows, limits, path)
+        schema = pl.read_parquet_schema(path)
+        names = [name for name in schema if columns is None or name in columns]
+        for name in names:
+            if schema[name].is_nested() or schema[name] in (pl.Object, pl.Unknown):
+                raise InputError(f"must be text or numbers, not {schema[name]}", where=path, field=name)
+        unpacked = sum(size for name, size in sizes.items() if columns is None or name in names)
+        if unpacked > limits.unpacked:
+            raise TooLargeError(
+                f"unpacks to {size_text(unpacked)}, more than {size_text(limits.unpacked)}", where=path
+            )
+        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        parts = []
+        for name in names:  # one by one: a column that is too large is refused before the next is unpacked
+            part = lazy.select(pl.col(name)).collect()
+            _check_text(part[name], limits, path)
+            parts.append(part[name])
+        return pl.DataFrame(parts) if parts else pl.DataFrame()
+
+
+def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:
+    with open_file(path) as stream:
+        if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]
+            raise InputError("is compressed; unpack it first", where=path)
+        stream.seek(0, 2)
+        if stream.tell() > limits.unpacked:
+            raise TooLargeError(f"is larger than {size_text(limits.unpacked)}", where=path)
+    with refuse_library_errors(path, "csv"):
+        frame = pl.read_csv(path, infer_schema=False, glob=False)
+        for name in frame.columns:
+            if "_duplicated_" in name:
+                raise InputError("a column is given twice", where=path, field=name.split("_duplicated_")[0])
+        _check_rows(len(frame), limits, path)
+        frame = frame.select(name for name in frame.columns if columns is None or name in columns)
+        for column in frame:
+            _check_text(column, limits, path)
+        return frame
+
+
+def _read_json(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError("must be a list of objects, one a row", where=path)
+    _check_rows(len(rows), limits, path)
+    if columns is not None:
+        rows = [{name: value for name, value in row.items() if name in columns} for row in rows]
+    for number, row in enumerate(rows, 1):
+        for name, value in row.items():
+            if isinstance(value, dict | list):
+                raise InputError(
+                    "must be text or a number", where=f"{path}, row {number}", field=name, value=value
+                )
+    with refuse_library_errors(path, "json"):
+        return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+
+
+def _check_rows(rows: int, limits: TableLimits, path: Path) -> None:
+    if rows > limits.rows:
+        raise TooLargeError(f"has {rows:,} rows, more than {limits.rows:,}", where=path)
+
+
+def _check_text(column: pl.Series, limits: TableLimits, path: Path) -> None:
+    """TooLargeError where a text column has a cell, or all its cells together, beyond the limits."""
+    if column.dtype not in (pl.String, pl.Binary, pl.Categorical):
+        return
+    text = column.cast(pl.String) if column.dtype == pl.Categorical else column
+    lengths = text.str.len_bytes() if text.dtype == pl.String else text.bin.size()
+    longest = lengths.max()
+    if isinstance(longest, int) and longest > limits.cell:
+        raise TooLargeError(
+            f"holds a text longer than {size_text(limits.cell)}", where=path, field=column.name
+        )
+    if int(lengths.cast(pl.Int64).sum()) > limits.text:
+        raise TooLargeError(
+            f"holds more than {size_text(limits.text)} of text", where=path, field=column.name
+        )

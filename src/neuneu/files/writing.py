@@ -1,0 +1,240 @@
+"""Writing files: the one guard on the way out. Whole or not at all, and the same bytes every time.
+
+What is written grows in a folder beside its place, `.NAME.RANDOM.partial`, which holds a lock as long as its
+process lives, and is moved in when it is whole. A killed process leaves that folder; the next that writes to
+the same place takes the lock, which nobody holds any more, and sweeps it.
+"""
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from neuneu.errors import InputError, NeuneuError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+PARTIAL = ".partial"
+_LOCK = ".lock"
+_TRIES = 10
+"""Times that a folder is made anew where another process sweeps it before its lock is taken."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Codes of a place that cannot be written, which libraries tell in their own words."""
+
+
+def check_place(path: str | Path, *, folder: bool = False) -> Path:
+    """The path, if a file (or `folder`) can be written there now: known before the work, not after it.
+
+    Tries it out: makes a folder beside it and takes it away; sweeps what killed writers left of it. Raises
+    InputError where a folder (or file) is in the way, it is a pipe or a device, or the system refuses.
+    """
+    target = Path(path)
+    with _telling(target):
+        if os.path.lexists(target):
+            if folder and not target.is_dir():
+                raise InputError("is in the way: a folder is to be written here", where=target)
+            if not folder and target.is_dir():
+                raise InputError("is a folder: a file is to be written here", where=target)
+            if not folder and not target.is_file() and not target.is_symlink():
+                raise InputError("is no regular file", where=target)
+            target.resolve(strict=target.exists())
+        home = target if folder and target.is_dir() else target.parent
+        while not os.path.lexists(home):
+            home = home.parent
+        if not home.is_dir():
+            raise InputError("is in the way: a folder is needed here", where=home)
+        Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}.", suffix=PARTIAL)).rmdir()
+    _sweep(target)
+    return target
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A path for a file that is moved to `path` when the block ends well, and vanishes otherwise.
+
+    Raises InputError naming `path` where the system refuses to write, also in a library's words: disk full,
+    quota, read-only, no permission, a folder in the way. Folders made on the way go with a failure.
+    """
+    with _partial(Path(path), folder=False) as temporary:
+        yield temporary
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder that is moved to `path`, a free place, when the block ends well; as `atomic_path`."""
+    with _partial(Path(path), folder=True) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+@contextmanager
+def _partial(target: Path, *, folder: bool) -> Iterator[Path]:
+    if target.is_dir() and not folder:
+        raise InputError("is a folder: a file is to be written here", where=target)
+    made: list[Path] = []
+    with _telling(target):
+        _sweep(target)
+        try:
+            made = _make_parents(target.parent)
+            with _locked_folder(target) as home:
+                temporary = home / target.name
+                yield temporary
+                if not folder:
+                    temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+                temporary.replace(target)
+        except BaseException:
+            for place in made:
+                with suppress(OSError):
+                    place.rmdir()
+            raise
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns those that were not there, the deepest first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+    return missing
+
+
+@contextmanager
+def _locked_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that is locked as long as the block lasts, and then removed."""
+    for _ in range(_TRIES):
+        home = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL))
+        lock = try_lock(home / _LOCK)
+        if lock is not None and home.is_dir():
+            break
+    else:
+        raise InputError("another process sweeps this folder without end", where=target.parent)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+        lock.release()
+
+
+def try_lock(path: Path) -> "FileLock | None":
+    """The lock on this path, or None where a living process holds it; it goes with its process."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, FileNotFoundError):
+        return None
+    return lock
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed writers left of `target`."""
+    if target.parent.is_dir():
+        for home in target.parent.glob(f".{_glob_literal(target.name)}.*{PARTIAL}"):
+            _remove_partial(home)
+
+
+def _remove_partial(home: Path) -> None:
+    """Remove a partial folder whose lock nobody holds."""
+    with suppress(OSError):
+        lock = try_lock(home / _LOCK)
+        if lock is not None:
+            shutil.rmtree(home, ignore_errors=True)
+            lock.release()
+
+
+def _glob_literal(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what killed writers left below a folder: every partial folder whose lock nobody holds."""
+    for home in list(Path(folder).rglob(f".*{PARTIAL}")):
+        if home.is_dir():
+            _remove_partial(home)
+
+
+@contextmanager
+def _telling(target: Path) -> Iterator[None]:
+    """Where the system refuses to write in the block, an InputError says so of `target` in one line."""
+    try:
+        yield
+    except NeuneuError:
+        raise
+    except Exception as error:
+        reason = refusal_of_system(error)
+        if reason is None:
+            raise
+        raise InputError(f"cannot be written: {reason}", where=target) from error
+
+
+def refusal_of_system(error: BaseException) -> str | None:
+    """The system's words where it refused to write, also inside another library's; else None."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    told = re.search(r"os error (\d+)", str(error))
+    if told is not None:
+        return os.strerror(int(told[1]))
+    return next((os.strerror(code) for code in _FULL if os.strerror(code) in str(error)), None)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def to_json(document: Any) -> str:
+    """JSON with two-space indent; NaN and infinity become null, so that any reader can take it."""
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write `to_json(document)`, whole or not at all."""
+    write_text(path, to_json(document))
+
+
+TABLE_ENDINGS = (".parquet", ".csv", ".json")
+
+
+def write_table(path: str | Path, frame: pl.DataFrame) -> None:
+    """Write a table as .parquet, .csv or .json by the ending of the path."""
+    path = Path(path)
+    writers: dict[str, Callable[[Path], object]] = {
+        ".parquet": lambda file: frame.write_parquet(file, compression="zstd", statistics=False),
+        ".csv": frame.write_csv,
+        ".json": frame.write_json,
+    }
+    if path.suffix not in writers:
+        raise InputError("must end in .parquet, .csv or .json", field="output", value=str(path))
+    with atomic_path(path) as temporary:
+        writers[path.suffix](temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
