@@ -90,7 +90,8 @@ def parse_yaml(text: str, where: str | Path) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f" (line {line + 1})"
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        told = [getattr(error, name, None) for name in ("context", "problem")]
+        reason = " ".join(filter(None, told)) or str(error).splitlines()[0]
         raise InputError(f"not YAML: {reason}{place}", where=where) from error
     _check_unicode(document, where)
     return document

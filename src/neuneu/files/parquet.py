@@ -34,11 +34,11 @@ def read_footer(path: str | Path) -> tuple[int, dict[str, int]]:
     with open_file(path) as stream:
         size = stream.seek(0, 2)
         if size < _TAIL + len(_MAGIC):
-            raise InputError("is no Parquet file: it is too short", where=path)
+            raise InputError("cannot be read as parquet: it is too short", where=path)
         stream.seek(size - _TAIL)
         length, magic = struct.unpack("<I4s", stream.read(_TAIL))
         if magic != _MAGIC or length > size - _TAIL:
-            raise InputError("is no Parquet file: it does not end as one", where=path)
+            raise InputError("cannot be read as parquet: it does not end as one", where=path)
         if length > MAX_FOOTER:
             raise TooLargeError("has a footer of more than 64 MB", where=path)
         stream.seek(size - _TAIL - length)
@@ -52,7 +52,7 @@ def read_footer(path: str | Path) -> tuple[int, dict[str, int]]:
                 sizes[about[_PATH][0].decode()] += abs(about[_UNPACKED])
         return int(facts[_ROWS]), dict(sizes)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError("is no Parquet file: its footer is damaged", where=path) from error
+        raise InputError("cannot be read as parquet: its footer is damaged", where=path) from error
 
 
 def _read_struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:

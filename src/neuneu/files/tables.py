@@ -36,45 +36,52 @@ LIMITS = TableLimits()
 
 
 def read_frame(
-    path: str | Path, columns: Collection[str] | None = None, limits: TableLimits = LIMITS
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    limits: TableLimits = LIMITS,
+    nested: Collection[str] = (),
 ) -> pl.DataFrame:
     """A .parquet, .csv or .json (a list of objects) file as it stands; every CSV column is text.
 
-    columns: only those of these that are there. Raises InputError on anything else than such a file and on
-    nested columns, TooLargeError beyond `limits`, each before the whole is unpacked.
+    columns: only those of these that are there; nested: those that may hold lists and objects. Raises
+    InputError on anything else than such a file and on other nested columns, TooLargeError beyond `limits`,
+    each before the whole is unpacked.
     """
     path = Path(path)
-    readers: dict[str, Callable[[Path, Collection[str] | None, TableLimits], pl.DataFrame]] = {
-        ".parquet": read_parquet,
-        ".csv": _read_csv,
-        ".json": _read_json,
+    readers: dict[str, Callable[[], pl.DataFrame]] = {
+        ".parquet": lambda: read_parquet(path, columns, limits, nested),
+        ".csv": lambda: _read_csv(path, columns, limits),
+        ".json": lambda: _read_json(path, columns, limits, nested),
     }
     ending = path.suffix.lower()
     if ending not in readers:
         raise InputError("curve tables end in .parquet, .csv or .json", where=path)
     check_file(path)
-    return readers[ending](path, columns, limits)
+    return readers[ending]()
 
 
 def read_parquet(
-    path: str | Path, columns: Collection[str] | None = None, limits: TableLimits = LIMITS
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    limits: TableLimits = LIMITS,
+    nested: Collection[str] = (),
 ) -> pl.DataFrame:
     """A Parquet file's plain columns. Raises as `read_frame`; a nested column is refused by its name."""
     path = check_file(path)
     with refuse_library_errors(path, "parquet"):
         rows, sizes = read_footer(path)
         _check_rows(rows, limits, path)
-        schema = pl.read_parquet_schema(path)
+        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        schema = lazy.collect_schema()
         names = [name for name in schema if columns is None or name in columns]
         for name in names:
-            if schema[name].is_nested() or schema[name] in (pl.Object, pl.Unknown):
+            if schema[name].is_nested() and name not in nested:
                 raise InputError(f"must be text or numbers, not {schema[name]}", where=path, field=name)
         unpacked = sum(size for name, size in sizes.items() if columns is None or name in names)
         if unpacked > limits.unpacked:
             raise TooLargeError(
                 f"unpacks to {size_text(unpacked)}, more than {size_text(limits.unpacked)}", where=path
             )
-        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         parts = []
         for name in names:  # one by one: a column that is too large is refused before the next is unpacked
             part = lazy.select(pl.col(name)).collect()
@@ -102,7 +109,9 @@ def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) 
         return frame
 
 
-def _read_json(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:
+def _read_json(
+    path: Path, columns: Collection[str] | None, limits: TableLimits, nested: Collection[str]
+) -> pl.DataFrame:
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError("must be a list of objects, one a row", where=path)
@@ -111,7 +120,7 @@ def _read_json(path: Path, columns: Collection[str] | None, limits: TableLimits)
         rows = [{name: value for name, value in row.items() if name in columns} for row in rows]
     for number, row in enumerate(rows, 1):
         for name, value in row.items():
-            if isinstance(value, dict | list):
+            if isinstance(value, dict | list) and name not in nested:
                 raise InputError(
                     "must be text or a number", where=f"{path}, row {number}", field=name, value=value
                 )

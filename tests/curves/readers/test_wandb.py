@@ -123,7 +123,7 @@ def test_a_run_that_was_rewound_must_be_settled_by_the_user(tmp_path: Path) -> N
         ("a.csv", "_step,piqa/acc\n1,55\n", "divide by 100"),
         ("=cmd.csv", "_step,piqa/acc\n1,0.5\n", "which spreadsheets run"),
         ("a.jsonl", '{"_step": 1, "_step": 2}\n', "must not be given twice"),
-        ("a.jsonl", '{"_step": 1}\n[1]\n', "line 2: each line must be an object"),
+        ("a.jsonl", '{"_step": 1}\n[1]\n', "a.jsonl:2: each line must be an object"),
         ("a.jsonl", '{"piqa/acc": 1e999}\n', "must be a finite number"),
         ("a.jsonl", "", "the file is empty"),
     ],

@@ -61,7 +61,7 @@ def test_a_good_file_becomes_rows_of_all_tables(tmp_path: Path) -> None:
         ("value: 0.45", "value: .inf", "accuracy must be|finite"),
         ("shots: 25", "shots: many", "shots"),
         ("model: org/new", "model: org/new\nmodel: org/other", "twice"),
-        ("model: org/new", "model: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
+        ("model: org/new", "model: !!python/object/apply:os.system ['touch pwned']", "YAML tags"),
         ("model: org/new", "model: &a org/new\nreference: *a", "aliases"),
         ("model: org/new", "licence: mine\nmodel: org/new", "unknown section"),
         ("optimizer: adamw", "optimiser: adamw", "unknown"),

@@ -54,7 +54,7 @@ def read_datadecide(files: Sequence[Path], given: Given, report: ReadReport) -> 
     """
     frames = []
     for path in files:
-        frame = read_frame(path)
+        frame = read_frame(path, nested=("metrics",))
         absent = [name for name in _FACTS if name not in frame.columns]
         if absent:
             report.skip(path, f"no DataDecide results: it has no column {absent[0]}")
