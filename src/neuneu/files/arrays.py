@@ -1,14 +1,15 @@
 """Arrays of other people's files: NumPy's .npy and .npz and safetensors, never unpickled."""
 
+import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuneu.errors import InputError, TooLargeError
+from neuneu.errors import InputError, NeuneuError, TooLargeError
 from neuneu.files.reading import (
     MAX_RATIO,
     MIN_UNPACKED,
@@ -21,20 +22,41 @@ from neuneu.files.reading import (
 _KINDS = "fiub"
 """NumPy's kinds of arrays that hold numbers: floats, whole numbers with and without sign, booleans."""
 
+_HEADERS: dict[tuple[int, int], Callable[[Any], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Version of a .npy file → reader of its header; 3.0 is for records with names that are not ASCII."""
+
 
 def load_array(path: str | Path, *, kinds: str = _KINDS, n_dim: int | None = None) -> NDArray[Any]:
-    """A .npy array, memory-mapped.
+    """A .npy array, memory-mapped; its header is checked before anything is loaded.
 
     kinds: NumPy's letters of what it may hold; n_dim: axes that it must have. Raises InputError where it is
-    none: text, records, objects (never unpickled), an .npz by another name, a header that does not end.
+    none: text, records, objects (never unpickled), an archive by the name of an array, a header that does not
+    end, more or less data than the header says.
     """
     path = check_file(path)
+    try:
+        with open_file(path) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in _HEADERS:
+                raise InputError("unknown .npy version", where=path, field="version", value=version)
+            shape, _, dtype = _HEADERS[version](stream)
+            size = path.stat().st_size - stream.tell()
+    except NeuneuError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python: many kinds, not only ValueError
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"not a .npy array: {reason}", where=path) from error
+    _check_kind(dtype, len(shape), path, None, kinds, n_dim)
+    if size != math.prod(shape) * dtype.itemsize:
+        raise InputError(
+            "the file is cut short or too long for its shape", where=path, field="shape", value=shape
+        )
     with refuse_library_errors(path, "a .npy array"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise InputError("is a .npz archive by the name of a .npy array", where=path)
-    check_array(array, path, kinds=kinds, n_dim=n_dim)
-    return array
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if size else None, allow_pickle=False)
+        return array
 
 
 def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -59,11 +81,18 @@ def check_array(
     """The array, if it holds numbers and has `n_dim` axes. Raises InputError naming file and array."""
     if not isinstance(array, np.ndarray):
         raise InputError("is missing" if array is None else "must be an array", where=path, field=name)
-    if array.dtype.kind not in kinds or array.dtype.fields is not None:
-        raise InputError(f"must hold numbers, not {array.dtype}", where=path, field=name)
-    if n_dim is not None and array.ndim != n_dim:
-        raise InputError(f"must have {n_dim} axes, not {array.ndim}", where=path, field=name)
+    _check_kind(array.dtype, array.ndim, path, name, kinds, n_dim)
     return array
+
+
+def _check_kind(
+    dtype: "np.dtype[Any]", axes: int, path: str | Path, name: str | None, kinds: str, n_dim: int | None
+) -> None:
+    if dtype.hasobject or dtype.fields is not None or dtype.kind not in kinds:
+        what = "floats" if kinds == "f" else "numbers"
+        raise InputError(f"must be an array of {what}", where=path, field=name or "dtype", value=str(dtype))
+    if n_dim is not None and axes != n_dim:
+        raise InputError(f"must have {n_dim} axes", where=path, field=name or "axes", value=axes)
 
 
 def load_tensors(path: str | Path) -> Mapping[str, NDArray[Any]]:

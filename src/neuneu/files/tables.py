@@ -90,6 +90,14 @@ def read_parquet(
         return pl.DataFrame(parts) if parts else pl.DataFrame()
 
 
+def parquet_columns(path: str | Path) -> tuple[str, ...]:
+    """Names of a Parquet file's columns. Raises InputError where it is none."""
+    path = check_file(path)
+    read_footer(path)
+    with refuse_library_errors(path, "parquet"):
+        return tuple(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
+
+
 def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:
     with open_file(path) as stream:
         if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]

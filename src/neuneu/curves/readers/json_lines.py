@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import parse_json
+from neuneu.files import read_json_lines
 
 DEPTH = 4
 """How deep objects in objects are taken apart: an evaluation's own are two or three deep."""
@@ -25,17 +25,10 @@ def read_lines(path: Path) -> pl.DataFrame:
 
 def parse_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines; empty lines are none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=path) from error
     rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        row = parse_json(line, f"{path} line {number}")
+    for where, row in read_json_lines(path):
         if not isinstance(row, dict):
-            raise InputError("each line must be an object", where=f"{path} line {number}")
+            raise InputError("each line must be an object", where=where)
         rows.append(row)
     return rows
 

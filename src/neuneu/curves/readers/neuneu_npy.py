@@ -13,13 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from neuneu.curves.curve import Curve
-from neuneu.curves.frames import check_file
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import known_facts
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
+from neuneu.files.arrays import load_array as load_file_array
 
 NOT_TASKS = ("avg_losses_by_step", "eval_losses", "word_losses", "histograms", "tokens", "boundaries")
 """Beginnings or ends of the names of other .npy files in the layout."""
@@ -66,31 +66,10 @@ def read_neuneu_npy(
 
 def load_array(path: str | Path) -> NDArray[np.float64]:
     """A float64 array of shape (2, n), n ≥ 1: whole steps ≥ 0 and values. Checked before it is loaded."""
-    path = check_file(path)
-    try:
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read_header is None:
-                raise InputError("unknown .npy version", where=path, field="version", value=version)
-            shape, _, dtype = read_header(stream)
-            size = path.stat().st_size - stream.tell()
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"not a .npy array: {str(error).splitlines()[0]}", where=path) from error
-    if dtype.hasobject or dtype.kind != "f":
-        raise InputError("must be an array of floats", where=path, field="dtype", value=str(dtype))
-    if len(shape) != 2 or shape[0] != 2 or not 1 <= shape[1] <= MAX_POINTS:
-        raise InputError("must be (2, n): steps and accuracies", where=path, field="shape", value=shape)
-    if size != 2 * shape[1] * dtype.itemsize:
-        raise InputError(
-            "the file is cut short or too long for its shape", where=path, field="shape", value=shape
-        )
-    array: NDArray[np.float64] = np.load(path, allow_pickle=False).astype(np.float64)
+    array: NDArray[np.float64] = load_file_array(path, kinds="f", n_dim=2)
+    if array.shape[0] != 2 or not 1 <= array.shape[1] <= MAX_POINTS:
+        raise InputError("must be (2, n): steps and accuracies", where=path, field="shape", value=array.shape)
+    array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise InputError("must be finite", where=path, field="value", value="NaN or infinity")
     return array

@@ -18,7 +18,8 @@ import polars as pl
 from neuneu.curves.frames import check_file
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
 from neuneu.errors import InputError
-from neuneu.files import parse_json, read_json
+from neuneu.files import open_file, parse_json, read_json, refuse_library_errors
+from neuneu.files.tables import parquet_columns
 
 START = 65_536
 """Bytes of a file that `Look.start` gives: the head of any log, and the header of any table."""
@@ -43,7 +44,7 @@ class Look:
     @cached_property
     def start(self) -> bytes:
         """The first bytes, at most START."""
-        with self.path.open("rb") as stream:
+        with open_file(self.path) as stream:
             return stream.read(START)
 
     @cached_property
@@ -77,9 +78,10 @@ class Look:
     def columns(self) -> tuple[str, ...]:
         """The columns of a .csv or .parquet file; empty for any other file."""
         if self.path.suffix == ".parquet":
-            return _parquet_columns(self.path)
+            return parquet_columns(self.path)
         if self.path.suffix == ".csv":
-            return tuple(next(csv.reader(self.text.splitlines()), ()))
+            with refuse_library_errors(self.path, "csv"):
+                return tuple(next(csv.reader(self.text.splitlines()), ()))
         return ()
 
 
@@ -156,13 +158,6 @@ def reader(
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Frames of rows below each other; columns that one lacks are null. No frame: no rows."""
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-
-
-def _parquet_columns(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError("cannot be read as parquet", where=path) from error
 
 
 def place_of(paths: Sequence[str | Path]) -> str:
