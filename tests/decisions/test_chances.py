@@ -33,6 +33,17 @@ def test_spread_has_the_quantiles_it_was_given(quantiles):
         assert np.mean(points <= value + 1e-9) >= level - 2 / len(points)
 
 
+@pytest.mark.parametrize(("low", "width"), [(0.0, 1.0), (0.2, 0.5), (-3.0, 4.0)])
+def test_an_even_distribution_keeps_both_its_tails(low, width):
+    """Quantiles of a uniform distribution say where it starts and ends, beyond the outermost of them too."""
+    quantiles = low + width * np.array(LEVELS)
+    points = spread(quantiles, LEVELS, -np.inf, np.inf)
+    np.testing.assert_allclose(points, low + width * (np.arange(512) + 0.5) / 512, atol=1e-12)
+    cut = spread(quantiles, LEVELS, low + 0.02 * width, low + 0.97 * width)
+    assert cut[0] == low + 0.02 * width
+    assert cut[-1] == low + 0.97 * width
+
+
 @pytest.mark.parametrize(("gap", "deviation"), [(0.0, 1.0), (0.5, 1.0), (1.5, 0.7), (-0.4, 2.0)])
 def test_wins_of_normal_forecasts_are_close_to_exact(gap, deviation):
     wins = win_probabilities(np.stack([normal(gap, deviation), normal(0, 1)]))

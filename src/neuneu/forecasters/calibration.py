@@ -28,7 +28,29 @@ if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
 RIDGE = 1e-2
+"""Weight of the ridge on the scale's parameters: a few hundred cells outweigh it."""
+LOG_SIZES = (-20.0, 5.0)
+"""Logs of sizes of residuals, in units, are kept between these: no overflow while searching."""
+POWERS = (0.2, 2.0)
+"""Bounds of the power with which residuals grow with the log horizon ratio; a random walk's is ½ to 1."""
+TYPICAL_SIZE = 0.01
+"""Size of residuals in units that the search starts from: a point of accuracy."""
+NO_GROWTH = 1e-6
+"""Log horizon ratios below this count as this, where a log is taken of them."""
+MOST_STEPS = 200
+"""Steps of the search, which ends before as a rule."""
 MAX_SIZE = 1e300
+"""Quantiles of metrics without a range are cut at this size, short of overflow."""
+
+
+def weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
+    """Quantile of values, (n,), that count as their weights say, (n,): linear between their midpoints.
+
+    Values are laid out in order, each as wide as its weight and known at its middle (Hazen's rule).
+    """
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order]) - 0.5 * weights[order]
+    return float(np.interp(level * weights.sum(), below, values[order]))
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Calibration:
     def scale(self, features: Floats, batch: Batch) -> Floats:
         """Size of the residual at each horizon, (n_cells,), in units; never falls with the horizon."""
         noise, trend = (
-            np.exp(np.clip(_dot(features, np.array(weights)), -20.0, 5.0))
+            np.exp(np.clip(_dot(features, np.array(weights)), *LOG_SIZES))
             for weights in (self.noise, self.trend)
         )
         growth = np.maximum(batch.log_horizon, 0.0) ** self.power
@@ -92,11 +114,13 @@ class Calibration:
         error = truth - point
         if stretch is not None:
             error = error / stretch[batch.cell]
-        noise, trend, power = _fit_scale(features[batch.cell], batch.log_horizon, np.abs(error), weight)
+        log_growth = np.log(np.maximum(batch.log_horizon, NO_GROWTH))
+        residuals = Residuals(features[batch.cell], log_growth, np.abs(error), weight / weight.sum())
+        noise, trend, power = _fit_scale(residuals)
         draft = cls(noise, trend, power, (0.0,) * len(LEVELS))
         normalised = error / draft.scale(features, batch)
-        below = np.array([min(_weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q < 0.5])
-        above = np.array([max(_weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q > 0.5])
+        below = np.array([min(weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q < 0.5])
+        above = np.array([max(weighted_quantile(normalised, weight, q), 0.0) for q in LEVELS if q > 0.5])
         quantiles = tuple(float(q) for q in [*below, 0.0, *above])
         return cls(noise, trend, power, quantiles)
 
@@ -257,49 +281,77 @@ def shipped_calibration(name: str) -> Calibration:
     return Calibration.from_document(document["methods"][name])
 
 
-def _fit_scale(
-    features: Floats, log_horizon: Floats, size: Floats, weight: Floats
-) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Maximum likelihood of the scale under a Laplace distribution of residuals, with a small ridge."""
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What the scale model is fitted to, (n_cells,) each but `features`, (n_cells, n_features).
+
+    log_growth: log of the log horizon ratio; error: |truth − point|; weight: of each cell, in all 1.
+    """
+
+    features: Floats
+    log_growth: Floats
+    error: Floats
+    weight: Floats
+
+    @property
+    def start(self) -> Floats:
+        """Parameters where the search starts, and what the ridge pulls towards, (2 · n_features + 1,).
+
+        Noise in proportion to the context's noise, growth to the square root of its slope; both
+        `TYPICAL_SIZE` where those are typical, and the power is 1.
+        """
+        k = self.features.shape[1]
+        start = np.zeros(2 * k + 1)
+        start[[0, k]] = np.log(TYPICAL_SIZE)
+        start[1], start[k + 2] = 1.0, 0.5
+        return start
+
+
+def scale_loss(parameters: Floats, residuals: Residuals) -> tuple[float, Floats]:
+    """Mean negative log likelihood of residuals of a Laplace distribution, with a ridge; and its gradient.
+
+    parameters: (2 · n_features + 1,) weights of noise and of trend, and log power, as in `Calibration`:
+    s = exp(noise · F) + exp(trend · F) h ** power, loss = Σ weight (log s + error / s) + RIDGE |off|², off
+    the parameters minus `Residuals.start`, without the two constants.
+    """
+    features, k = residuals.features, residuals.features.shape[1]
+    power = np.exp(parameters[-1])
+    noise = np.exp(np.clip(_dot(features, parameters[:k]), *LOG_SIZES))
+    log_trend = _dot(features, parameters[k:-1]) + power * residuals.log_growth
+    trend = np.exp(np.clip(log_trend, *LOG_SIZES))
+    scale = noise + trend
+    slope = residuals.weight * (1 / scale - residuals.error / scale**2)
+    off = parameters - residuals.start
+    off[[0, k]] = 0.0
+    fit = np.sum(residuals.weight * (np.log(scale) + residuals.error / scale))
+    gradient = np.concatenate(
+        [
+            _dot(features.T, slope * noise),
+            _dot(features.T, slope * trend),
+            [np.sum(slope * trend * residuals.log_growth) * power],
+        ]
+    )
+    return float(fit + RIDGE * np.sum(off**2)), gradient + 2 * RIDGE * off
+
+
+def _fit_scale(residuals: Residuals) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Weights of noise and of trend, (n_features,) each, and power, of least `scale_loss`."""
     from scipy.optimize import minimize
 
-    weight = weight / weight.sum()
-    log_growth = np.log(np.maximum(log_horizon, 1e-6))
-    k = features.shape[1]
-    start = np.zeros(2 * k + 1)
-    start[[0, k]] = np.log(0.01)
-    start[1], start[k + 2] = 1.0, 0.5
-    prior = start.copy()  # the ridge pulls towards noise in proportion to noise, and growth with slope
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        power = np.exp(parameters[-1])
-        noise = np.exp(np.clip(_dot(features, parameters[:k]), -20, 5))
-        trend = np.exp(np.clip(_dot(features, parameters[k:-1]) + power * log_growth, -20, 5))
-        scale = noise + trend
-        slope = weight * (1 / scale - size / scale**2)
-        away = parameters - prior
-        away[[0, k]] = 0.0
-        value = np.sum(weight * (np.log(scale) + size / scale)) + RIDGE * np.sum(away**2)
-        gradient = np.concatenate(
-            [
-                _dot(features.T, slope * noise),
-                _dot(features.T, slope * trend),
-                [np.sum(slope * trend * log_growth) * power],
-            ]
-        )
-        return float(value), gradient + 2 * RIDGE * away
-
-    bounds = [(None, None)] * (2 * k) + [(np.log(0.2), np.log(2.0))]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
+    k = residuals.features.shape[1]
+    bounds = [(None, None)] * (2 * k) + [(np.log(POWERS[0]), np.log(POWERS[1]))]
+    found = minimize(
+        scale_loss,
+        residuals.start,
+        args=(residuals,),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": MOST_STEPS},
+    ).x
     return tuple(found[:k].tolist()), tuple(found[k:-1].tolist()), float(np.exp(found[-1]))
 
 
 def _dot(matrix: Floats, vector: Floats) -> Floats:
     """Matrix times vector without BLAS, whose sums depend on the number of threads."""
     return np.asarray(np.einsum("ij,j->i", matrix, vector), dtype=np.float64)
-
-
-def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order]) - 0.5 * weights[order]
-    return float(np.interp(level * weights.sum(), below, values[order]))

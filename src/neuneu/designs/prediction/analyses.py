@@ -25,18 +25,10 @@ def composition_map(generated: Matrix, true: Matrix, *, steps: int = 200) -> Mat
     from scipy.optimize import LinearConstraint, minimize
 
     count = true.shape[1]
-
-    def loss(flat: Matrix) -> tuple[float, Matrix]:
-        W = flat.reshape(count, count)
-        raw = generated @ W
-        total = np.maximum(raw.sum(1, keepdims=True), 1e-9)
-        left = 100 * raw / total - true
-        slope = 100 / total * (left - (left * raw).sum(1, keepdims=True) / total)
-        return float((left**2).mean()), (generated.T @ slope * 2 / left.size).ravel()
-
     best = minimize(
-        loss,
+        map_loss,
         np.eye(count).ravel(),
+        args=(generated, true),
         jac=True,
         method="SLSQP",
         bounds=[(0, 1)] * count**2,
@@ -44,6 +36,19 @@ def composition_map(generated: Matrix, true: Matrix, *, steps: int = 200) -> Mat
         options={"maxiter": steps},
     )
     return np.asarray(np.clip(best.x, 0, 1).reshape(count, count), np.float64)
+
+
+def map_loss(weights: Matrix, generated: Matrix, true: Matrix) -> tuple[float, Matrix]:
+    """Mean squared error of the map in squares of a per cent, and its gradient.
+
+    weights: (domains²,) row by row; generated, true: (models, domains).
+    """
+    count = true.shape[1]
+    raw = generated @ weights.reshape(count, count)
+    total = np.maximum(raw.sum(1, keepdims=True), 1e-9)
+    left = 100 * raw / total - true
+    slope = 100 / total * (left - (left * raw).sum(1, keepdims=True) / total)
+    return float((left**2).mean()), (generated.T @ slope * 2 / left.size).ravel()
 
 
 def apply_map(generated: Matrix, weights: Matrix) -> Matrix:

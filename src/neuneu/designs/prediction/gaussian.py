@@ -90,7 +90,7 @@ def fit_gaussian(
     kernel = Kernel(groups, trend.shape[1])
     scores = _patterns(Y)
     centre = np.concatenate([np.log([1.0, 0.3, 0.3, 0.03]), np.full(trend.shape[1], np.log(1.5)), prior])
-    loss = _Loss(kernel, scores, trend, X, centre)
+    loss = ProcessLoss(kernel, scores, trend, X, centre)
     best = np.asarray(minimize(loss, centre, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x)
     full = kernel.between(best, (trend, X), (trend, X))
     full[np.diag_indices(len(X))] += kernel.split(best)[1] + JITTER
@@ -114,7 +114,7 @@ def _patterns(Y: Floats) -> tuple[Scores, ...]:
     return tuple(found)
 
 
-class _Loss:
+class ProcessLoss:
     """Negative log posterior and its gradient in the logarithms of the parameters."""
 
     def __init__(
@@ -128,6 +128,7 @@ class _Loss:
         self.wide = (X[:, None, :] - X[None, :, :]) ** 2 @ member
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
+        """½ |off|² + Σ over scores of ½ zᵀ K⁻¹ z + ½ log |K|, and its gradient; off: from the centre."""
         variance, noise, narrow, wide = self.kernel.split(parameters)
         smooth = variance[1] * np.exp(-0.5 * self.narrow @ (1 / narrow**2))
         rest = variance[2] * np.exp(-0.5 * self.wide @ (1 / wide**2))

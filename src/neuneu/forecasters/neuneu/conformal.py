@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuneu.curves.curve import Floats, Integers
+from neuneu.forecasters.calibration import weighted_quantile
 
 EDGES = (0.0, 0.35, 0.7, 1.2, 2.0)
 """Left edges of the horizon bins, in log of horizon clock over context end."""
@@ -47,7 +48,7 @@ class Conformal:
             error = truth[mine, None] - predicted[mine]
             offsets.append(
                 tuple(
-                    round(_weighted_quantile(error[:, column], weight[mine], level), 6)
+                    round(weighted_quantile(error[:, column], weight[mine], level), 6)
                     for column, level in enumerate(levels)
                 )
             )
@@ -75,9 +76,3 @@ def _joined_bins(log_ratio: Floats) -> list[float]:
         if np.count_nonzero((log_ratio >= left) & (log_ratio < right)) >= MIN_CELLS:
             edges.append(left)
     return edges
-
-
-def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order]) - 0.5 * weights[order]
-    return float(np.interp(level * weights.sum(), below, values[order]))
