@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.errors import InputError
-from neuneu.losses.checkpoints import load_model
 from neuneu.losses.corpus import read_corpus
 from neuneu.losses.forward import head_losses, token_losses
+from neuneu.losses.models import load_model
 from neuneu.losses.windows import plan_windows, scored_mask
 
 BOS = 0

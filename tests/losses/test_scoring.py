@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from neuneu.errors import InputError
-from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, load_model, parse_step
+from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, parse_step
 from neuneu.losses.corpus import read_corpus, tokenize_corpus
 from neuneu.losses.forward import token_losses
+from neuneu.losses.models import load_model
 from neuneu.losses.scorer import Scoring
 from neuneu.losses.scoring import score_checkpoints
 from neuneu.losses.windows import plan_windows

@@ -1,4 +1,4 @@
-"""Checkpoints of runs, in folders or on the Hugging Face hub: found, fetched, loaded."""
+"""Checkpoints of runs, in folders or on the Hugging Face hub: found and fetched."""
 
 import re
 from collections.abc import Iterable
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
 
 _STEP = re.compile(r"(?:step|global_step|checkpoint|iter)[-_]?(\d+)(?:[-_.].*)?")
 _FILES = ["*.json", "*.safetensors", "tokenizer.model"]
@@ -76,43 +75,6 @@ def find_checkpoints(
     if not found:
         raise InputError("none was found", field="checkpoints")
     return found
-
-
-def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> Any:
-    """A causal language model in float32 from a local folder; only safetensors unless `allow_bin`.
-
-    Never runs code of the checkpoint. Raises InputError where it cannot be loaded or weights are missing
-    (which the library would fill at random).
-    """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-    except ImportError as error:
-        raise MissingExtraError("transformers", "lm") from error
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=torch.float32,
-            use_safetensors=None if allow_bin else True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # the library raises many kinds: bad JSON, no weights, unknown architecture
-        hint = " (--allow-bin reads pytorch_model.bin)" if any(path.glob("*.bin")) and not allow_bin else ""
-        raise InputError(f"cannot be loaded: {error}{hint}", where=path) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    missing = sorted([*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))])
-    if missing:
-        raise InputError(
-            "weights are missing or of another shape", where=path, field="weights", value=missing
-        )
-    return model.to(device).eval()
 
 
 def _local(path: Path, run: str | None, step: int | None) -> list[Checkpoint]:

@@ -122,11 +122,39 @@ def tokenize_corpus(
         "split": split,
         "max_tokens": max_tokens,
         "max_documents": max_documents,
-        "tokenizer": Path(tokenizer).name if Path(tokenizer).exists() else tokenizer,
-        "tokenizer_sha256": tokenizer_digest(encoder),
-        "vocabulary_sha256": vocabulary_digest(encoder),
-        "vocabulary_size": max(encoder.get_vocab(with_added_tokens=True).values()) + 1,
+        **describe_tokenizer(tokenizer, encoder),
     }
+    documents = itertools.islice(read_documents(files, field, split), max_documents)
+    return write_corpus(
+        output,
+        settings,
+        lambda writer: _encode(_batches(writer.skip(documents)), encoder, max_tokens, workers),
+        report,
+    )
+
+
+def describe_tokenizer(name: str, tokenizer: "Tokenizer") -> dict[str, Any]:
+    """What corpus.json says of the tokenizer."""
+    return {
+        "tokenizer": Path(name).name if Path(name).exists() else name,
+        "tokenizer_sha256": tokenizer_digest(tokenizer),
+        "vocabulary_sha256": vocabulary_digest(tokenizer),
+        "vocabulary_size": max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
+    }
+
+
+def write_corpus(
+    output: str | Path,
+    settings: dict[str, Any],
+    batches: "Callable[[CorpusWriter], Iterable[tuple[list[str], dict[str, Integers]]]]",
+    report: Report | None = None,
+) -> Corpus:
+    """Write a corpus folder, whole or not at all; one that is there already is opened if it is the same.
+
+    settings: what makes the corpus what it is, kept in corpus.json; batches: gives texts and what
+    `CorpusWriter.append` takes of them, after those that the writer has already. Raises InputError where the
+    folder holds a corpus of something else, or there is no token.
+    """
     output = Path(output)
     if output.exists():
         corpus = read_corpus(output)
@@ -135,12 +163,10 @@ def tokenize_corpus(
                 rule = f"the corpus there has {corpus.facts.get(name)!r}; choose another folder"
                 raise InputError(rule, where=output, field=name, value=value)
         return corpus
-    documents = itertools.islice(read_documents(files, field, split), max_documents)
     partial = output.with_name(f".{output.name}.partial")
     with _locked(partial):
-        with _Writer(partial, settings) as writer:
-            batches = _batches(writer.skip(documents))
-            for texts, encoded in _encode(batches, encoder, max_tokens, workers):
+        with CorpusWriter(partial, settings) as writer:
+            for texts, encoded in batches(writer):
                 writer.append(texts, encoded)
                 if report is not None:
                     report(f"{writer.state['documents']:,} documents, {writer.state['tokens']:,} tokens")
@@ -152,7 +178,7 @@ def tokenize_corpus(
     return read_corpus(output)
 
 
-class _Writer:
+class CorpusWriter:
     """Appends documents to the arrays of a partial folder; `state.json` says how much of them is sure."""
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
@@ -164,7 +190,7 @@ class _Writer:
         if self.state.get("settings") != settings:
             self.state = {"settings": settings, "documents": 0, "tokens": 0, "words": 0, "digest": ""}
 
-    def __enter__(self) -> "_Writer":
+    def __enter__(self) -> "CorpusWriter":
         """Open the arrays and cut off what had been written after the last sure state."""
         remove_leftovers(self.path)
         for name in _ARRAYS:
@@ -227,8 +253,11 @@ class _Writer:
                 raise RuntimeError("NumPy writes headers of another size")
         text = self.state["digest"]
         shared = {"text": text, "max_tokens": self._settings["max_tokens"]}
+        tokens = {"tokenizer": self._settings["tokenizer_sha256"]}
+        if "ids_sha256" in self._settings:  # of a corpus that came as token ids
+            tokens["ids"] = self._settings["ids_sha256"]
         facts = {
-            "fingerprint": _digest({**shared, "tokenizer": self._settings["tokenizer_sha256"]}),
+            "fingerprint": _digest({**shared, **tokens}),
             "word_fingerprint": _digest({**shared, "unit": "word", "words": self.state["words"]}),
             **{name: self.state[name] for name in ("documents", "tokens", "words")},
             "text_sha256": text,

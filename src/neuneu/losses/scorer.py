@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from neuneu.errors import InputError
 from neuneu.files import read_json
 from neuneu.losses import conventions as compat
-from neuneu.losses.checkpoints import Checkpoint, load_model
+from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Corpus, read_corpus
+from neuneu.losses.models import load_model
 from neuneu.losses.windows import plan_windows
 from neuneu.losses.zarr_store import ZarrLossStore
 
-_LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def _check(checkpoint: Path, output: Path, *, documents: int, batch: int, temper
 
 
 def _load(checkpoint: Path, device: str) -> tuple[Any, Any]:
-    from neuneu.losses.checkpoints import load_model
+    from neuneu.losses.models import load_model
 
     model = load_model(checkpoint, device=device)
     try:

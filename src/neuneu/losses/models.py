@@ -1,0 +1,57 @@
+"""Language models loaded from the folders of checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+from neuneu.errors import InputError, MissingExtraError
+from neuneu.losses.hf_olmo import is_hf_olmo, load_hf_olmo
+
+
+def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> Any:
+    """A causal language model in float32 from a local folder; only safetensors unless `allow_bin`.
+
+    Never runs code of the checkpoint. Checkpoints of OLMo's first code (DataDecide) become Llama or Olmo.
+    Raises InputError where it cannot be loaded or weights are missing (which the library would fill at
+    random).
+    """
+    try:
+        from transformers.utils import logging
+    except ImportError as error:
+        raise MissingExtraError("transformers", "lm") from error
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it would report of missing weights is an error here
+    load = load_hf_olmo if is_hf_olmo(path) else _load_known
+    try:
+        model, info = load(path, allow_bin=allow_bin)
+    except InputError:
+        raise
+    except Exception as error:  # the library raises many kinds: bad JSON, no weights, unknown architecture
+        hint = " (--allow-bin reads pytorch_model.bin)" if any(path.glob("*.bin")) and not allow_bin else ""
+        raise InputError(f"cannot be loaded: {error}{hint}", where=path) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+    missing = sorted([*info["missing_keys"], *(key for key, *_ in info.get("mismatched_keys", ()))])
+    if missing:
+        raise InputError(
+            "weights are missing or of another shape", where=path, field="weights", value=missing
+        )
+    return model.to(device).eval()
+
+
+def _load_known(path: Path, *, allow_bin: bool) -> tuple[Any, dict[str, Any]]:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, info = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=torch.float32,
+        use_safetensors=None if allow_bin else True,
+        trust_remote_code=False,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,  # they are refused by name
+        output_loading_info=True,
+    )
+    return model, info
