@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.hub import Served, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("NEUNEU_SHARED", ROOT.parent / "shared"))
@@ -43,3 +44,11 @@ def neuneu() -> Run:
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
 
     return run
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Served]:
+    """A stand-in for the hub and GitHub that serves the folder `hub.root`, empty at first."""
+    (tmp_path / "served").mkdir()
+    with serve(tmp_path / "served") as served:
+        yield served

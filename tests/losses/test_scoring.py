@@ -1,6 +1,5 @@
 """Checkpoints are found, scored once, and written whole, whatever interrupts the work."""
 
-import http.server
 import json
 import os
 import random
@@ -8,14 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.hub import Served
 
 from neuneu.errors import InputError
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, parse_step
@@ -188,82 +185,16 @@ def test_only_safetensors_and_only_whole_models(runs: Path, tmp_path: Path) -> N
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.fixture
-def hub(runs: Path, tmp_path: Path) -> Iterator[str]:
-    """A stand-in for the hub: org/model with branches of steps, over HTTP as the client asks for them."""
-    branches = {f"step{s}-seed-default": runs / f"alpha/step{s}" for s in (0, 5, 20)}
-    branches |= {"step5-seed-small-aux-2": runs / "beta/step5", "main": runs / "alpha/step20"}
-    commits = {f"{number:040x}": name for number, name in enumerate(branches, 1)}
-
-    class Hub(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0].replace("%2F", "/").strip("/")
-            if path == "api/models/org/model/refs":
-                return self._json(
-                    {"branches": [_ref(name, c) for c, name in commits.items()], "converts": [], "tags": []}
-                )
-            for commit, name in commits.items():
-                for revision in (name, commit):
-                    if path == f"api/models/org/model/revision/{revision}":
-                        files = [{"rfilename": file.name} for file in branches[name].iterdir()]
-                        return self._json({"id": "org/model", "sha": commit, "siblings": files})
-                    if path == f"api/models/org/model/tree/{revision}":
-                        listed = [
-                            {
-                                "type": "file",
-                                "path": f.name,
-                                "size": f.stat().st_size,
-                                "oid": f"{commit[-8:]}{f.name}",
-                            }
-                            for f in branches[name].iterdir()
-                        ]
-                        return self._json(listed)
-                    prefix = f"org/model/resolve/{revision}/"
-                    if path.startswith(prefix):
-                        return self._send((branches[name] / path.removeprefix(prefix)).read_bytes(), commit)
-            return self.send_error(404)
-
-        def _json(self, document: Any) -> None:
-            self._send(json.dumps(document).encode(), "")
-
-        def _send(self, content: bytes, commit: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", "application/json")
-            self.send_header("X-Repo-Commit", commit)
-            self.send_header("ETag", f'"{hash(content):x}"')
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-def _ref(name: str, commit: str) -> dict[str, str]:
-    return {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
-
-
 def test_hub_revisions_are_scored_as_local_folders_are(
-    hub: str, whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Served, runs: Path, whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from huggingface_hub import constants
-
     from neuneu.losses.zarr_store import ZarrLossStore
 
-    monkeypatch.setattr(constants, "ENDPOINT", hub)
-    template = f"{hub}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    branches = {f"step{s}-seed-default": runs / f"alpha/step{s}" for s in (0, 5, 20)}
+    branches |= {"step5-seed-small-aux-2": runs / "beta/step5", "main": runs / "alpha/step20"}
+    for name, folder in branches.items():
+        shutil.copytree(folder, hub.root / "models/org/model" / name)
+    hub.use(monkeypatch, tmp_path)
     found = find_checkpoints(["org/model"], hub=True, revision="step*-seed-default", run="alpha")
     store = score_checkpoints(found, corpus, tmp_path / "s", SCORING)
     expected = ZarrLossStore(whole)
@@ -275,7 +206,7 @@ def test_hub_revisions_are_scored_as_local_folders_are(
     for name, revision, message in [
         ("org/model", "step5-*", "two checkpoints of one run and step"),
         ("org/model", "step9*", "no branch or tag of a step matches"),
-        ("org/none", "step*", "cannot be fetched"),
+        ("org/none", "step*", "the hub does not give it"),
     ]:
         with pytest.raises(InputError, match=message):
             find_checkpoints([name], hub=True, revision=revision)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,13 +19,17 @@ Hub = Annotated[bool, typer.Option("--hub", help="Names that are no folder are H
 @app.command()
 def tokenize(
     sources: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="Text files or folders: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .md, .rst."
+            help="Text files or folders: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .md, .rst; published "
+            "*_tokens.npy; with --hub hf://OWNER/NAME/FILE and weborganizer:SHARD (an id, val, 0.5-0.51)."
         ),
     ],
     tokenizer: Annotated[
-        str, typer.Option("--tokenizer", "-t", help="A folder, a tokenizer.json, or with --hub a repository.")
+        str,
+        typer.Option(
+            "--tokenizer", "-t", help="A folder, a tokenizer.json, or with --hub a repository or datadecide."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The corpus: a folder that is made.")],
     field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
@@ -40,25 +44,38 @@ def tokenize(
 ) -> None:
     """Turn a corpus into token ids with document and word bounds.
 
-    Killed at any time, the same command goes on where it stopped and ends in the same bytes.
+    Killed at any time, the same command goes on where it stopped and ends in the same bytes. Token files of
+    the published layout (`val_00000141_tokens.npy` with its `_boundaries.npy`) keep their ids.
 
     Example: neuneu tokenize validation.jsonl.zst -t ./olmo-tokenizer -o corpus
     """
     from neuneu.losses.corpus import tokenize_corpus
+    from neuneu.losses.hub_texts import fetch_texts
+    from neuneu.losses.published_corpus import find_token_files, import_token_files
 
-    corpus = tokenize_corpus(
-        sources,
-        output,
-        tokenizer,
-        field=field,
-        split=split,
-        max_tokens=max_tokens,
-        max_documents=max_documents,
-        hub=hub,
-        revision=revision,
-        workers=workers or len(os.sched_getaffinity(0)),
-        report=_progress(),
-    )
+    files = fetch_texts(sources, hub=hub)
+    shared: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "max_documents": max_documents,
+        "hub": hub,
+        "revision": revision,
+    }
+    if find_token_files(files):
+        for name, value, unset in (("field", field, "text"), ("split", split, "file")):
+            if value != unset:
+                raise InputError("is for texts, not for token files", field=name, value=value)
+        corpus = import_token_files(files, output, tokenizer, **shared, report=_progress())
+    else:
+        corpus = tokenize_corpus(
+            files,
+            output,
+            tokenizer,
+            **shared,
+            field=field,
+            split=split,
+            workers=workers or len(os.sched_getaffinity(0)),
+            report=_progress(),
+        )
     facts = corpus.facts
     note(
         f"{facts['documents']:,} documents, {facts['tokens']:,} tokens, {facts['words']:,} words → {output} "
@@ -82,6 +99,10 @@ def score(
     revision: Annotated[
         str, typer.Option(help="Branches and tags of a repository that are checkpoints.")
     ] = "*step*",
+    seed: Annotated[
+        str | None,
+        typer.Option(help="Of DataDecide's models, only this seed: default, or 2 or 3 of the further ones."),
+    ] = None,
     window: Annotated[int | None, typer.Option(help="Tokens the model reads at once.")] = None,
     stride: Annotated[
         int | None, typer.Option(help="How far the window goes on; by default half of it.")
@@ -130,7 +151,7 @@ def score(
         allow_bin=allow_bin,
     )
     store = score_checkpoints(
-        find_checkpoints(checkpoints, run=run, step=step, hub=hub, revision=revision),
+        find_checkpoints(checkpoints, run=run, step=step, hub=hub, revision=revision, seed=seed),
         corpus,
         output,
         scoring,
@@ -156,6 +177,7 @@ def words(
         str | None,
         typer.Option(metavar="TOKENIZER", help="NeuNeu's published (misaligned) words, with this tokenizer."),
     ] = None,
+    hub: Hub = False,
     as_json: AsJson = False,
 ) -> None:
     """Sum token losses to losses of words; show their mean, spread and quantiles by checkpoint.
@@ -169,10 +191,10 @@ def words(
 
     if output is not None:
         store: LossStore = word_losses(
-            losses, corpus, output, dtype=dtype, published=compat, report=_progress()
+            losses, corpus, output, dtype=dtype, published=compat, hub=hub, report=_progress()
         )
     elif compat is not None:
-        store = PublishedWordLosses(ZarrLossStore(losses), read_corpus(corpus), compat)
+        store = PublishedWordLosses(ZarrLossStore(losses), read_corpus(corpus), compat, hub=hub)
     else:
         store = WordLosses(ZarrLossStore(losses), read_corpus(corpus))
     show(summarise(store), "Word losses in nats", output=summary, as_json=as_json)

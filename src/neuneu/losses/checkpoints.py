@@ -7,7 +7,9 @@ from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 
+from neuneu.curves.readers.datadecide_models import run_name, seed_branch
 from neuneu.errors import InputError
+from neuneu.hub import fetch_files, list_branches
 
 _STEP = re.compile(r"(?:step|global_step|checkpoint|iter)[-_]?(\d+)(?:[-_.].*)?")
 _FILES = ["*.json", "*.safetensors", "tokenizer.model"]
@@ -26,11 +28,8 @@ class Checkpoint:
         """The folder with its files; downloads a hub revision into the library's cache."""
         if self.revision is None:
             return Path(self.source)
-        from huggingface_hub import snapshot_download
-
         patterns = [*_FILES, *(["*.bin"] if allow_bin else [])]
-        with _hub_errors(self.source):
-            return Path(snapshot_download(self.source, revision=self.revision, allow_patterns=patterns))
+        return fetch_files(self.source, patterns, revision=self.revision)
 
 
 def parse_step(name: str) -> int | None:
@@ -46,20 +45,23 @@ def find_checkpoints(
     step: int | None = None,
     hub: bool = False,
     revision: str = "*step*",
+    seed: str | None = None,
 ) -> list[Checkpoint]:
     """Checkpoints of these sources, by run and step.
 
     A source is a checkpoint's folder, a folder of step folders (a run), a folder of runs, or with `hub` a
     repository whose branches and tags match the pattern `revision` (`step*-seed-default`). run: their name,
-    by default the run folder's or the repository's; step: for one checkpoint whose name does not say.
+    by default the run folder's or the repository's; step: for one checkpoint whose name does not say; seed:
+    of DataDecide's models, only the branches or step folders of this seed ("default", "2", …), as the run
+    that `import datadecide` names.
     Raises InputError where there is none, or two of one run and step.
     """
     found: list[Checkpoint] = []
     for source in sources:
         if Path(source).is_dir():
-            found += _local(Path(source), run, step)
+            found += _local(Path(source), run, step, seed)
         elif hub:
-            found += _remote(str(source), run, step, revision)
+            found += _remote(str(source), run, step, revision, seed)
         else:
             rule = "no such folder (a hub repository needs --hub)"
             raise InputError(rule, field="checkpoint", value=str(source))
@@ -77,14 +79,22 @@ def find_checkpoints(
     return found
 
 
-def _local(path: Path, run: str | None, step: int | None) -> list[Checkpoint]:
+def _local(path: Path, run: str | None, step: int | None, seed: str | None) -> list[Checkpoint]:
     if (path / "config.json").is_file():
         steps = parse_step(path.name) if step is None else step
         if steps is None:
             raise InputError("the folder's name does not say it: give --step", where=path, field="step")
+        if seed is not None:
+            raise InputError("is for folders of runs: leave it out", where=path, field="seed", value=seed)
         return [Checkpoint(run or path.resolve().parent.name, steps, str(path))]
     inside = {folder: parse_step(folder.name) for folder in sorted(path.iterdir()) if folder.is_dir()}
     steps_inside = {folder: number for folder, number in inside.items() if number is not None}
+    if steps_inside and seed is not None:
+        end = seed_branch(seed, path.resolve().name)
+        steps_inside = {f: number for f, number in steps_inside.items() if f.name.endswith(f"-{end}")}
+        if not steps_inside:
+            raise InputError(f"no step folder ends in -{end}", where=path, field="seed", value=seed)
+        run = run or run_name(path.resolve().name, end)
     for folder in steps_inside:
         if not (folder / "config.json").is_file():
             raise InputError("is no whole checkpoint: config.json is missing", where=folder)
@@ -94,16 +104,18 @@ def _local(path: Path, run: str | None, step: int | None) -> list[Checkpoint]:
     runs = [
         folder for folder in inside if any(parse_step(item.name) is not None for item in folder.iterdir())
     ]
-    return [checkpoint for folder in runs for checkpoint in _local(folder, run, None)]
+    return [checkpoint for folder in runs for checkpoint in _local(folder, run, None, seed)]
 
 
-def _remote(repository: str, run: str | None, step: int | None, pattern: str) -> list[Checkpoint]:
-    from huggingface_hub import HfApi
-
-    with _hub_errors(repository):
-        references = HfApi().list_repo_refs(repository)
-    names = sorted({reference.name for reference in (*references.branches, *references.tags)})
+def _remote(
+    repository: str, run: str | None, step: int | None, pattern: str, seed: str | None
+) -> list[Checkpoint]:
+    names = list_branches(repository)
     chosen = [name for name in names if fnmatch(name, pattern)]
+    if seed is not None:
+        end = seed_branch(seed, repository)
+        chosen = [name for name in chosen if name.endswith(f"-{end}")]
+        run, pattern = run or run_name(repository, end), f"{pattern} of {end}"
     steps = {name: parse_step(name) for name in chosen}
     if len(chosen) == 1 and step is not None:
         steps = {chosen[0]: step}
@@ -112,20 +124,3 @@ def _remote(repository: str, run: str | None, step: int | None, pattern: str) ->
         rule = f"no branch or tag of a step matches; there are {', '.join(names[:8])}"
         raise InputError(rule, where=repository, field="revision", value=pattern)
     return found
-
-
-class _hub_errors:  # noqa: N801
-    """Turns the hub's errors into one InputError that names the repository."""
-
-    def __init__(self, repository: str) -> None:
-        self._repository = repository
-
-    def __enter__(self) -> None:
-        """Nothing to set up."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Raise InputError for what the hub or the connection reported."""
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        if isinstance(error, HfHubHTTPError | HFValidationError | LocalEntryNotFoundError | OSError):
-            raise InputError(f"cannot be fetched: {error}", where=self._repository) from error

@@ -81,9 +81,11 @@ def import_token_files(
     `tokenize_corpus`. Raises InputError on damaged or contradictory files and on ids that the tokenizer does
     not have.
     """
-    files = find_token_files(sources)
-    if not files:
-        raise InputError(f"no *{TOKENS} is here", field="sources")
+    given = list(map(Path, sources))
+    files = find_token_files(given)
+    strange = [source for source in given if not find_token_files([source])]
+    if strange or not files:
+        raise InputError(f"no *{TOKENS} is here", where=strange[0] if strange else None, field="sources")
     if max_tokens is not None and max_tokens < 1:
         raise InputError("must be at least 1", field="max_tokens", value=max_tokens)
     speller = Speller(load_tokenizer(tokenizer, hub=hub, revision=revision))

@@ -5,15 +5,24 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuneu.curves.readers.datadecide_models import TOKENIZER as DATADECIDE
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.hub import fetch_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+ALIASES = {"datadecide": DATADECIDE}
+"""Names that published commands use → the hub repositories that hold these tokenizers."""
+
+_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "config.json", "spiece.model")
+
+
 def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None) -> "Tokenizer":
     """The tokenizer of a folder, of a tokenizer.json, or (only where `hub` is set) of a hub repository.
 
+    "datadecide" is the name of the one that NeuNeu's corpus was made with.
     Nothing but data is read. Raises InputError where there is none or it has no fast form.
     """
     try:
@@ -21,10 +30,14 @@ def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None)
     except ImportError as error:
         raise MissingExtraError("tokenizers", "lm") from error
     path = Path(name)
+    repository = ALIASES.get(name, name)
     if hub and not path.exists():
-        path = _download(name, revision)
+        path = fetch_files(repository, _FILES, revision=revision)
     if not path.exists():
-        raise InputError("no such folder (a hub repository needs --hub)", field="tokenizer", value=name)
+        rule = "no such folder (a hub repository needs --hub)"
+        if name in ALIASES:
+            rule = f"is the tokenizer of {repository}: --hub fetches it, or name a folder that holds it"
+        raise InputError(rule, field="tokenizer", value=name)
     file = path if path.is_file() else path / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else _from_transformers(path)
@@ -58,14 +71,3 @@ def _from_transformers(path: Path) -> "Tokenizer":
         raise InputError("has no fast form", where=path, field="tokenizer")
     backend: Tokenizer = tokenizer.backend_tokenizer
     return backend
-
-
-def _download(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    files = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "config.json", "spiece.model"]
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(f"cannot be fetched: {error}", field="tokenizer", value=repository) from error

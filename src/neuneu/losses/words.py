@@ -12,6 +12,7 @@ from neuneu.losses import conventions as compat
 from neuneu.losses.alignment import sum_words
 from neuneu.losses.corpus import Corpus, Report, read_corpus
 from neuneu.losses.loss_store import LossStore
+from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.losses.zarr_store import ZarrLossStore
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -55,14 +56,14 @@ class PublishedWordLosses(LossStore):
 
     groups = None
 
-    def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str) -> None:
-        from neuneu.losses.tokenizer import load_tokenizer
-
+    def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str, *, hub: bool = False) -> None:
         if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
             rule = "holds no losses of this corpus scored with --compat"
             raise InputError(rule, where=tokens.path, field="fingerprint")
         self.tokens, self.corpus = tokens, corpus
-        self._ranges = compat.published_ranges(corpus.tokens, corpus.bounds, load_tokenizer(tokenizer))
+        self._ranges = compat.published_ranges(
+            corpus.tokens, corpus.bounds, load_tokenizer(tokenizer, hub=hub)
+        )
         self.fingerprint = corpus.word_fingerprint + "-published"
         self.n_positions = len(self._convert(np.zeros(tokens.n_positions)))
 
@@ -90,14 +91,20 @@ def word_losses(
     *,
     dtype: str = "float16",
     published: str | None = None,
+    hub: bool = False,
     report: Report | None = None,
 ) -> ZarrLossStore:
     """Write the word losses of a store of token losses to a store of their own, checkpoint by checkpoint.
 
-    Resumable: what is there is left. published: a tokenizer, to follow the published files' conventions.
+    Resumable: what is there is left. published: a tokenizer, to follow the published files' conventions; hub:
+    it may be fetched.
     """
     token_store, text = ZarrLossStore(tokens), read_corpus(corpus)
-    view = PublishedWordLosses(token_store, text, published) if published else WordLosses(token_store, text)
+    view = (
+        PublishedWordLosses(token_store, text, published, hub=hub)
+        if published
+        else WordLosses(token_store, text)
+    )
     store = ZarrLossStore.create(
         output,
         fingerprint=view.fingerprint,

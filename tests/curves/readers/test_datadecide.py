@@ -1,15 +1,13 @@
 """DataDecide results: both layouts, and the hub's own client against a server that speaks its protocol."""
 
-import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from tests.hub import Served
 
 from neuneu.curves.readers.datadecide import read_datadecide
 from neuneu.curves.readers.parsing import Given
@@ -68,50 +66,14 @@ def test_other_parquet_files_are_skipped_with_the_reason(tmp_path: Path) -> None
         read_datadecide([tmp_path])
 
 
-@pytest.fixture
-def hub(shared: Path) -> Iterator[str]:
-    """The address of a server that gives one data set, as huggingface.co does."""
-    content = (shared / "data" / "raw" / "datadecide" / "pretrain_metrics_sample.parquet").read_bytes()
-    sha, etag = "0" * 40, hashlib.sha256(content).hexdigest()
-    name = "train-00000-of-00001.parquet"
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            files = {"rfilename": name, "size": len(content)}
-            if self.path.startswith("/api/datasets/o/d/revision/main"):
-                self.reply(json.dumps({"id": "o/d", "sha": sha, "siblings": [files]}).encode())
-            elif self.path.startswith("/api/datasets/o/d/tree/"):
-                entry = {"type": "file", "path": name, "size": len(content), "oid": etag[:40]}
-                self.reply(json.dumps([entry]).encode())
-            elif self.path.startswith(f"/datasets/o/d/resolve/{sha}/{name}"):
-                self.reply(content, {"ETag": f'"{etag}"', "X-Repo-Commit": sha})
-            else:
-                self.send_error(404)
-
-        def reply(self, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(200)
-            for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+SAMPLE = "data/raw/datadecide/pretrain_metrics_sample.parquet"
 
 
-def test_from_the_hub(hub: str, neuneu: Any, tmp_path: Path, shared: Path) -> None:
-    import os
-
-    environment = {**os.environ, "HF_ENDPOINT": hub, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+def test_from_the_hub(hub: Served, neuneu: Any, tmp_path: Path, shared: Path) -> None:
+    data = hub.root / "datasets/o/d/main/data"
+    data.mkdir(parents=True)
+    shutil.copy(shared / SAMPLE, data / "train-00000-of-00001.parquet")
+    environment = hub.environment(tmp_path)
     output = tmp_path / "out.parquet"
     arguments = ["import", "datadecide", "hf://o/d", "--metric", "primary_metric", "-o", output]
     done = neuneu(*arguments, env=environment)
@@ -124,3 +86,50 @@ def test_from_the_hub(hub: str, neuneu: Any, tmp_path: Path, shared: Path) -> No
     assert absent.returncode == 2
     assert "the hub does not give it" in absent.stderr
     assert not (tmp_path / "no.parquet").exists()
+
+
+def served_results(hub: Served) -> Path:
+    """A data set of two seeds and two sizes, a row group each, as the published one is laid out."""
+    data = hub.root / "datasets/o/d/main/data"
+    data.mkdir(parents=True)
+    metrics = [json.dumps({"acc_raw": 0.25, "noise": "x" * 2000, "n": number}) for number in range(40)]
+    groups = [
+        long(metrics).with_columns(pl.lit(size).alias("params"), pl.lit(seed).alias("seed"))
+        for size in ("150M", "1B")
+        for seed in ("default", "small aux 2")
+    ]
+    pl.concat(groups).write_parquet(data / "train.parquet", row_group_size=40, compression="uncompressed")
+    return data / "train.parquet"
+
+
+def test_rows_are_chosen_before_they_are_fetched(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = served_results(hub)
+    hub.use(monkeypatch, tmp_path)
+    found = read_datadecide(["hf://o/d?params=150M&seed=default"]).table
+    assert found.runs == ["datadecide/C4-150M-seed0"]
+    local = read_datadecide([file]).table
+    assert found.frame.equals(local.filter(run="datadecide/C4-150M-seed0").frame)
+    sent = sum(hub.sent.values())
+    assert 0 < sent < 0.5 * file.stat().st_size  # one of four row groups, and the columns that tell
+    both = read_datadecide(["hf://o/d?params=150M,1B&seed=default"]).table
+    assert both.runs == ["datadecide/C4-150M-seed0", "datadecide/C4-1B-seed0"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("seed=large aux 9", "no row matches"),
+        ("params=7B", "no row matches"),
+        ("size=150M", "column = 'size': is no column"),
+        ("150M", "NAME=VALUE"),
+    ],
+)
+def test_a_choice_that_leaves_nothing_is_refused(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, message: str
+) -> None:
+    served_results(hub)
+    hub.use(monkeypatch, tmp_path)
+    with pytest.raises(InputError, match=message):
+        read_datadecide([f"hf://o/d?{query}"])

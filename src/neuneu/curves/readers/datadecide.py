@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 
@@ -17,10 +18,10 @@ from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import find_task, olmes_tasks
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
 from neuneu.files import parse_json
+from neuneu.hub import HUB, cache_folder, fetch_files, select_rows, split_address
 
-HUB = "hf://"
 HUB_DATASET = "allenai/DataDecide-eval-results"
 VARIANT, N_SHOT = "olmes_rc", 5
 SEEDS = {"default": 0, "small aux 2": 1, "small aux 3": 2, "large aux 2": 3, "large aux 3": 4}
@@ -70,23 +71,18 @@ def read_datadecide(files: Sequence[Path], given: Given, report: ReadReport) -> 
 
 
 def download(address: str) -> Path:
-    """Fetch the Parquet files of hf://OWNER/DATASET to the hub's cache; the folder they are in.
+    """Fetch the Parquet files of hf://OWNER/DATASET to a cache; the folder they are in.
 
+    A query keeps rows before they are fetched: hf://OWNER/DATASET?params=300M,530M&seed=default.
     Raises MissingExtraError without huggingface_hub, InputError where the hub does not give them.
     """
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "lm") from error
-    name = address.removeprefix(HUB).removeprefix("datasets/").strip("/") or HUB_DATASET
-    cache = Path.home() / ".cache" / "neuneu" / "hub" / name.replace("/", "--")
-    try:
-        snapshot_download(name, repo_type="dataset", allow_patterns=["*.parquet"], local_dir=cache)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"the hub does not give it: {reason}", field="path", value=address) from error
-    return cache
+    place, wanted = split_address(address)
+    name = place.removeprefix(HUB).removeprefix("datasets/").strip("/") or HUB_DATASET
+    cache = cache_folder() / "hub" / name.replace("/", "--")
+    if wanted:
+        query = "&".join(f"{column}={','.join(values)}" for column, values in sorted(wanted.items()))
+        return select_rows(name, wanted, _FACTS, cache.with_name(f"{cache.name}--{quote(query, safe='')}"))
+    return fetch_files(name, ["*.parquet"], kind="dataset", folder=cache)
 
 
 def _run_facts(frame: pl.DataFrame, path: Path) -> pl.DataFrame:

@@ -19,10 +19,14 @@ from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
 from neuneu.errors import InputError
 from neuneu.files import read_json
+from neuneu.hub import GITHUB, cache_folder, fetch_github, list_github, split_address
 
 DOUBLE_BATCH_V0 = ("160m", "410m", "1.4b")
 SHOTS = {"zero-shot": 0, "five-shot": 5}
 
+
+EVALS = "evals/pythia-v1"
+"""Where the repository keeps the evaluations of the released models."""
 
 VERSIONS = ("pythia-v0", "pythia-v1")
 
@@ -32,11 +36,36 @@ def _recognise(look: Look) -> Fit:
     return Fit.MARK if set(parts) & set(VERSIONS) and set(parts) & set(SHOTS) else Fit.NO
 
 
+def _fetch(path: str | Path) -> str | Path:
+    """The folder of what an address on GitHub names: https://github.com/EleutherAI/pythia?size=70m,1.4b."""
+    if not str(path).startswith("https://"):
+        return path
+    place, asked = split_address(str(path))
+    repository = place.removeprefix(GITHUB).strip("/")
+    names = [name for values in asked.values() for name in values]
+    if (
+        not place.startswith(GITHUB)
+        or repository.count("/") != 1
+        or set(asked) - {"size", "shots"}
+        or not all(re.fullmatch(r"[\w.-]+", name) for name in names)
+    ):
+        rule = f"must be {GITHUB}OWNER/NAME, with ?size=70m,1.4b&shots=zero where not all are wanted"
+        raise InputError(rule, field="path", value=str(path))
+    models = [f"pythia-{size}" for size in asked.get("size", ())]
+    if not models:
+        models = [str(entry["name"]) for entry in list_github(repository, EVALS) if entry["type"] == "dir"]
+    shots = [f"{shots}-shot" for shots in asked.get("shots", ("zero",))]
+    folders = [f"{EVALS}/{model}/{name}" for model in models for name in shots]
+    root = cache_folder() / "github" / "--".join([*repository.split("/"), *names])
+    return fetch_github(repository, folders, "*.json", root) / EVALS
+
+
 @reader(
     "pythia",
-    "EleutherAI's evals/pythia-v0 and -v1 trees",
+    f"EleutherAI's evals/pythia-v0 and -v1 trees; {GITHUB}EleutherAI/pythia?size=70m,1.4b fetches some",
     names=["*.json"],
     recognise=_recognise,
+    fetch=_fetch,
 )
 def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read the tree, a part of it, or single files in it.
