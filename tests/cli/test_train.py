@@ -14,7 +14,8 @@ from tests.forecasters.neuneu.test_convert import published
 
 from neuneu.errors import InputError
 from neuneu.forecasters.neuneu.config import read_config
-from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, train_forecaster
+from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster
+from neuneu.forecasters.neuneu.train import train_forecaster
 
 Run = Callable[..., Any]
 
@@ -103,7 +104,23 @@ def test_convert(neuneu: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("name", ["neuneu.yaml", "neuneu-small.yaml", "neuneu-levels.yaml"])
+def test_train_takes_probes_and_seeds(neuneu: Run, config: Path, tmp_path: Path) -> None:
+    probe = {"forecaster": "probe-average", "model": {}, "losses": {}, "samples": {"validation_share": 0.3}}
+    document = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({"data": document["data"]}))
+    spoil(config, {**probe, "training": {"epochs": 1, "device": "cpu"}})
+    done = neuneu("train", config, "--seeds", "0,1", "-o", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model" / "seed1" / "model.safetensors").is_file()
+    assert "mae ±" in done.stderr
+    document = json.loads((tmp_path / "model" / "seeds.json").read_text())
+    assert [row["seed"] for row in document["seeds"]] == [0, 1]
+    done = neuneu("train", config, "--seeds", "0,x", "-o", tmp_path / "other")
+    assert done.returncode == 2
+    assert "--seeds" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "configs").glob("*.yaml")))
 def test_shipped_configurations_are_valid(name: str) -> None:
     read_config(ROOT / "configs" / name)
 

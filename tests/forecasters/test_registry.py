@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.forecasters.forecaster_cases import family, make_curve
 from tests.forecasters.neuneu.small import make_losses, make_table
+from tests.forecasters.neuneu.test_probe_forecasters import short
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
@@ -61,9 +62,7 @@ def fitted(name: str) -> Forecaster:
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
     if name.startswith("probe"):
-        forecaster = make_forecaster(name)
-        forecaster.max_steps = 5  # type: ignore[attr-defined]
-        return forecaster.fit(make_table(), make_losses())
+        return short(name, 5).fit(make_table(), make_losses())
     fresh = Small() if name == "neuneu-2" else make_forecaster(name)
     return fresh.fit(TABLE, references=smaller_finished_runs)
 

@@ -1,11 +1,12 @@
 """`neuneu train` and `neuneu convert`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from neuneu.cli.options import make_app, note
+from neuneu.errors import InputError
 
 app = make_app()
 
@@ -18,31 +19,69 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The model folder; else the configuration's.")
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Train once with each of these seeds, as 0,1,2,3,4, in the folders seed0, seed1, … of the "
+            "output; seeds.json there has their validation scores, mean and spread."
+        ),
+    ] = None,
 ) -> None:
-    """Train a neural forecaster from a YAML configuration.
+    """Train a neural forecaster or a probe from a YAML configuration.
 
     Interrupted, the same command goes on where it stopped and ends at the same weights. On several
     processors: torchrun --nproc-per-node N -m neuneu train CONFIG.
 
     Example: neuneu train configs/neuneu-small.yaml -o my-neuneu; neuneu forecast runs.parquet --forecaster
     my-neuneu
+
+    Example: neuneu train configs/probe-delta.yaml --seeds 0,1,2,3,4 -o probes/delta
     """
-    from neuneu.forecasters.neuneu.config import read_config
-    from neuneu.forecasters.neuneu.forecaster import train_forecaster
+    from neuneu.forecasters.neuneu.config import RunConfig, read_config
     from neuneu.forecasters.neuneu.tracking import make_tracker
+    from neuneu.forecasters.neuneu.train import train_forecaster, train_seeds
+    from neuneu.forecasters.neuneu.training import Report
 
     settings = read_config(config)
     if output is not None:
         settings = settings.model_copy(update={"output": output})
-    tracker = make_tracker(settings, settings.output)
     with _Progress() as show:
 
-        def report(record: dict[str, float]) -> None:
-            show(record)
-            tracker(record)
+        def watch(one: RunConfig) -> Report:
+            tracker = make_tracker(one, one.output)
 
-        train_forecaster(settings, report)
-    note(f"model → {settings.output}")
+            def report(record: dict[str, float]) -> None:
+                show(record)
+                tracker(record)
+
+            return report
+
+        if seeds is None:
+            train_forecaster(settings, watch(settings))
+        else:
+            trained = train_seeds(settings, parse_seeds(seeds), watch)
+    if seeds is None:
+        note(f"model → {settings.output}")
+        return
+    for row in trained["seeds"]:
+        note(f"seed {row['seed']}{_scores(row)} → {settings.output / row['folder']}")
+    spread = {f"{name} ±": value for name, value in trained["spread"].items() if value is not None}
+    note(f"mean{_scores({**trained['mean'], **spread})} → {settings.output / 'seeds.json'}")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from a list as 0,1,2. Raises InputError where one is not a whole number."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            "must be whole numbers with commas between them", field="--seeds", value=text
+        ) from error
+
+
+def _scores(row: dict[str, Any]) -> str:
+    shown = [f"{name} {row[name]:.4f}" for name in ("loss", "loss ±", "mae", "mae ±") if name in row]
+    return ": validation " + ", ".join(shown) if shown else ""
 
 
 @app.command()
@@ -50,7 +89,7 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="The published best_model.pt.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
 ) -> None:
-    """Convert a published NeuNeu checkpoint to config.json + model.safetensors.
+    """Convert a published checkpoint, NeuNeu's or a probe's, to config.json + model.safetensors.
 
     The file is read as weights only: no code in it is run.
 

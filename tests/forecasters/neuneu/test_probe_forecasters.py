@@ -17,12 +17,19 @@ PROBES = ["probe-cnn", "probe-histogram", "probe-delta", "probe-kl-delta", "prob
 GROUPS = ["arc_easy"] * 300 + ["other"] * 300
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_probe_forecasts_and_is_labelled(name: str) -> None:
+def short(name: str, steps: int = 10) -> ProbeForecaster:
+    """A probe that `fit` trains for a few steps."""
     probe = make_forecaster(name)
     assert isinstance(probe, ProbeForecaster)
+    training = probe.config.training.model_copy(update={"max_steps": steps})
+    probe.config = probe.config.model_copy(update={"training": training})
+    return probe
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probe_forecasts_and_is_labelled(name: str) -> None:
+    probe = short(name)
     assert probe.sees_future
-    probe.max_steps = 10
     store, table = make_losses(groups=GROUPS), make_table()
     probe.fit(table, store)
     builder = EvidenceBuilder(table, store)
@@ -34,10 +41,7 @@ def test_probe_forecasts_and_is_labelled(name: str) -> None:
         assert forecast.values.shape == (len(at), len(LEVELS))
     unseen = replace(evidences[0], future_losses=None)
     assert isinstance(probe.forecast_many([unseen], horizons[:1])[0], Refusal)
-    again = make_forecaster(name)
-    assert isinstance(again, ProbeForecaster)
-    again.max_steps = 10
-    again.fit(table, store)
+    again = short(name).fit(table, store)
     first, second = (p.forecast(evidences[0], horizons[0]).values for p in (probe, again))
     np.testing.assert_array_equal(first, second)
 

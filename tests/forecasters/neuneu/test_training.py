@@ -10,16 +10,21 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 import yaml
 from tests.forecasters.neuneu.small import make_config, make_losses, make_table
 
+from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.evidence.evidence import Evidence
+from neuneu.forecasters.base import Refusal
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, TrainingConfig, read_config
-from neuneu.forecasters.neuneu.data import TrainingData, make_data
-from neuneu.forecasters.neuneu.forecaster import build_model, train_forecaster
+from neuneu.forecasters.neuneu.data import TrainingData, make_data, training_curves
+from neuneu.forecasters.neuneu.forecaster import NeuNeuNoLoss, build_model
 from neuneu.forecasters.neuneu.network import NeuNeu, Questions, objective
+from neuneu.forecasters.neuneu.train import train_forecaster
 from neuneu.forecasters.neuneu.training import LOG, STATE, Trainer, learning_rate
 from neuneu.forecasters.neuneu.weights import load_tensors
 
@@ -137,7 +142,7 @@ def monkey_schedule(part: Trainer, end: int) -> None:
 SCRIPT = """
 import sys
 from neuneu.forecasters.neuneu.config import read_config
-from neuneu.forecasters.neuneu.forecaster import train_forecaster
+from neuneu.forecasters.neuneu.train import train_forecaster
 train_forecaster(read_config(sys.argv[1]))
 """
 
@@ -234,3 +239,72 @@ def test_half_precision_needs_a_gpu() -> None:
 def test_bf16_trains() -> None:
     model = trainer(make_config(training={"precision": "bf16"})).run()
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+def test_accumulated_batches_make_the_mean_gradient() -> None:
+    config = make_config(
+        training={"accumulate": 3, "batch_size": 16, "clip_norm": 1e9}, samples={"drop": 0.0}
+    )
+    one = trainer(config)
+    assert one.per_epoch == len(one.train) // 16 // 3
+    reference = build_model(config, make_losses(), 0)
+    for part in range(3):
+        questions, target = one._batch(0, part)
+        (objective(config.model, reference(questions), target) / 3).backward()  # type: ignore[no-untyped-call]
+    one._step()
+    assert isinstance(one.model, NeuNeu)
+    for (name, ours), (_, theirs) in zip(
+        one.model.named_parameters(), reference.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-8, msg=name)
+    with pytest.raises(InputError, match=r"training\.accumulate = 1000000"):
+        trainer(make_config(training={"accumulate": 1_000_000}))
+
+
+def test_a_rate_that_changes_by_epoch_is_the_published_cosine(tmp_path: Path) -> None:
+    training = {"schedule": "epoch", "warmup": 0.0, "epochs": 4, "max_steps": None, "log_every": 1}
+    trainer(make_config("neuneu-noloss", training=training), tmp_path).run()
+    records = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    rates = list(dict.fromkeys(r["learning_rate"] for r in records if "learning_rate" in r))
+    expected = [1e-2 * (0.01 + 0.99 * (1 + np.cos(np.pi * epoch / 4)) / 2) for epoch in range(4)]
+    assert rates == pytest.approx(expected)
+
+
+def loss_table(factor: float = 1.0) -> CurveTable:
+    """The made-up runs with bits per byte that fall as their accuracies rise."""
+    frame = make_table().frame.with_columns(
+        metric=pl.lit("bpb"), value=factor * (2.5 - pl.col("value")), chance=None, n_items=None
+    )
+    return CurveTable.from_frame(frame)
+
+
+def test_loss_curves_are_targets() -> None:
+    config = make_config(
+        "neuneu-noloss", samples={"target": "loss", "validation_share": 0.0},
+        training={"max_steps": 150, "epochs": 50},
+    )  # fmt: skip
+    both = CurveTable.concat([make_table(), loss_table()])
+    forecaster = NeuNeuNoLoss(config).fit(both.filter(run=both.runs[1:]))
+    curve = loss_table().filter(run="run-0").curves[0]
+    later = curve.after(4000)
+    forecast = forecaster.forecast(Evidence(curve.until(4000)), later.clock)
+    assert forecast.median.min() > 1.0
+    assert np.abs(forecast.median - later.values).mean() < 0.1
+    ten = loss_table(10.0).filter(run="run-0").curves[0]
+    scaled = forecaster.forecast(Evidence(ten.until(4000)), later.clock)
+    np.testing.assert_allclose(scaled.median, 10 * forecast.median, rtol=0.05)
+    accuracy = make_table().filter(run="run-0").curves[0]
+    answer = forecaster.forecast_many([Evidence(accuracy.until(4000))], [later.clock])[0]
+    assert isinstance(answer, Refusal)
+    assert "not a loss" in answer.reason
+
+
+def test_loss_targets_need_a_loss_curve() -> None:
+    config = make_config("neuneu-noloss", samples={"target": "loss"})
+    with pytest.raises(InputError, match="no curve of a loss"):
+        training_curves(make_table(), config)
+    assert {
+        c.key.metric for c in training_curves(CurveTable.concat([make_table(), loss_table()]), config)
+    } == {"bpb"}
+    with pytest.raises(InputError, match="residual"):
+        make_config("neuneu-residual", samples={"target": "loss"}, model={"residual": True})

@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from neuneu.curves.curve import Curve, Integers
-from neuneu.curves.table import CurveTable
+from neuneu.curves.table import KEY, SCHEMA, CurveTable
+from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
-from neuneu.forecasters.neuneu.config import NeuNeuConfig, SampleConfig
+from neuneu.evidence.loss_curves import LOSS_METRICS, setting
+from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, RunConfig, SampleConfig
 from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
 from neuneu.forecasters.neuneu.network import Questions
 from neuneu.forecasters.neuneu.samples import (
@@ -28,6 +31,9 @@ from neuneu.losses.loss_store import LossStore
 
 UNKNOWN_TASKS = 0.1
 """Share of training samples whose task is not told, where tasks are told apart."""
+
+TASKS_TOLD = 10
+"""An error names at most so many of the tasks there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +167,7 @@ def make_data(
     `losses.missing_runs` is skip), and where nothing is left to train on.
     """
     if config.model.encoder != "none":
-        curves = _with_losses(curves, store, config)
+        curves, store = with_losses(curves, store, config)
     trajectories = Trajectories.from_curves(curves, config.samples)
     tasks = task_codes([key.task for key in trajectories.keys], config.model.tasks)
     data = TrainingData(trajectories, index_samples(trajectories, config.samples), config.samples, task=tasks)
@@ -172,7 +178,10 @@ def make_data(
     return _split(data, config)
 
 
-def _with_losses(curves: Sequence[Curve], store: LossStore | None, config: NeuNeuConfig) -> list[Curve]:
+def with_losses(
+    curves: Sequence[Curve], store: LossStore | None, config: RunConfig
+) -> tuple[list[Curve], LossStore]:
+    """The curves whose runs have losses, and the store. Raises InputError as `make_data`."""
     if store is None:
         raise InputError(f"{config.forecaster} reads losses; name a loss store", field="losses")
     known = set(store.runs)
@@ -183,7 +192,7 @@ def _with_losses(curves: Sequence[Curve], store: LossStore | None, config: NeuNe
     kept = [curve for curve in curves if curve.key.run in known]
     if not kept:
         raise InputError("the store has losses of none of the runs", field="losses")
-    return kept
+    return kept, store
 
 
 def _join_losses(
@@ -212,21 +221,63 @@ def _split(data: TrainingData, config: NeuNeuConfig) -> tuple[TrainingData, Trai
     if config.samples.split == "sample":
         train, held = split_samples(len(data), 1 - config.samples.validation_share)
         return replace(data, samples=data.samples[train]), replace(data, samples=data.samples[held])
-    runs, _ = split_runs(data.trajectories.runs, config.samples.validation_share, config.training.seed)
+    seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
+    runs, _ = split_runs(data.trajectories.runs, config.samples.validation_share, seed)
     mine: Indices = data.trajectories.curves_of(runs)
     training = np.isin(data.samples.curve, mine)
     return replace(data, samples=data.samples[training]), replace(data, samples=data.samples[~training])
 
 
-def accuracy_curves(table: CurveTable, config: NeuNeuConfig) -> list[Curve]:
-    """The curves that a configuration trains on: accuracies, one metric a curve, but for what is held out."""
-    data = config.data
-    chosen = table.one_metric(data.metric if data is not None else None)
-    curves = [curve for curve in chosen if (curve.low, curve.high) == (0.0, 1.0)]
-    if data is not None:
-        curves = [
-            c for c in curves if c.key.task not in data.exclude_tasks and c.key.run not in data.exclude_runs
-        ]
+def training_curves(table: CurveTable, config: RunConfig) -> list[Curve]:
+    """The curves that a configuration trains on, one metric each, but for what is held out.
+
+    Accuracies, or losses where `samples.target` says so. Raises InputError where a named task is not there,
+    and where no curve is left.
+    """
+    data = config.data or DataConfig(curves=(Path(),))
+    for task in data.tasks or ():
+        if task not in table.tasks:
+            known = ", ".join(table.tasks[:TASKS_TOLD]) + (" …" if len(table.tasks) > TASKS_TOLD else "")
+            raise InputError(f"is in none of the tables; there are {known}", field="data.tasks", value=task)
+    loss = isinstance(config, NeuNeuConfig) and config.samples.target == "loss"
+    chosen = _one_loss(table) if loss and data.metric is None else table.one_metric(data.metric)
+    curves = [
+        curve
+        for curve in chosen
+        if is_target(curve, loss=loss)
+        and (data.tasks is None or curve.key.task in data.tasks)
+        and curve.key.task not in data.exclude_tasks
+        and curve.key.run not in data.exclude_runs
+    ]
     if not curves:
-        raise InputError("the tables have no curve of accuracies to train on", field="curves")
+        kind = "a loss" if loss else "accuracies"
+        raise InputError(f"the tables have no curve of {kind} to train on", field="curves")
     return curves
+
+
+def is_target(curve: Curve, *, loss: bool) -> bool:
+    """Whether a network can be asked for this curve: an accuracy, or a positive loss-like metric.
+
+    Loss-like: in [0, ∞), the lower the better (bits per byte, cross-entropy, perplexity).
+    """
+    if not loss:
+        return (curve.low, curve.high) == (0.0, 1.0)
+    metric = find_metric(curve.key.metric)
+    like_a_loss = metric.low == 0.0 and np.isinf(metric.high) and not metric.higher_is_better
+    return like_a_loss and bool(curve.values.max() > 0)
+
+
+def table_of(table: CurveTable, curves: Sequence[Curve]) -> CurveTable:
+    """The rows of these curves alone."""
+    keys = pl.DataFrame(
+        [curve.key for curve in curves], schema={name: SCHEMA[name] for name in KEY}, orient="row"
+    )
+    return CurveTable(table.frame.join(keys, on=KEY, how="semi", nulls_equal=True))
+
+
+def _one_loss(table: CurveTable) -> list[Curve]:
+    """The preferred loss-like metric of each run, task and setting."""
+    found: dict[tuple[object, ...], Curve] = {}
+    for metric in reversed(LOSS_METRICS):
+        found |= {(curve.key.run, *setting(curve)): curve for curve in table.filter(metric=metric)}
+    return list(found.values())

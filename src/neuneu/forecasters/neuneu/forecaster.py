@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from neuneu.curves.curve import Floats
+from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import Evidence, LossView, References
 from neuneu.forecasters.base import (
@@ -16,7 +16,6 @@ from neuneu.forecasters.base import (
     Forecaster,
     Reads,
     Refusal,
-    make_forecaster,
     read_folder,
 )
 from neuneu.forecasters.neuneu.config import (
@@ -29,12 +28,19 @@ from neuneu.forecasters.neuneu.config import (
     parse_config,
 )
 from neuneu.forecasters.neuneu.conformal import Conformal
-from neuneu.forecasters.neuneu.data import TrainingData, accuracy_curves, make_data, with_tasks
+from neuneu.forecasters.neuneu.data import (
+    TrainingData,
+    is_target,
+    make_data,
+    table_of,
+    training_curves,
+    with_tasks,
+)
 from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
 from neuneu.forecasters.neuneu.inference import Asked, Predictor
 from neuneu.forecasters.neuneu.network import NeuNeu
 from neuneu.forecasters.neuneu.samples import split_runs
-from neuneu.forecasters.neuneu.training import SILENT, Report, Trainer, Workers
+from neuneu.forecasters.neuneu.training import Trainer
 from neuneu.forecasters.neuneu.weights import (
     WEIGHTS,
     load_tensors,
@@ -120,7 +126,7 @@ class NeuNeuForecaster(Forecaster):
         """Train on finished runs' accuracies and losses; a fifth of the runs calibrates the quantiles."""
         training = self.config.training.model_copy(update={"seed": seed})
         config = self.config.model_copy(update={"training": training})
-        chosen = accuracy_curves(curves, config)
+        chosen = training_curves(curves, config)
         if self.reads_losses and losses is None:
             raise InputError(f"{self.name} reads losses; name a loss store", field="losses")
         if self.reads_losses and losses is not None:
@@ -137,9 +143,9 @@ class NeuNeuForecaster(Forecaster):
         model = build_model(config, losses, train)
         Trainer(model, config, train, validation).run()
         fingerprint = losses.fingerprint if losses is not None and self.reads_losses else None
-        self._adopt(model, config, fingerprint)
+        self.adopt(model, config, fingerprint)
         if to_calibrate:
-            self.conformal = self._calibrate(curves.filter(run=to_calibrate), losses)
+            self.calibrate(curves.filter(run=to_calibrate), chosen, losses)
         return self
 
     def forecast_many(
@@ -190,12 +196,16 @@ class NeuNeuForecaster(Forecaster):
             )
         model = NeuNeu(config.model, length)
         load_weights(model, load_tensors(Path(folder) / WEIGHTS)[0], Path(folder) / WEIGHTS)
-        self._adopt(model, config, document.get("fingerprint"))
+        self.adopt(model, config, document.get("fingerprint"))
         calibration = document.get("calibration")
         self.conformal = None if calibration is None else Conformal.from_document(calibration)
         return self
 
-    def _adopt(self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None) -> None:
+    def adopt(self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None) -> None:
+        """Take a trained network for one's own.
+
+        fingerprint: of the validation set that it was trained on, None where that is not known.
+        """
         self.config = config
         self.predictor = Predictor(model, config.losses, config.samples, fingerprint)
 
@@ -204,8 +214,13 @@ class NeuNeuForecaster(Forecaster):
 
     def _refuse(self, question: Asked) -> str | None:
         context = question.context
-        if (context.low, context.high) != (0.0, 1.0):
-            return "the metric is not an accuracy"
+        loss = self.config.samples.target == "loss"
+        if not is_target(context, loss=loss):
+            return (
+                "the metric is not a loss, which it was trained on"
+                if loss
+                else "the metric is not an accuracy"
+            )
         if not ((context.steps > 0) & (context.clock > 0)).any():
             return "no checkpoint after step 0"
         if not self.reads_losses:
@@ -220,17 +235,23 @@ class NeuNeuForecaster(Forecaster):
         values = raw
         if self.conformal is not None and self.calibrated:
             values = self.conformal.apply(raw, _log_ratio(question))
-        return Forecast(question.horizons, to_levels(values, self._model_levels()))
+        context = question.context
+        return Forecast(question.horizons, to_levels(values, self._model_levels(), context.low, context.high))
 
     def _model_levels(self) -> tuple[float, ...]:
         model = self.config.model
         return model.levels if model.objective == "pinball" else (0.5,)
 
-    def _calibrate(self, table: "CurveTable", losses: LossStore | None) -> Conformal:
-        """Offsets on questions about runs kept apart, asked as evaluation asks them."""
+    def calibrate(self, table: "CurveTable", curves: Sequence[Curve], losses: LossStore | None) -> None:
+        """Learn offsets on questions about runs kept apart, asked as evaluation asks them.
+
+        curves: what was trained on; of losses, these alone are asked.
+        """
         from neuneu.evidence.questions import ask_questions
 
         assert self.predictor is not None
+        if self.config.samples.target == "loss":
+            table = table_of(table, curves)
         questions = ask_questions(
             table,
             losses,
@@ -244,12 +265,13 @@ class NeuNeuForecaster(Forecaster):
         ]
         kept = [i for i, question in enumerate(asked) if self._refuse(question) is None]
         if not kept:
-            return Conformal((0.0,), ((0.0,) * len(self._model_levels()),))
+            self.conformal = Conformal((0.0,), ((0.0,) * len(self._model_levels()),))
+            return
         raw = self.predictor.quantiles([asked[i] for i in kept])
         weight = np.concatenate(
             [np.full(len(asked[i].horizons), questions.weights[i] / len(asked[i].horizons)) for i in kept]
         )
-        return Conformal.fit(
+        self.conformal = Conformal.fit(
             np.concatenate(raw),
             np.concatenate([questions.truths[i] for i in kept]),
             np.concatenate([_log_ratio(asked[i]) for i in kept]),
@@ -337,8 +359,8 @@ def build_model(config: NeuNeuConfig, losses: LossStore | None, train: TrainingD
     return model
 
 
-def to_levels(values: Floats, levels: Sequence[float]) -> Floats:
-    """Quantiles at the model's levels → at LEVELS, sorted and cut to [0, 1].
+def to_levels(values: Floats, levels: Sequence[float], low: float = 0.0, high: float = 1.0) -> Floats:
+    """Quantiles at the model's levels → at LEVELS, sorted and cut to [low, high], the metric's range.
 
     Between levels linear; beyond the outermost, the tail of the normal distribution that fits the median and
     that level. A point forecast gives the same value at all levels.
@@ -351,49 +373,13 @@ def to_levels(values: Floats, levels: Sequence[float]) -> Floats:
     out = np.stack([np.interp(wanted, given, row) for row in ordered])
     if len(levels) > 1:
         centre = np.array([np.interp(0.0, given, row) for row in ordered])
-        low, high = wanted < given[0], wanted > given[-1]
-        for beyond, edge in ((low, 0), (high, -1)):
+        for beyond, edge in ((wanted < given[0], 0), (wanted > given[-1], -1)):
             if beyond.any() and given[edge] != 0:
                 slope = (ordered[:, edge] - centre) / given[edge]
                 out[:, beyond] = centre[:, None] + np.maximum(slope, 0)[:, None] * wanted[beyond]
-    return np.asarray(np.maximum.accumulate(np.clip(out, 0.0, 1.0), axis=1), dtype=np.float64)
+    return np.asarray(np.maximum.accumulate(np.clip(out, low, high), axis=1), dtype=np.float64)
 
 
 def _log_ratio(question: Asked) -> Floats:
     ratio = np.asarray(question.horizons) / question.context.clock[-1]
     return np.asarray(np.log(np.maximum(ratio, 1.0)), dtype=np.float64)
-
-
-def train_forecaster(config: NeuNeuConfig, report: Report = SILENT) -> NeuNeuForecaster:
-    """What `neuneu train` does: read the data, train or resume, calibrate, write the model folder.
-
-    Raises InputError on bad data, or an output folder that holds another training run. Under torchrun every
-    process trains; the first writes.
-    """
-    from neuneu.curves.table import CurveTable
-    from neuneu.losses.open import open_losses
-
-    if config.data is None:
-        raise InputError("is missing: name the curve tables", field="data")
-    table = CurveTable.read(*config.data.curves)
-    reads_losses = config.model.encoder != "none"
-    losses = None
-    if reads_losses and config.data.losses is not None:
-        losses = open_losses(config.data.losses, table.runs)
-    curves = accuracy_curves(table, config)
-    excluded = config.data.exclude_tasks
-    config = with_tasks(config, curves)
-    train, validation = make_data(curves, losses, config, cache=config.output / "cache")
-    model = build_model(config, losses, train)
-    workers = Workers.from_environment()
-    Trainer(model, config, train, validation, config.output, report, workers).run()
-    forecaster = make_forecaster(config.forecaster)
-    assert isinstance(forecaster, NeuNeuForecaster)
-    forecaster._adopt(model, config, losses.fingerprint if losses is not None else None)
-    held = sorted({validation.trajectories.keys[i].run for i in np.unique(validation.samples.curve)})
-    if config.calibrate and config.samples.split == "run" and held:
-        tasks = [task for task in table.tasks if task not in excluded]
-        forecaster.conformal = forecaster._calibrate(table.filter(run=held, task=tasks), losses)
-    if workers.rank == 0:
-        forecaster.save(config.output)
-    return forecaster

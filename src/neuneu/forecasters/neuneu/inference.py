@@ -94,6 +94,7 @@ class Predictor:
             prompt = None if prompts is None else prompts[torch.from_numpy(prompt_of[part])]
             output[part] = self._answer(questions, prompt)
             start = stop
+        output *= np.array([self._scale(context) for context in contexts])[owner, None]
         return np.split(output, np.cumsum(counts)[:-1])
 
     def _answer(self, questions: Questions, prompt: Tensor | None) -> NDArray[np.float64]:
@@ -103,6 +104,10 @@ class Predictor:
         with torch.inference_mode(), autocast:
             answer = self.model.answer(questions.to(self.device), prompt)
         return answer.double().cpu().numpy()
+
+    def _scale(self, context: Curve) -> float:
+        """What values are divided by: losses by the largest of the context."""
+        return float(context.values.max()) if self.samples.target == "loss" else 1.0
 
     def _goal(self, context: Curve, horizons: Floats) -> Floats:
         """Positions of the horizons on the axis that gaps are measured on."""
@@ -117,7 +122,7 @@ class Predictor:
         lengths = np.array([len(context) for context in contexts])
         mask = np.arange(lengths.max()) < lengths[:, None]
         values = np.zeros(mask.shape)
-        values[mask] = np.concatenate([context.values for context in contexts])
+        values[mask] = np.concatenate([c.values / self._scale(c) for c in contexts])
         places = np.zeros(mask.shape)
         if self.samples.gaps == "log":
             places[mask] = np.log(np.concatenate([context.clock for context in contexts]))

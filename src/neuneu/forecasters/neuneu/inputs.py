@@ -27,6 +27,9 @@ MAX_MISSING = 0.5
 
 NO_CHECKPOINT = -1
 
+BELOW_LAST_EDGE = 1e-6
+"""How far below the last bin's edge values are cut, as in NeuNeu's code."""
+
 
 def own_items(groups: Sequence[str] | None, task: str) -> NDArray[np.bool_] | None:
     """Positions that are items of this task, (n_positions,); None where there are none.
@@ -62,6 +65,8 @@ def to_input(losses: Floats, config: LossConfig, where: str) -> NDArray[np.float
         )
     clipped = np.clip(losses, 0.0, config.clip)
     values = np.exp(-clipped) if config.transform == "probability" else clipped
+    if config.bins is not None and config.transform == "probability":
+        values = np.clip(values, config.bins[0], config.bins[1] - BELOW_LAST_EDGE)
     return np.asarray(values, dtype=np.float32)
 
 
@@ -70,7 +75,7 @@ def histogram(values: Floats, n_bins: int, low: float, high: float) -> NDArray[n
 
     values: NaN and infinities are left out. (The published code counts NaN as loss 0.)
     """
-    seen = np.clip(values[np.isfinite(values)], low, high - 1e-6)
+    seen = np.clip(values[np.isfinite(values)], low, high - BELOW_LAST_EDGE)
     counts = np.histogram(seen, bins=n_bins, range=(low, high))[0]
     return np.asarray(counts / max(counts.sum(), 1), dtype=np.float32)
 
@@ -217,7 +222,15 @@ def _cnn_rows(
 
     if cache is None:
         return np.stack([read(row).astype(np.float16) for row in range(len(keys))])
-    parts = (store.fingerprint, length, config.transform, config.clip, keys, _content(store, keys))
+    parts = (
+        store.fingerprint,
+        length,
+        config.transform,
+        config.clip,
+        config.bins,
+        keys,
+        _content(store, keys),
+    )
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     path = cache / f"losses-{name}.npy"
     if not path.is_file():
@@ -269,8 +282,7 @@ def _summary_rows(
             continue
         for column, mask in enumerate(exclusions):
             if model.encoder == "diffhist":
-                high = 1.0 if config.transform == "probability" else config.clip
-                rows[row, column] = histogram(values[~mask], model.n_bins, 0.0, high)
+                rows[row, column] = histogram(values[~mask], model.n_bins, *config.bin_range)
             else:
                 # The published encoder averages raw losses over the checkpoints of the context.
                 n = seen.get(run, 0) if running else 0

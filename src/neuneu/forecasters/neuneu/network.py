@@ -6,7 +6,7 @@ positions; quantiles are read at BOS (NeuNeu, section 4).
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -314,7 +314,21 @@ def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     return torch.maximum(levels * error, (levels - 1) * error).mean()
 
 
-def objective(config: ModelConfig, output: Tensor, target: Tensor) -> Tensor:
+class Outputs(Protocol):
+    """What a network's outputs are: quantiles at levels, or a mean."""
+
+    @property
+    def objective(self) -> str:
+        """`pinball` or `mse`."""
+        ...
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the quantiles, increasing."""
+        ...
+
+
+def objective(config: Outputs, output: Tensor, target: Tensor) -> Tensor:
     """The training loss: pinball over the levels, or squared error of the mean."""
     if config.objective == "mse":
         return functional.mse_loss(output.squeeze(-1), target)
@@ -331,7 +345,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def metrics(config: ModelConfig, output: Tensor, target: Tensor) -> dict[str, Any]:
+def metrics(config: Outputs, output: Tensor, target: Tensor) -> dict[str, Any]:
     """Pinball (or squared error) and mean absolute error of the point prediction, as floats."""
     column = 0 if config.objective == "mse" else median_index(config.levels)
     return {

@@ -113,7 +113,7 @@ def split_samples(n: int, train_share: float = 0.95, seed: int = 42) -> tuple[In
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
-    """Contexts of a batch, padded on the right.
+    """Contexts of a batch, padded on the right; losses over the largest one of their context.
 
     values, gaps: (batch, n) float32; mask: (batch, n), False on padding; target: (batch,) float32.
     """
@@ -155,7 +155,10 @@ def collate(
     target = first + samples.target
     values = trajectories.values[place]
     wanted = trajectories.values[target]
-    if config.round_values:
+    if config.target == "loss":
+        scale = np.where(mask, values, 0).max(axis=1)
+        values, wanted = values / scale[:, None], wanted / scale
+    elif config.round_values:
         values, wanted = np.round(values, 3), np.round(wanted, 3)
     clock = _positions(trajectories, place, order, config)
     goal = _positions(trajectories, target, samples.target, config)

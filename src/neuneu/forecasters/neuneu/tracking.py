@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.errors import MissingExtraError
-from neuneu.forecasters.neuneu.config import NeuNeuConfig
+from neuneu.forecasters.neuneu.config import RunConfig
 from neuneu.forecasters.neuneu.training import SILENT, Report
 
 
-def make_tracker(config: NeuNeuConfig, folder: Path) -> Report:
+def make_tracker(config: RunConfig, folder: Path) -> Report:
     """A function that is given every logged record. Raises MissingExtraError where the library is absent."""
     kind = config.training.tracker
     if kind == "none":
@@ -16,7 +16,11 @@ def make_tracker(config: NeuNeuConfig, folder: Path) -> Report:
     if kind == "tensorboard":
         return _tensorboard(folder)
     module = _import(kind)
-    run = module.init(project="neuneu", name=folder.name, config=config.model_dump(mode="json"))
+    run = module.init(
+        project=config.training.tracker_project,
+        name=config.training.tracker_run or folder.name,
+        config=config.model_dump(mode="json"),
+    )
 
     def report(record: dict[str, float]) -> None:
         run.log({name: value for name, value in record.items() if name != "step"}, step=int(record["step"]))

@@ -12,17 +12,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
 from neuneu.files import write_text
-from neuneu.forecasters.neuneu.config import NeuNeuConfig, TrainingConfig
-from neuneu.forecasters.neuneu.data import TrainingData
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions, metrics, objective
+from neuneu.forecasters.neuneu.config import RunConfig, TrainingConfig
+from neuneu.forecasters.neuneu.network import Outputs, metrics, objective
 from neuneu.forecasters.neuneu.samples import grouped_order
 from neuneu.forecasters.neuneu.weights import load_tensors, save_tensors
 
@@ -30,6 +30,20 @@ STATE = "state.safetensors"
 LOG = "metrics.jsonl"
 SILENT: "Report" = lambda _record: None  # noqa: E731
 Report = Callable[[dict[str, float]], None]
+
+
+class Data(Protocol):
+    """What a model is trained on: questions and targets by index."""
+
+    def __len__(self) -> int: ...
+
+    def groups(self) -> Integers:
+        """What each sample shows, (n,), which batches share."""
+        ...
+
+    def batch(self, index: Integers, drop_with: np.random.Generator | None = None) -> tuple[Any, Tensor]:
+        """Questions, as the model's forward takes them, and targets; dropped points by `drop_with`."""
+        ...
 
 
 def learning_rate(step: int, total: int, config: TrainingConfig) -> float:
@@ -68,10 +82,10 @@ class Trainer:
     folder: where state and metrics are written, nowhere if None; report: called with every logged record.
     """
 
-    model: NeuNeu
-    config: NeuNeuConfig
-    train: TrainingData
-    validation: TrainingData
+    model: nn.Module
+    config: RunConfig
+    train: Data
+    validation: Data
     folder: Path | None = None
     report: Report = SILENT
     workers: Workers = field(default_factory=Workers)
@@ -92,7 +106,13 @@ class Trainer:
             )
         # A data set smaller than a batch is one batch.
         self.batch_size = min(size, len(self.train))
-        self.per_epoch = len(self.train) // self.batch_size
+        self.per_epoch = len(self.train) // self.batch_size // training.accumulate
+        if not self.per_epoch:
+            raise InputError(
+                f"there are only {len(self.train) // self.batch_size} batches of {self.batch_size} samples",
+                field="training.accumulate",
+                value=training.accumulate,
+            )
         planned = self.per_epoch * training.epochs
         self.total = min(planned, training.max_steps or planned)
         self.optimizer = torch.optim.AdamW(
@@ -111,18 +131,27 @@ class Trainer:
         if self.folder is not None and (self.folder / STATE).is_file():
             self._resume(self.folder / STATE)
 
-    def run(self) -> NeuNeu:
+    def run(self) -> nn.Module:
         """Train to the end of the schedule; the best weights on validation, else the last, are kept."""
         training = self.config.training
         began, since = perf_counter(), self.step
+        evaluate_every, save_every = (
+            self.per_epoch if every is None else every
+            for every in (training.evaluate_every, training.save_every)
+        )
         while self.step < self.total:
             record = self._step()
             if self.step % training.log_every == 0 or self.step == self.total:
-                rate = (self.step - since) * self.batch_size / max(perf_counter() - began, 1e-9)
+                rate = (
+                    (self.step - since)
+                    * self.batch_size
+                    * training.accumulate
+                    / max(perf_counter() - began, 1e-9)
+                )
                 self._log(record, rate)
-            if self.step % training.evaluate_every == 0 or self.step == self.total:
+            if self.step % evaluate_every == 0 or self.step == self.total:
                 self._validate()
-            if self.step % training.save_every == 0 or self.step == self.total:
+            if self.step % save_every == 0 or self.step == self.total:
                 self._save()
         self.model.eval()
         if self._best is not None:
@@ -135,37 +164,43 @@ class Trainer:
         training = self.config.training
         self.model.train()
         torch.manual_seed(_seed(training.seed, 2, self.step, self.workers.rank))
-        questions, target = self._batch(self.step)
-        rate = learning_rate(self.step, self.total, training)
+        at = self.step if training.schedule == "step" else self.step - self.step % self.per_epoch
+        rate = learning_rate(at, self.total, training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self._autocast():
-            output = self.forward(questions)
-            loss = objective(self.config.model, output.float(), target)
+        wanted = (self.step + 1) % training.log_every == 0 or self.step + 1 == self.total
+        scores: dict[str, float] = {}
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        for part in range(training.accumulate):
+            questions, target = self._batch(self.step, part)
+            with self._autocast():
+                output = self.forward(questions)
+                loss = objective(self.config.model, output.float(), target) / training.accumulate
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            if wanted:  # reading numbers back would wait for the device
+                for name, value in metrics(self.config.model, output.detach().float(), target).items():
+                    scores[name] = scores.get(name, 0.0) + value / training.accumulate
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
-        wanted = self.step % training.log_every == 0 or self.step == self.total
-        if not wanted:  # reading numbers back would wait for the device
-            return {}
-        scores = metrics(self.config.model, output.detach().float(), target)
-        return {**scores, "learning_rate": rate, "gradient_norm": float(norm)}
+        return {**scores, "learning_rate": rate, "gradient_norm": float(norm)} if wanted else {}
 
-    def _batch(self, step: int) -> tuple[Questions, Tensor]:
+    def _batch(self, step: int, part: int) -> tuple[Any, Tensor]:
         training = self.config.training
         epoch, place = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             rng = np.random.default_rng([training.seed, 3, epoch])
             order = grouped_order(self._groups, training.checkpoints_per_group, rng)
-            # Batches of like samples, in a random order; a rest that fills no batch sits out this epoch.
-            rows = order[: self.per_epoch * self.batch_size].reshape(self.per_epoch, -1)
-            self._epoch, self._order = epoch, rows[rng.permutation(self.per_epoch)]
-        index = self._order[place][self.workers.rank :: self.workers.world]
-        drop_with = np.random.default_rng([training.seed, 4, step, self.workers.rank])
+            # Batches of like samples, in a random order; a rest that fills no step sits out this epoch.
+            n_batches = len(order) // self.batch_size
+            rows = order[: n_batches * self.batch_size].reshape(n_batches, -1)
+            self._epoch, self._order = epoch, rows[rng.permutation(n_batches)]
+        index = self._order[place * training.accumulate + part][self.workers.rank :: self.workers.world]
+        drop_with = np.random.default_rng(
+            [training.seed, 4, step * training.accumulate + part, self.workers.rank]
+        )
         questions, target = self.train.batch(index, drop_with)
         return questions.to(self.device), target.to(self.device)
 
@@ -177,13 +212,18 @@ class Trainer:
     def _validate(self) -> None:
         if not len(self.validation):
             return
-        scores = score(self.model, self.validation, self.config.training.max_validation, self.device)
+        scores = self.score()
         self._log({f"validation_{name}": value for name, value in scores.items()})
         if scores["loss"] < self.best:
             self.best = scores["loss"]
             self._best = {
                 name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()
             }
+
+    def score(self) -> dict[str, float]:
+        """Loss and mean absolute error on the validation data, at most `max_validation` samples of it."""
+        limit = self.config.training.max_validation
+        return score(self.model, self.config.model, self.validation, limit, self.device)
 
     def _log(self, record: dict[str, float], rate: float | None = None) -> None:
         if self.workers.rank != 0 or not record:
@@ -215,7 +255,7 @@ class Trainer:
         """What a state belongs to: resuming under another configuration or data would be another run."""
         config = self.config.model_dump(mode="json", include={"forecaster", "model", "losses", "samples"})
         training = self.config.training.model_dump(mode="json")
-        for name in ("log_every", "save_every", "device", "tracker"):
+        for name in ("log_every", "save_every", "device", "tracker", "tracker_project", "tracker_run"):
             training.pop(name)
         return {**config, "training": training, "n_samples": len(self.train), "world": self.workers.world}
 
@@ -247,7 +287,7 @@ class Trainer:
 
 
 def score(
-    model: NeuNeu, data: TrainingData, limit: int, device: torch.device, batch: int = 1024
+    model: nn.Module, outputs: Outputs, data: Data, limit: int, device: torch.device, batch: int = 1024
 ) -> dict[str, float]:
     """Loss and mean absolute error over at most `limit` samples, evenly spread."""
     model.eval()
@@ -258,7 +298,7 @@ def score(
         questions, target = data.batch(part)
         with torch.inference_mode():
             output = model(questions.to(device))
-        for name, value in metrics(model.config, output, target.to(device)).items():
+        for name, value in metrics(outputs, output, target.to(device)).items():
             totals[name] = totals.get(name, 0.0) + value * len(part) / len(chosen)
     return totals
 
