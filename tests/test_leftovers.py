@@ -1,22 +1,112 @@
-"""What a killed writer leaves behind is removed, and nothing else."""
+"""What a killed writer leaves behind is removed by the next, and nothing else."""
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
-from neuneu.files import atomic_path, remove_leftovers
+import pytest
+
+from neuneu.errors import InputError
+from neuneu.files import atomic_folder, atomic_path, check_place, remove_leftovers
+
+WRITER = """
+import sys, time
+from neuneu.files import atomic_path
+with atomic_path(sys.argv[1]) as path:
+    path.write_text("cut")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
 
 
-def test_only_temporary_files_of_killed_writers_go(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    kept = [tmp_path / "run" / name for name in ("state.safetensors", "scores.json")] + [
-        tmp_path / ".run.lock"
-    ]
-    for path in kept:
-        path.write_text("x")
-    with atomic_path(tmp_path / "run" / "state.safetensors") as temporary:
-        temporary.write_text("cut")
-        left = temporary.with_name(temporary.name.replace(temporary.suffix, "2" + temporary.suffix))
-        left.write_text("what a kill would leave")
-        temporary.write_text("x")
+def killed_writer(target: Path) -> None:
+    writer = begun_writer(target)
+    writer.kill()
+    writer.wait()
+
+
+def begun_writer(target: Path) -> "subprocess.Popen[str]":
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "begun\n"
+    return writer
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_that_writes_there(tmp_path: Path) -> None:
+    target = tmp_path / "a[1].json"
+    killed_writer(target)
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+    assert list(tmp_path.iterdir()) == [target]
+    assert target.read_text() == "whole"
+
+
+def test_what_a_living_writer_makes_stays(tmp_path: Path) -> None:
+    writer = begun_writer(tmp_path / "a.json")
+    try:
+        remove_leftovers(tmp_path)
+        check_place(tmp_path / "a.json")
+        assert len(list(tmp_path.glob(".a.json.*.partial/a.json"))) == 1
+    finally:
+        writer.kill()
+        writer.wait()
     remove_leftovers(tmp_path)
-    assert not left.exists()
-    assert all(path.read_text() == "x" for path in kept)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_folders_of_killed_writers_go(tmp_path: Path) -> None:
+    kept = [tmp_path / "run" / name for name in ("state.safetensors", ".hidden.txt", ".x.partial/own")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (tmp_path / "run" / ".a.b.partial").mkdir()
+    killed_writer(tmp_path / "run" / "scores.json")
+    remove_leftovers(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    assert not (tmp_path / "run" / ".a.b.partial").exists()
+
+
+def test_a_failure_leaves_neither_file_nor_folder(tmp_path: Path) -> None:
+    with suppress(ZeroDivisionError), atomic_path(tmp_path / "a" / "b" / "c.json") as temporary:
+        temporary.write_text("cut")
+        raise ZeroDivisionError
+    with suppress(ZeroDivisionError), atomic_folder(tmp_path / "d" / "e"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("old")
+    target.chmod(0o640)
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "is a folder: a file is to be written here"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_what_is_in_the_way_of_a_file_is_told_before_the_work(
+    tmp_path: Path, make: object, words: str
+) -> None:
+    make(tmp_path / "a.json")  # type: ignore[operator]
+    with pytest.raises(InputError, match=words) as caught:
+        check_place(tmp_path / "a.json")
+    assert str(caught.value).startswith(str(tmp_path / "a.json"))
+
+
+def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    for place, folder in (("a", True), ("a/b", True), ("a/b/c.json", False)):
+        with pytest.raises(InputError, match=f"{tmp_path}/a: is in the way"):
+            check_place(tmp_path / place, folder=folder)
+    assert (tmp_path / "a").read_text() == "x"

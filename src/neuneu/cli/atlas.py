@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, note, print_table, show
 
 app = make_app()
 
@@ -26,7 +26,7 @@ def atlas(
     ] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave a family out; repeatable.")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw the scores over tokens (.png, .svg).")
+        Path | None, typer.Option(help="Also draw the scores over tokens (.png, .svg).", callback=file_place)
     ] = None,
     output: Output = None,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.formats import formats_epilog, with_format_options
-from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, file_place, folder_place, make_app, note, print_table, show
 
 app = make_app()
 
@@ -41,7 +41,10 @@ COLUMNS = {
 def import_(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="A format of the list below, or auto.")],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet, .csv or .json file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A .parquet, .csv or .json file to write.", callback=file_place),
+    ],
     run: Annotated[str | None, typer.Option(help="The run's name, where the files hold one run.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the values come from.")] = None,
     family: Annotated[str | None, typer.Option(help="The model family.")] = None,
@@ -84,7 +87,9 @@ def import_(
 def export(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="neuneu-npy.")],
     curves: Annotated[list[Path], typer.Argument(metavar="CURVES...", help="Curve tables.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write to.", callback=folder_place)
+    ],
     metric: Annotated[
         str | None, typer.Option(help="The metric; else each curve's preferred accuracy.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, make_app
+from neuneu.cli.options import AsJson, folder_place, make_app
 
 app = make_app()
 
@@ -13,7 +13,10 @@ app = make_app()
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for curves, forecasts, figure and report.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for curves, forecasts, figure and report.", callback=folder_place
+        ),
     ] = Path("demo"),
     forecaster: Annotated[
         str | None, typer.Option("--forecaster", "-f", help="Name or folder; by default the best that ships.")

@@ -14,6 +14,7 @@ from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.cli.options import AsJson, Output, make_app, note, show
 from neuneu.errors import InputError
+from neuneu.files import check_place
 
 if TYPE_CHECKING:
     from neuneu.designs.database.records import Batch
@@ -62,6 +63,8 @@ def import_(
 
     Example: neuneu designs import export 2025_03_03.duckdb --store designs.duckdb
     """
+    if not dry_run:
+        check_place(store)
     refused: list[str] | None = [] if skip_refused else None
     batch = _read(kind, path, refused)
     for problem in refused or ():
@@ -328,6 +331,8 @@ def add(
     from neuneu.designs.database.contribute import read_contribution
     from neuneu.designs.database.records import merge_batches
 
+    if not dry_run:
+        check_place(store)
     batch = merge_batches([read_contribution(path) for path in paths])
     _apply(batch, store, policy, dry_run, output, as_json)
 

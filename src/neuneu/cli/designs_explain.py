@@ -7,7 +7,7 @@ import typer
 
 from neuneu.cli.designs_common import draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
-from neuneu.cli.options import AsJson, Output, note, show
+from neuneu.cli.options import AsJson, Output, file_place, note, show
 from neuneu.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def explain(
     split: Split = "random",
     seeds: Seeds = 5,
     features: Annotated[str, typer.Option(help="scale, all or non-scale.")] = "all",
-    values: Annotated[Path | None, typer.Option(help="Write the SHAP value of every model here.")] = None,
+    values: Annotated[
+        Path | None, typer.Option(help="Write the SHAP value of every model here.", callback=file_place)
+    ] = None,
     figure: Figure = None,
     output: Output = None,
     as_json: AsJson = False,
@@ -76,7 +78,9 @@ def select(
     task: Tasks = None,
     split: Split = "organisation",
     seeds: Annotated[int, typer.Option(help="Repetitions of the split.", min=1)] = 1,
-    steps: Annotated[Path | None, typer.Option(help="Write every step of every selection here.")] = None,
+    steps: Annotated[
+        Path | None, typer.Option(help="Write every step of every selection here.", callback=file_place)
+    ] = None,
     figure: Figure = None,
     output: Output = None,
     as_json: AsJson = False,
@@ -226,7 +230,9 @@ def components_(
     metric: Metric = None,
     task: Tasks = None,
     count: Annotated[int, typer.Option(help="How many components.", min=1)] = 3,
-    models: Annotated[Path | None, typer.Option(help="Write each model's place here.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Write each model's place here.", callback=file_place)
+    ] = None,
     figure: Figure = None,
     output: Output = None,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.designs_common import draw
-from neuneu.cli.options import AsJson, Output, note, show
+from neuneu.cli.options import AsJson, Output, file_place, note, show
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
@@ -23,7 +23,9 @@ Runs = Annotated[
 Source = Annotated[str | None, typer.Option(help="--runs: only this source of the file.")]
 Metric = Annotated[str | None, typer.Option(help="--runs: this metric; by default one accuracy a task.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat for more.")]
-Figure = Annotated[Path | None, typer.Option(help="Draw the figure into this .png or .svg file.")]
+Figure = Annotated[
+    Path | None, typer.Option(help="Draw the figure into this .png or .svg file.", callback=file_place)
+]
 
 
 class Protocol(StrEnum):
@@ -60,7 +62,9 @@ def predict(
     ] = None,
     engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
     workers: Annotated[int, typer.Option(help="Processes (published: threads); the result is the same.")] = 2,
-    cells: Annotated[Path | None, typer.Option(help="nested: write every prediction here.")] = None,
+    cells: Annotated[
+        Path | None, typer.Option(help="nested: write every prediction here.", callback=file_place)
+    ] = None,
     figure: Figure = None,
     output: Output = None,
     as_json: AsJson = False,
@@ -130,7 +134,10 @@ def predict(
 def facts(
     curves: Annotated[Path, typer.Argument(help="A curve table (.parquet, .csv, .json).")],
     store: Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The curve table with the facts filled in.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The curve table with the facts filled in.", callback=file_place),
+    ],
     model: Annotated[
         list[str] | None, typer.Option(help="RUN=ID where a run is not called as in the database; repeat.")
     ] = None,

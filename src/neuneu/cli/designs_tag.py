@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import note
+from neuneu.cli.options import file_place, note
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
@@ -17,7 +17,7 @@ def generate(
     checkpoint: Annotated[
         Path, typer.Argument(help="Folder of a checkpoint (config.json, safetensors, tokenizer).")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .jsonl file.", callback=file_place)],
     documents: Annotated[int, typer.Option(help="How many.")] = 1_000,
     tokens: Annotated[
         int | None, typer.Option(help="Tokens of one at most; by default 2047, or what the context leaves.")
@@ -51,11 +51,14 @@ def generate(
 def tag(
     feature: Annotated[str, typer.Argument(help="What to measure; see above.", metavar="FEATURE")],
     source: Annotated[Path, typer.Option("--input", "-i", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet file; entropy: .json.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .parquet file; entropy: .json.", callback=file_place)
+    ],
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
     order: Annotated[int, typer.Option(help="entropy: tokens of context.")] = 1,
     documents: Annotated[
-        Path | None, typer.Option(help="entropy: also a row a document, into this .parquet file.")
+        Path | None,
+        typer.Option(help="entropy: also a row a document, into this .parquet file.", callback=file_place),
     ] = None,
     endpoint: Annotated[
         str | None,
@@ -118,7 +121,10 @@ def tag(
 def aggregate(
     model: Annotated[str, typer.Argument(help="The id of the model that wrote the documents.")],
     tagged: Annotated[list[str], typer.Option("--tagged", help="FEATURE=FILE as tag wrote it; repeat.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A feature CSV that designs import reads.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A feature CSV that designs import reads.", callback=file_place),
+    ],
 ) -> None:
     """One row of model-level features, under the published column names, from tagged generations.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, make_app, note
+from neuneu.cli.options import AsJson, folder_place, make_app, note
 
 app = make_app()
 
@@ -42,7 +42,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of fits and bootstrap.", min=0)] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for cells.parquet, leaderboard.json and timings.json."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for cells.parquet, leaderboard.json and timings.json.",
+            callback=folder_place,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuneu.cli.options import AsJson, make_app, note, show
+from neuneu.cli.options import AsJson, file_place, folder_place, make_app, note, show
 from neuneu.errors import InputError
 
 app = make_app()
@@ -31,7 +31,9 @@ def tokenize(
             "--tokenizer", "-t", help="A folder, a tokenizer.json, or with --hub a repository or datadecide."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The corpus: a folder that is made.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The corpus: a folder that is made.", callback=folder_place)
+    ],
     field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
     split: Annotated[
         str, typer.Option(help="What a document of plain text is: file, line or paragraph.")
@@ -90,7 +92,9 @@ def score(
         typer.Argument(help="Folders of checkpoints, of step folders, of runs; with --hub repositories."),
     ],
     corpus: Annotated[Path, typer.Option("--corpus", "-c", help="The validation text, from `tokenize`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The loss store; made, or added to.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The loss store; made, or added to.", callback=folder_place)
+    ],
     run: Annotated[str | None, typer.Option(help="Name of the run, if not the folder's.")] = None,
     step: Annotated[
         int | None, typer.Option(help="Step of a single checkpoint whose name does not say.")
@@ -168,9 +172,12 @@ def score(
 def words(
     losses: Annotated[Path, typer.Argument(help="Token losses, from `score`.")],
     corpus: Annotated[Path, typer.Option("--corpus", "-c", help="The corpus that they are of.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Store of word losses.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Store of word losses.", callback=folder_place)
+    ] = None,
     summary: Annotated[
-        Path | None, typer.Option(help="Write the table below to a .parquet, .csv or .json file.")
+        Path | None,
+        typer.Option(help="Write the table below to a .parquet, .csv or .json file.", callback=file_place),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Of stored losses: float16 or float32.")] = "float16",
     compat: Annotated[

@@ -1,7 +1,9 @@
 """The command line: commands by name, each imported only when it is called."""
 
+import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from neuneu import __version__
 from neuneu.errors import InputError, NeuneuError
@@ -52,28 +54,42 @@ def overview() -> str:
 
 
 def main() -> None:
-    """Entry point: exit 0 done, 2 bad input (one line on stderr), 130 interrupted."""
-    arguments = sys.argv[1:]
+    """Entry point: exit 0 done, 2 bad input (one line on stderr), 130 interrupted, 141 nobody reads on."""
+    try:
+        try:
+            _run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except BrokenPipeError:
+        _end("", 141)
+    except NeuneuError as error:
+        _end(str(error), 2)
+    except MemoryError:
+        _end("needs more memory than there is", 2)
+    except OSError as error:
+        _end(f"{error.filename or 'output'}: cannot be used: {error.strerror or error}", 2)
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h"):
         print(overview())
         return
     if arguments[0] == "--version":
         print(f"neuneu {__version__}")
         return
+    if arguments[0] not in COMMANDS:
+        raise InputError(f"unknown; known: {', '.join(COMMANDS)}", field="command", value=arguments[0])
+    import_module(COMMANDS[arguments[0]][0]).app(arguments, prog_name="neuneu")
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Print the one line and end; what stdout still holds is given up where it cannot be written."""
+    if message:
+        sys.stderr.write(f"neuneu: {message}\n")
     try:
-        if arguments[0] not in COMMANDS:
-            raise InputError(f"unknown; known: {', '.join(COMMANDS)}", field="command", value=arguments[0])
-        import_module(COMMANDS[arguments[0]][0]).app(arguments, prog_name="neuneu")
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted", 130))
-    except NeuneuError as error:
-        sys.exit(_fail(str(error), 2))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        sys.exit(_fail(f"{error.filename}: cannot be used: {error.strerror}", 2))
-
-
-def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"neuneu: {message}\n")
-    return code
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -6,13 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuneu.files import to_json, write_table
+from neuneu.files import check_place, to_json, write_table
 
 if TYPE_CHECKING:
     import polars as pl
 
+
+def file_place(path: Path | None) -> Path | None:
+    """Callback of an option that names a file to write: known to be writable before the work."""
+    return path if path is None else check_place(path)
+
+
+def folder_place(path: Path | None) -> Path | None:
+    """Callback of an option that names a folder to write into."""
+    return path if path is None else check_place(path, folder=True)
+
+
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write the table to a .parquet, .csv or .json file.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write the table to a .parquet, .csv or .json file.", callback=file_place
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import make_app, note
+from neuneu.cli.options import file_place, make_app, note
 
 app = make_app()
 
@@ -30,7 +30,7 @@ def plot(
         list[Path],
         typer.Argument(help="Curve tables (fan, compute), or the folder that `neuneu evaluate` wrote."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.", callback=file_place)],
     forecaster: Annotated[
         str | None, typer.Option("--forecaster", "-f", help="Names or folders, separated by commas.")
     ] = None,
@@ -68,7 +68,9 @@ def split_names(text: str | None) -> list[str]:
 @app.command()
 def report(
     curves: Annotated[list[Path], typer.Argument(help="Curve tables (.parquet, .csv, .json).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .html file.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .html file.", callback=file_place)
+    ] = Path("report.html"),
     forecaster: Annotated[
         str | None,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, make_app, note, show
+from neuneu.cli.options import AsJson, Output, folder_place, make_app, note, show
 
 app = make_app()
 suite = typer.Typer(
@@ -45,6 +45,7 @@ def run(
     from neuneu.suite.suite_config import load_suite
 
     settings = load_suite(config)
+    folder_place(output)
     _use_threads(threads)
     join_processes()
     run_suite(settings, output, Questions(blimp, requests), root=root, only=only, report=note)
@@ -110,7 +111,10 @@ def harness(
     models: Annotated[list[str], typer.Argument(help="Model folders, as [RUN=]FOLDER[@STEP].")],
     task: Annotated[list[str], typer.Option(help="Task of lm-evaluation-harness; repeat for more.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for RUN/stepN.json and curves.parquet.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for RUN/stepN.json and curves.parquet.", callback=folder_place
+        ),
     ],
     include: Annotated[Path | None, typer.Option(help="Folder of the harness's YAML files of tasks.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json for models that bring none.")] = None,
@@ -146,7 +150,10 @@ def harness(
 def package(
     folder: Annotated[Path, typer.Argument(help="A suite's folder.", metavar="FOLDER")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for curves.parquet, provenance.json.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for curves.parquet, provenance.json.", callback=folder_place
+        ),
     ],
     losses: Annotated[bool, typer.Option("--losses", help="Write each run's token losses too.")] = False,
     finished: Annotated[bool, typer.Option("--finished", help="Leave out runs that go on.")] = False,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuneu.cli.options import make_app, note
+from neuneu.cli.options import folder_place, make_app, note
 from neuneu.errors import InputError
 
 app = make_app()
@@ -17,7 +17,10 @@ Config = Annotated[Path, typer.Argument(help="A YAML configuration; see configs/
 def train(
     config: Config,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The model folder; else the configuration's.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The model folder; else the configuration's.", callback=folder_place
+        ),
     ] = None,
     seeds: Annotated[
         str | None,
@@ -45,6 +48,7 @@ def train(
     settings = read_config(config)
     if output is not None:
         settings = settings.model_copy(update={"output": output})
+    folder_place(settings.output)
     with _Progress() as show:
 
         def watch(one: RunConfig) -> Report:
@@ -87,7 +91,9 @@ def _scores(row: dict[str, Any]) -> str:
 @app.command()
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="The published best_model.pt.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The model folder to write.", callback=folder_place)
+    ],
 ) -> None:
     """Convert a published checkpoint, NeuNeu's or a probe's, to config.json + model.safetensors.
 

@@ -40,7 +40,7 @@ def check_place(path: str | Path, *, folder: bool = False) -> Path:
     InputError where a folder (or file) is in the way, it is a pipe or a device, or the system refuses.
     """
     target = Path(path)
-    with _telling(target):
+    with refusing_place(target):
         if os.path.lexists(target):
             if folder and not target.is_dir():
                 raise InputError("is in the way: a folder is to be written here", where=target)
@@ -48,7 +48,8 @@ def check_place(path: str | Path, *, folder: bool = False) -> Path:
                 raise InputError("is a folder: a file is to be written here", where=target)
             if not folder and not target.is_file() and not target.is_symlink():
                 raise InputError("is no regular file", where=target)
-            target.resolve(strict=target.exists())
+            with suppress(FileNotFoundError):  # a link to nothing is replaced, one to itself is refused
+                target.stat()
         home = target if folder and target.is_dir() else target.parent
         while not os.path.lexists(home):
             home = home.parent
@@ -83,7 +84,7 @@ def _partial(target: Path, *, folder: bool) -> Iterator[Path]:
     if target.is_dir() and not folder:
         raise InputError("is a folder: a file is to be written here", where=target)
     made: list[Path] = []
-    with _telling(target):
+    with refusing_place(target):
         _sweep(target)
         try:
             made = _make_parents(target.parent)
@@ -148,8 +149,11 @@ def _sweep(target: Path) -> None:
 
 
 def _remove_partial(home: Path) -> None:
-    """Remove a partial folder whose lock nobody holds."""
+    """Remove a partial folder whose lock nobody holds; one without a lock only where it is empty."""
     with suppress(OSError):
+        if not (home / _LOCK).exists():
+            home.rmdir()
+            return
         lock = try_lock(home / _LOCK)
         if lock is not None:
             shutil.rmtree(home, ignore_errors=True)
@@ -168,7 +172,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 @contextmanager
-def _telling(target: Path) -> Iterator[None]:
+def refusing_place(target: str | Path) -> Iterator[None]:
     """Where the system refuses to write in the block, an InputError says so of `target` in one line."""
     try:
         yield

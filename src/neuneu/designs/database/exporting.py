@@ -1,15 +1,14 @@
 """A design database → a folder of CSVs with schema.sql and load.sql that DuckDB's IMPORT DATABASE reads."""
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import polars as pl
 
 from neuneu.designs.database.schema import OTHER_TABLES, SOURCES, TABLES, create_statements
-from neuneu.designs.database.store import DesignStore, writing_to
+from neuneu.designs.database.store import DesignStore
 from neuneu.errors import InputError
+from neuneu.files import atomic_folder
 
 _OTHERS: dict[str, tuple[str, ...]] = {
     "sources": ("source",),
@@ -27,10 +26,7 @@ def export(store: DesignStore, folder: str | Path) -> Path:
     target = Path(folder)
     if os.path.lexists(target):
         raise InputError("already exists; an export needs a free path", where=target)
-    with writing_to(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with atomic_folder(target) as temporary:
         keys = {name: table.key for name, table in TABLES.items()} | _OTHERS
         for name, key in keys.items():
             frame = store.table(name) if name in TABLES else _other(store, name, key)
@@ -38,10 +34,6 @@ def export(store: DesignStore, folder: str | Path) -> Path:
         schema = [create_statements(table) for table in TABLES.values()] + list(OTHER_TABLES)
         (temporary / "schema.sql").write_text("\n".join(schema) + "\n", encoding="utf-8")
         (temporary / "load.sql").write_text("".join(_copy(*item) for item in keys.items()), encoding="utf-8")
-        temporary.chmod(0o755)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -25,6 +25,7 @@ from neuneu.designs.database.schema import (
     migrations,
 )
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.files import atomic_path, check_file, refusing_place
 
 Format = Literal["polars", "arrow", "pandas"]
 
@@ -50,10 +51,12 @@ class DesignStore:
     def __init__(self, path: str | Path, *, write: bool = False) -> None:
         self.path: Path | None = Path(path)
         self.writable = write
-        if not self.path.is_file():
+        self._place = ExitStack()
+        if not os.path.lexists(path):
             raise InputError("no such design database (DesignStore.create makes one)", where=self.path)
+        check_file(path)
         self._connection = _connect(self.path, read_only=not write)
-        version = self._version()
+        version = 0 if write and self._is_blank() else self._version()
         if version > VERSION:
             raise InputError(f"made by a newer version of neuneu (schema {version} > {VERSION})", where=path)
         if version < VERSION and not write:
@@ -64,13 +67,18 @@ class DesignStore:
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
-        """A new, empty database open for writing; InputError if the path is taken."""
+        """A new, empty database open for writing; InputError if the path is taken.
+
+        It is made beside its path and moved there when it is closed, or when the `with` block ends well.
+        """
         if os.path.lexists(path):
             raise InputError("already exists; a new design database needs a free path", where=path)
-        with writing_to(path):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        store = cls._blank(Path(path))
-        store._migrate(0)
+        with ExitStack() as place:
+            store = cls._blank(place.enter_context(atomic_path(path)))
+            store.path = Path(path)
+            place.callback(store._connection.close)
+            store._migrate(0)
+            store._place = place.pop_all()
         return store
 
     @classmethod
@@ -92,13 +100,14 @@ class DesignStore:
     @classmethod
     def _blank(cls, path: Path | None) -> Self:
         store = cls.__new__(cls)
-        store.path, store.writable = path, True
+        store.path, store.writable, store._place = path, True, ExitStack()
         store._connection = _connect(path, read_only=False)
         return store
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; a new database moves to its place."""
         self._connection.close()
+        self._place.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +115,8 @@ class DesignStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._connection.close()
+        self._place.__exit__(kind, error, trace)
 
     # Reading
 
@@ -225,6 +235,11 @@ class DesignStore:
 
     # Inside
 
+    def _is_blank(self) -> bool:
+        """Whether no table was ever made: what a writer of an older neuneu left when it was killed."""
+        with self._whole():
+            return not self.query("SELECT count(*) FROM information_schema.tables").item()
+
     def _version(self) -> int:
         with self._whole():
             versions = self.query("SELECT version FROM schema_version")["version"].to_list()
@@ -292,22 +307,15 @@ class DesignStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
-
-@contextmanager
-def writing_to(path: str | Path) -> Iterator[None]:
-    """A place that the system refuses to write to is named."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=path) from error
+        with refusing_place(self.path or "memory"):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(Exception):  # a database that failed for good has no transaction to end
+                    self._connection.execute("ROLLBACK")
+                raise
 
 
 def _connect(path: Path | None, *, read_only: bool) -> Any:
