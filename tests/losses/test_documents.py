@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.errors import InputError
+from neuneu.files import read_lines
 from neuneu.losses.documents import find_files, read_documents
 
 TEXTS = ["one\ntwo", "", "drei é\u2028x", " \n", '"quoted" \\ \t']
@@ -62,7 +63,7 @@ def test_plain_text_is_a_document_a_file_a_line_or_a_paragraph(tmp_path: Path) -
         ("a.jsonl", b'{"text": "\\ud800"}\n', r"a.jsonl:1: text: holds half a surrogate pair"),
         ("a.jsonl", b'{"text": "\xff"}\n', r"a.jsonl: must be UTF-8"),
         ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: nested too deep"),
-        ("a.jsonl.zst", b"not zstd at all", r"a.jsonl.zst: is no whole zstd file"),
+        ("a.jsonl.zst", b"not zstd at all", r"a.jsonl.zst: cannot be read as a whole zst file"),
         ("a.jsonl.gz", b"not gzip at all", r"a.jsonl.gz: cannot be read"),
         ("a.parquet", b"not parquet at all", r"a.parquet: is no Parquet file"),
         ("a.txt", b"\xff\xfe", r"a.txt: must be UTF-8"),
@@ -80,6 +81,17 @@ def test_a_truncated_zstd_file_is_no_shorter_text(tmp_path: Path) -> None:
     file.write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"a\.jsonl\.zst"):
         list(read_documents([file]))
+
+
+def test_archives_with_a_long_window_are_read(tmp_path: Path) -> None:
+    """As `zstd --long=31` writes them; documents that another reader takes are bounded as `zstd -d` is."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, compression_level=1)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = compressor.compress(json_lines(["one", "two"])) + compressor.flush()
+    (tmp_path / "a.jsonl.zst").write_bytes(packed)
+    assert list(read_documents([tmp_path / "a.jsonl.zst"])) == ["one", "two"]
+    with pytest.raises(InputError, match="zst"):
+        list(read_lines(tmp_path / "a.jsonl.zst"))
 
 
 def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:

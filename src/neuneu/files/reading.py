@@ -8,7 +8,7 @@ import gzip
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -33,7 +33,7 @@ _PACKED = 2048
 """Compressed bytes handed to zstd at once: a block of four can unpack to 128 kB, so this bounds a step to
 64 MB."""
 
-_ZSTD_WINDOW = 2**27
+ZSTD_WINDOW = 2**27
 """Bytes of history that a zstd frame may ask for: what `zstd -d` itself grants."""
 
 
@@ -100,20 +100,21 @@ def read_text(path: str | Path, limit: int = MAX_DOCUMENT) -> str:
 
 
 @contextmanager
-def open_unpacked(path: str | Path) -> Iterator[BinaryIO]:
+def open_unpacked(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[BinaryIO]:
     """The content of a file, unpacked where its name ends in .gz or .zst; what comes out is counted.
 
-    Raises InputError on a damaged archive, TooLargeError beyond the larger of MIN_UNPACKED and MAX_RATIO
-    times the file's size.
+    window: bytes of history that a zstd frame may ask for. Raises InputError on a damaged archive,
+    TooLargeError beyond the larger of MIN_UNPACKED and MAX_RATIO times the file's size.
     """
     with open_file(path) as raw:
-        unpack = _UNPACKERS.get(Path(path).suffix.lower())
-        if unpack is None:
+        ending = Path(path).suffix.lower()
+        if ending not in (".gz", ".zst"):
             yield raw
             return
         limit = max(MIN_UNPACKED, MAX_RATIO * os.fstat(raw.fileno()).st_size)
         with refuse_library_errors(path, f"a whole {Path(path).suffix[1:]} file"):
-            yield io.BufferedReader(_Counted(unpack(raw), limit, path), 2**20)
+            unpacked = gzip.GzipFile(fileobj=raw) if ending == ".gz" else _Zstd(raw, window)
+            yield io.BufferedReader(_Counted(unpacked, limit, path), 2**20)
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -188,13 +189,13 @@ class _Counted(io.RawIOBase):
 class _Zstd:
     """The content of a zstd file of any number of frames; EOFError where the last one is cut off."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
+    def __init__(self, raw: IO[bytes], window: int) -> None:
         try:
             import zstandard
         except ImportError as error:
             raise MissingExtraError("zstandard", "lm") from error
         self._raw, self._packed, self._ready = raw, b"", memoryview(b"")
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=window)
         self._frame: Any = None
 
     def read(self, size: int) -> bytes:
@@ -211,9 +212,3 @@ class _Zstd:
             self._frame = None if self._frame.eof else self._frame
         part, self._ready = self._ready[:size], self._ready[size:]
         return bytes(part)
-
-
-_UNPACKERS: dict[str, Callable[[BinaryIO], Any]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-    ".zst": _Zstd,
-}

@@ -129,11 +129,14 @@ def _locked_folder(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def try_lock(path: Path) -> "FileLock | None":
-    """The lock on this path, or None where a living process holds it; it goes with its process."""
+def try_lock(path: Path, *, wait: bool = False) -> "FileLock | None":
+    """The lock on this path, or None where a living process holds it; it goes with its process.
+
+    wait: as long as it takes.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except (Timeout, FileNotFoundError):

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PUBLISHED_WINDOW = 1024
-PUBLISHED_DOCUMENT = 2048
-"""Tokens of a document that the published corpus keeps (`tokenize_corpus(max_tokens=2048)`)."""
 
 
 def plan_published(bounds: Integers, window: int) -> Windows:

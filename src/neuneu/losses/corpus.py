@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
-from neuneu.files import read_json, remove_leftovers, write_json
+from neuneu.files import read_json, remove_leftovers, try_lock, write_json
 from neuneu.losses.documents import find_files, read_documents
 from neuneu.losses.fast_tokenizer import Encoded, Encoder
 from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
@@ -173,7 +173,7 @@ def write_corpus(
             if not writer.state["tokens"]:
                 raise InputError("must hold at least one token", field="sources")
             writer.finish()
-        (partial / "lock").unlink()
+        (partial / "lock").unlink(missing_ok=True)
         partial.rename(output)
     return read_corpus(output)
 
@@ -341,20 +341,18 @@ def _batches(documents: Iterator[str]) -> Iterator[list[str]]:
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
     """Keep a second process from writing to the same partial folder; the lock goes with its process."""
-    import fcntl
-
     partial.mkdir(parents=True, exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError("another process is writing here", where=partial) from error
-        try:
-            yield
-        except InputError:
-            if not (partial / "state.json").exists():
-                shutil.rmtree(partial, ignore_errors=True)
-            raise
+    lock = try_lock(partial / "lock")
+    if lock is None:
+        raise InputError("another process is writing here", where=partial)
+    try:
+        yield
+    except InputError:
+        if not (partial / "state.json").exists():
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
 
 
 def _chain(digest: str, text: str) -> str:

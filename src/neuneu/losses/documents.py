@@ -1,20 +1,22 @@
 """Documents of text files, one by one: JSON lines (plain, zstd, gzip), Parquet, plain text."""
 
-import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
+from neuneu.files import open_unpacked
 
 JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".ndjson", ".ndjson.zst", ".ndjson.gz")
 TEXT = (".txt", ".txt.zst", ".txt.gz", ".md", ".rst")
 SPLITS = ("file", "line", "paragraph")
+LONGEST_WINDOW = 2**31
+"""Bytes of history that a corpus in zstd may ask for: archives of the web are written with `--long=31`."""
 _ROWS = 4096
 
 
@@ -121,59 +123,11 @@ def _text(value: Any, where: str, field: str, names: list[str]) -> str:
 @contextmanager
 def _open(file: Path) -> Iterator[io.TextIOWrapper]:
     """The lines of a UTF-8 file, unpacked by its ending; InputError on bytes that are not UTF-8."""
-    decompress: dict[str, Callable[[Any], Any]] = {
-        ".zst": lambda raw: io.BufferedReader(_Unpacked(raw), 2**20),
-        ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-    }
     try:
-        with file.open("rb") as raw:
-            stream = decompress.get(file.suffix, lambda raw: raw)(raw)
+        with open_unpacked(file, window=LONGEST_WINDOW) as stream:
             yield io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
     except UnicodeDecodeError as error:
         raise InputError(f"must be UTF-8 text: {error.reason}", where=file) from error
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        raise InputError(f"cannot be read: {error}", where=file) from error
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":
-            raise InputError(f"is no whole zstd file: {error}", where=file) from error
-        raise
-
-
-class _Unpacked(io.RawIOBase):
-    """The content of a zstd file of any number of frames; EOFError where the last one is cut off."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise MissingExtraError("zstandard", "lm") from error
-        self._raw, self._ready = raw, b""
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
-        self._frame: Any = None
-
-    def readable(self) -> bool:
-        """It is for reading."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with what comes next."""
-        packed = b""
-        while not self._ready:
-            packed = packed or self._raw.read(2**17)
-            if not packed:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle")
-                return 0
-            self._frame = self._frame or self._decompressor.decompressobj()
-            self._ready = self._frame.decompress(packed)
-            packed = self._frame.unused_data if self._frame.eof else b""
-            self._frame = None if self._frame.eof else self._frame
-            if packed:
-                self._raw.seek(-len(packed), io.SEEK_CUR)
-                packed = b""
-        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 def _kind(file: Path) -> str:

@@ -1,6 +1,5 @@
 """A suite in a folder: prepare it, train its runs one after another, say how far they are."""
 
-import fcntl
 import fnmatch
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import read_json, remove_leftovers, write_json
+from neuneu.files import read_json, remove_leftovers, try_lock, write_json
 from neuneu.suite.exam import Exam, make_exam
 from neuneu.suite.parallel import agree, place
 from neuneu.suite.prepare import prepare_texts
@@ -124,10 +123,9 @@ def _run_held(folder: Path, run: Run) -> Iterator[bool]:
 def _held(path: Path, *, wait: bool) -> Iterator[bool]:
     """Hold a file's lock, which ends with the process; yields whether it is ours."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    lock = try_lock(path, wait=wait)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()

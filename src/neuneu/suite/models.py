@@ -56,13 +56,6 @@ def build_model(run: Run, size: Size, schedule: Schedule, vocabulary: int) -> An
     return model.float()
 
 
-def split_model(model: Any) -> tuple[Any, Any]:
-    """The trunk (ids → hidden states) and the head (hidden states → logits) of a causal language model."""
-    return model.get_decoder() if hasattr(model, "get_decoder") else model.base_model, (
-        model.get_output_embeddings()
-    )
-
-
 def make_logits(model: Any, hidden: Any) -> Any:
     """Logits of hidden states, in float32 even where the trunk runs in bf16."""
     import torch

@@ -1,23 +1,19 @@
 """Documents of any size, a block at a time: JSONL (also .gz, .zst) and Parquet in."""
 
-import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
-from neuneu.errors import InputError, MissingExtraError
-from neuneu.files import parse_json
+from neuneu.errors import InputError
+from neuneu.files import parse_json, read_lines
 
 TEXT_COLUMNS = ("text", "content")
 BLOCK = 2_000
 """Documents a block."""
 BLOCK_BYTES = 8_000_000
 """Bytes of JSON a block, but for its last document."""
-MAX_LINE = 64_000_000
-"""Longest line, in bytes, that is taken for a document."""
 
 _SCHEMA = {"id": pl.String, "text": pl.String, "lang": pl.String}
 
@@ -64,33 +60,14 @@ def _encodes(text: str) -> bool:
 
 def _lines(path: Path, size: int) -> Iterator[list[Any]]:
     records: list[Any] = []
-    number = held = 0
-    with _open(path) as file:
-        while True:
-            number += 1
-            where = f"{path}, line {number}"
-            try:
-                line = file.readline(MAX_LINE + 1)
-            except (OSError, EOFError) as error:
-                raise InputError(f"cannot be read: {error}", where=where) from error
-            if not line:
-                break
-            if len(line) > MAX_LINE:
-                raise InputError(f"longer than {MAX_LINE} bytes", where=where)
-            if line.strip():
-                records.append(parse_json(_text(line, where), where))
-                held += len(line)
-            if len(records) == size or held >= BLOCK_BYTES:
-                yield records
-                records, held = [], 0
+    held = 0
+    for number, line in read_lines(path):
+        records.append(parse_json(line, f"{path}, line {number}"))
+        held += len(line)
+        if len(records) == size or held >= BLOCK_BYTES:
+            yield records
+            records, held = [], 0
     yield records
-
-
-def _text(line: bytes, where: str) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=where) from error
 
 
 def _parquet(path: Path, size: int) -> Iterator[list[Any]]:
@@ -114,29 +91,6 @@ def _parquet(path: Path, size: int) -> Iterator[list[Any]]:
                     yield records
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError("not a Parquet file of documents", where=path) from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as file:
-            yield file  # type: ignore[misc]
-    elif path.suffix == ".zst":
-        try:
-            import zstandard
-        except ImportError as error:
-            raise MissingExtraError("zstandard", "lm") from error
-        import io
-
-        with path.open("rb") as raw:
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            try:
-                yield io.BufferedReader(stream)
-            except zstandard.ZstdError as error:
-                raise InputError("not a Zstandard file", where=path) from error
-    else:
-        with path.open("rb") as file:
-            yield file
 
 
 def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | None]:

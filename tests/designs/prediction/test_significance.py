@@ -10,9 +10,15 @@ from neuneu.designs.prediction.significance import benjamini_hochberg, half_widt
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_benjamini_hochberg_agrees_with_scipy(values: list[float]) -> None:
+def test_adjusted_p_values_reject_what_benjamini_and_hochberg_reject(values: list[float]) -> None:
+    """At level α, the k smallest of n, k the largest with p₍ₖ₎ ≤ k α / n; of no p value there is none."""
     p = np.array(values)
-    np.testing.assert_allclose(benjamini_hochberg(p), stats.false_discovery_control(p), atol=1e-12)
+    adjusted = benjamini_hochberg(p)
+    for level in (0.05, 0.2, 0.5):
+        passes = np.flatnonzero(np.sort(p) <= level * np.arange(1, len(p) + 1) / len(p) * (1 + 1e-12))
+        rejected = 0 if not len(passes) else int(passes[-1]) + 1
+        assert np.count_nonzero(adjusted <= level * (1 + 1e-12)) == rejected
+    assert not len(benjamini_hochberg(np.empty(0)))
 
 
 def test_plain_paired_t_is_scipys() -> None:

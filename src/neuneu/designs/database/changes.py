@@ -90,9 +90,7 @@ def merge(table: Table, old: pl.DataFrame, new: pl.DataFrame, policy: Policy) ->
     if "metric_stderr" in took:
         same = pl.col("metric_value").eq_missing(pl.col("metric_value_old"))
         took["metric_stderr"] = pl.when(same).then(took["metric_stderr"]).otherwise(took["metric_value"])
-    cells = {
-        column.name: _cell(column.name, took, in_old=column.name in old.columns) for column in table.values
-    }
+    cells = {column.name: _cell(column.name, took) for column in table.values}
     any_new = pl.any_horizontal(*(t.fill_null(False) for t in took.values()), ~known) if took else ~known
     origin = {
         name: pl.when(any_new).then(pl.col(name)).otherwise(pl.col(f"{name}_old"))
@@ -114,7 +112,7 @@ def _takes_new(name: str, policy: Policy, *, numeric: bool) -> pl.Expr:
     return new.is_not_null() & (old.is_null() | ((new != old) & differs))
 
 
-def _cell(name: str, took: dict[str, pl.Expr], *, in_old: bool) -> pl.Expr:
+def _cell(name: str, took: dict[str, pl.Expr]) -> pl.Expr:
     if name in took:
         return pl.when(took[name].fill_null(False)).then(pl.col(name)).otherwise(pl.col(f"{name}_old"))
     return pl.col(name)

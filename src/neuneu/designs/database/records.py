@@ -306,8 +306,3 @@ def _range_rule(low: float, high: float) -> str:
 def empty_rows(table: Table) -> pl.DataFrame:
     """No rows, all columns."""
     return pl.DataFrame(schema=table.polars_schema)
-
-
-def provenance_names() -> tuple[str, ...]:
-    """The names of the provenance columns."""
-    return tuple(column.name for column in PROVENANCE)

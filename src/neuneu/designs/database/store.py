@@ -227,12 +227,6 @@ class DesignStore:
         with self._transaction():
             self._insert("model_aliases", pl.DataFrame({"alias": [alias], "id": [name]}), ("alias",))
 
-    def alias_task(self, alias: TaskAlias) -> None:
-        """Say that two names of a task are one."""
-        self._need_write()
-        with self._transaction():
-            self._insert("task_aliases", _alias_frame([alias]), ("benchmark", "metric"))
-
     # Inside
 
     def _is_blank(self) -> bool:

@@ -46,9 +46,6 @@ def sign_flip(
 def benjamini_hochberg(p: Floats) -> Floats:
     """p values (n,) adjusted so that those below α hold the false discovery rate at α (Benjamini-Hochberg
     1995)."""
-    n = len(p)
-    order = np.argsort(p)[::-1]
-    ranked = p[order] * n / np.arange(n, 0, -1)
-    adjusted = np.empty(n)
-    adjusted[order] = np.minimum(np.minimum.accumulate(ranked), 1.0)
-    return adjusted
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(p), dtype=np.float64) if len(p) else p
