@@ -28,8 +28,8 @@ from neuneu.evidence.evidence import LossView
 from neuneu.files import to_json, write_text
 from neuneu.forecasters.neuneu.config import LossConfig, ModelConfig, SampleConfig
 from neuneu.forecasters.neuneu.encoders import ConvEncoder
-from neuneu.forecasters.neuneu.inference import Asked, Predictor
-from neuneu.forecasters.neuneu.network import Layer, NeuNeu, Questions, objective, rotary_angles, rotate
+from neuneu.forecasters.neuneu.inference import CurveQuestion, Predictor
+from neuneu.forecasters.neuneu.network import Layer, NetworkInput, NeuNeu, objective, rotary_angles, rotate
 from neuneu.losses.loss_store import MemoryLossStore
 
 TASKS, CONTEXT, BATCH = 66, 8, 256
@@ -89,7 +89,7 @@ def plain_encode(model: NeuNeu, inputs: torch.Tensor) -> torch.Tensor:
     return encoded
 
 
-def plain_answer(model: NeuNeu, questions: Questions) -> torch.Tensor:
+def plain_answer(model: NeuNeu, questions: NetworkInput) -> torch.Tensor:
     """The forward pass as published: padded positions and the whole last layer are computed."""
     assert questions.inputs is not None
     transformer, values = model.transformer, questions.values.unsqueeze(-1)
@@ -117,8 +117,8 @@ def plain_answer(model: NeuNeu, questions: Questions) -> torch.Tensor:
 
 def step(
     model: NeuNeu,
-    answer: Callable[[Questions], torch.Tensor],
-    questions: Questions,
+    answer: Callable[[NetworkInput], torch.Tensor],
+    questions: NetworkInput,
     target: torch.Tensor,
     *,
     bf16: bool = False,
@@ -144,7 +144,7 @@ def training(size: str, length: int, distinct: int, repeats: int) -> dict[str, A
         rows = [store[i].astype(np.float32) for i in view.tolist()]
         inputs = torch.from_numpy(np.stack(rows))
         torch.ones_like(inputs)  # the published collate makes a mask of this size, unused
-        questions = Questions(values, gaps, mask, inputs, torch.arange(BATCH))
+        questions = NetworkInput(values, gaps, mask, inputs, torch.arange(BATCH))
         step(model, partial(plain_answer, model), questions, target, bf16=bf16)
 
     def encode() -> None:
@@ -152,7 +152,7 @@ def training(size: str, length: int, distinct: int, repeats: int) -> dict[str, A
         model.encode(gather()).sum().backward()
 
     def ours(*, bf16: bool) -> None:
-        step(model, model, Questions(values, gaps, mask, gather(), view), target, bf16=bf16)
+        step(model, model, NetworkInput(values, gaps, mask, gather(), view), target, bf16=bf16)
 
     tokens = int(mask.sum() + 2 * BATCH)
     flops = 3 * transformer_flops(SIZES[size], tokens, BATCH)
@@ -213,7 +213,7 @@ def answering(
             with torch.inference_mode():
                 inputs = torch.from_numpy(p[None])
                 plain_answer(
-                    model, Questions(values, gaps, gaps > 0, inputs, torch.zeros(1, dtype=torch.int64))
+                    model, NetworkInput(values, gaps, gaps > 0, inputs, torch.zeros(1, dtype=torch.int64))
                 )
 
     def all_at_once(precision: str) -> Callable[[], None]:
@@ -222,7 +222,7 @@ def answering(
             read = np.load(folder / "losses.npy")[None].astype(np.float64)
             store = MemoryLossStore({"run": (steps[-1:], read)}, "benchmark")
             predictor = Predictor(model, LossConfig(), SampleConfig(), precision=precision)  # type: ignore[arg-type]
-            predictor.quantiles([Asked(curve, horizons, LossView(store, "run")) for curve in curves])
+            predictor.quantiles([CurveQuestion(curve, horizons, LossView(store, "run")) for curve in curves])
 
         return work
 

@@ -16,7 +16,7 @@ from neuneu.errors import InputError
 from neuneu.suite.models import build_model
 from neuneu.suite.multiple_choice import (
     Choice,
-    Question,
+    Item,
     make_question,
     read_blimp,
     read_requests,
@@ -49,16 +49,16 @@ tokens = st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=8)
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> list[Question]:
+def questions(draw: st.DrawFn) -> list[Item]:
     made = []
     for _ in range(draw(st.integers(1, 4))):
         ways = draw(st.lists(tokens, min_size=2, max_size=4))
         choices = [Choice(tuple(way), draw(st.integers(0, len(way) - 1)), 1) for way in ways]
-        made.append(Question((0, *draw(st.lists(st.integers(1, 299), max_size=9))), tuple(choices), 0))
+        made.append(Item((0, *draw(st.lists(st.integers(1, 299), max_size=9))), tuple(choices), 0))
     return made
 
 
-def plain_scores(model: Any, question: Question) -> list[float]:
+def plain_scores(model: Any, question: Item) -> list[float]:
     """One choice at a time, one token after another, in float64."""
     scores = []
     for choice in question.choices:
@@ -73,7 +73,7 @@ def plain_scores(model: Any, question: Question) -> list[float]:
 @pytest.mark.parametrize("family", FAMILIES)
 @examples(max_examples=8)
 @given(asked=questions(), batch_tokens=st.integers(1, 80))
-def test_batches_equal_a_plain_loop_in_float64(family: str, asked: list[Question], batch_tokens: int) -> None:
+def test_batches_equal_a_plain_loop_in_float64(family: str, asked: list[Item], batch_tokens: int) -> None:
     scores = score_questions(MODELS[family], asked, batch_tokens=batch_tokens)
     for score, question in zip(scores, asked, strict=True):
         np.testing.assert_allclose(score, plain_scores(DOUBLES[family], question), atol=2e-4, rtol=1e-5)
@@ -82,7 +82,7 @@ def test_batches_equal_a_plain_loop_in_float64(family: str, asked: list[Question
 @pytest.mark.parametrize("family", FAMILIES)
 @examples(max_examples=8)
 @given(asked=questions())
-def test_sharing_the_prefix_changes_nothing(family: str, asked: list[Question]) -> None:
+def test_sharing_the_prefix_changes_nothing(family: str, asked: list[Item]) -> None:
     shared = score_questions(MODELS[family], asked, share=True)
     alone = score_questions(MODELS[family], asked, share=False, batch_tokens=1)
     for one, other in zip(shared, alone, strict=True):
@@ -98,8 +98,7 @@ def test_a_pair_differs_as_whole_sentences_do(good: str, bad: str) -> None:
     model = DOUBLES["llama"]
     ours = score_questions(model, [question])[0]
     whole = [
-        plain_scores(model, Question((0,), (Choice(tuple(encode(text)), 0, 1),), 0))[0]
-        for text in (good, bad)
+        plain_scores(model, Item((0,), (Choice(tuple(encode(text)), 0, 1),), 0))[0] for text in (good, bad)
     ]
     np.testing.assert_allclose(ours[0] - ours[1], whole[0] - whole[1], atol=1e-4)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neuneu.suite.models import build_model, count_parameters
 from neuneu.suite.prepare import prepare_texts
-from neuneu.suite.pretrain import Trainer, checkpoint_steps, learning_rate
+from neuneu.suite.pretrain import Pretrainer, checkpoint_steps, learning_rate
 from neuneu.suite.suite_config import Clock, Run, Schedule, load_suite
 
 
@@ -70,15 +70,15 @@ def test_a_saved_state_brings_the_run_back_to_the_same_bytes(
     folder = tiny_root / "prepared"
     prepare_texts(config, folder, tiny_root)
     run = Run.model_validate({"family": family, "size": "s", "recipe": "even", "seed": 3})
-    straight = Trainer(config, run, folder)
+    straight = Pretrainer(config, run, folder)
     for _ in range(6):
         straight.advance()
     straight.save(tmp_path / "straight.safetensors")
-    first = Trainer(config, run, folder)
+    first = Pretrainer(config, run, folder)
     for _ in range(2):
         first.advance()
     first.save(tmp_path / "state.safetensors")
-    second = Trainer(config, run, folder)
+    second = Pretrainer(config, run, folder)
     second.restore(tmp_path / "state.safetensors")
     assert second.step == 2
     for _ in range(4):
@@ -92,7 +92,7 @@ def test_training_lowers_the_loss(tiny_root: Path) -> None:
     config = load_suite(tiny_root / "tiny.yaml")
     folder = tiny_root / "prepared"
     prepare_texts(config, folder, tiny_root)
-    trainer = Trainer(config, config.runs[0], folder)
+    trainer = Pretrainer(config, config.runs[0], folder)
     trainer.advance()
     first = trainer.loss
     while trainer.step < config.schedule.steps:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.errors import InputError
-from neuneu.suite.suite_config import Source
+from neuneu.suite.suite_config import TextSource
 from neuneu.suite.texts import (
     draw_pieces,
     read_pieces,
@@ -69,7 +69,7 @@ def test_gzip_is_read_repetitions_dropped_and_the_limit_kept(tmp_path: Path) -> 
     text = "".join(f"Sentence number {i} of a text that is long enough to be kept.\n\n" for i in range(500))
     (tmp_path / "a.gz").write_bytes(gzip.compress(text.encode()))
     (tmp_path / "b.txt").write_text(text, encoding="utf-8")
-    everything = Source(kind="text", paths=("/*",), licence="none")
+    everything = TextSource(kind="text", paths=("/*",), licence="none")
     pieces = list(read_pieces(everything, tmp_path))
     assert len(pieces) == len(set(pieces))
     assert sum(map(len, pieces)) < 1.1 * len(text)
@@ -97,7 +97,7 @@ def test_drawn_pieces_are_the_smallest_hashes_in_any_order(
 
 
 def test_no_text_names_the_package_to_install(tmp_path: Path) -> None:
-    source = Source(kind="text", paths=("/nothing/*",), licence="none", package="dict-wn")
+    source = TextSource(kind="text", paths=("/nothing/*",), licence="none", package="dict-wn")
     with pytest.raises(InputError, match="install dict-wn"):
         list(read_pieces(source, tmp_path))
 
@@ -108,7 +108,7 @@ def test_a_dataset_is_streamed_until_twice_the_limit(tmp_path: Path) -> None:
         json.dumps({"content": f"Document {i} of a data set, long enough to be kept."}) for i in range(50)
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    source = Source(kind="hub", paths=(str(tmp_path),), field="content", licence="none")
+    source = TextSource(kind="hub", paths=(str(tmp_path),), field="content", licence="none")
     pieces = list(read_pieces(source, tmp_path))
     assert [piece.split()[1] for piece in pieces] == [str(i) for i in range(50)]
     some = list(read_pieces(source.model_copy(update={"max_bytes": 500}), tmp_path))
@@ -119,7 +119,7 @@ def test_a_dataset_is_streamed_until_twice_the_limit(tmp_path: Path) -> None:
 def test_a_dataset_without_the_field_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "train.jsonl").write_text('{"content": "x"}\n', encoding="utf-8")
-    source = Source(kind="hub", paths=(str(tmp_path),), licence="none")
+    source = TextSource(kind="hub", paths=(str(tmp_path),), licence="none")
     with pytest.raises(InputError, match="text"):
         list(read_pieces(source, tmp_path))
 
@@ -127,4 +127,4 @@ def test_a_dataset_without_the_field_is_refused(tmp_path: Path) -> None:
 def test_json_lines_without_the_field_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "fine and long enough to be kept here."}\n{"t": 1}\n')
     with pytest.raises(InputError, match="line 2"):
-        list(read_pieces(Source(kind="jsonl", paths=("/*.jsonl",), licence="none"), tmp_path))
+        list(read_pieces(TextSource(kind="jsonl", paths=("/*.jsonl",), licence="none"), tmp_path))

@@ -25,7 +25,7 @@ from neuneu.taggers.counts import (
     token_features,
 )
 from neuneu.taggers.document_features import read_blocks
-from neuneu.taggers.run import Options, tag
+from neuneu.taggers.run import TaggerOptions, tag
 from neuneu.taggers.scan import lowered
 from neuneu.taggers.tokens import count_distinct, hashes_of_ids, ngrams, tokenize
 
@@ -198,7 +198,7 @@ def test_contaminated_documents_of_a_file_are_found(tmp_path: Path) -> None:
     clean = "Nothing of that kind is here, only other words that nobody asked about at all today"
     source = _write(tmp_path / "t.jsonl", [f"Before. {question.upper()}! After.", clean])
     against = _write(tmp_path / "tests.jsonl", [question])
-    tag("contamination", source, tmp_path / "c.parquet", options=Options(against=str(against)))
+    tag("contamination", source, tmp_path / "c.parquet", options=TaggerOptions(against=str(against)))
     shares = pl.read_parquet(tmp_path / "c.parquet")["contamination"].to_list()
     assert shares == [pytest.approx(4 / 6), 0]
     with pytest.raises(InputError, match="against"):

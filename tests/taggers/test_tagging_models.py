@@ -26,7 +26,7 @@ from neuneu.taggers.parses import (
     parse_block,
     stanza_tagger,
 )
-from neuneu.taggers.run import Options, tag
+from neuneu.taggers.run import TaggerOptions, tag
 
 LONG = "This text is long enough to be asked about, so that it is: "
 
@@ -160,7 +160,7 @@ def test_the_domain_cascade_over_the_real_protocol(tmp_path: Path, address: str)
     assert classify(LONG + "film", ask) == "unknown"
     assert ask.calls == 9
     source = _write(tmp_path / "t.jsonl", [LONG + "web", LONG, "no"])
-    tag("domain", source, tmp_path / "d.parquet", options=Options(endpoint=address, model="any"))
+    tag("domain", source, tmp_path / "d.parquet", options=TaggerOptions(endpoint=address, model="any"))
     found = pl.read_parquet(tmp_path / "d.parquet")
     assert found["prediction"].to_list() == ["web", "reference", "incoherent"]
     assert found["language"].to_list() == ["en", "en", "unknown"]
@@ -224,7 +224,7 @@ def test_educational_quality_by_a_local_model(tmp_path: Path, tokenizer: Any) ->
     source = _write(
         tmp_path / "t.jsonl", ["one text", "another, which is longer than the model can take " * 9]
     )
-    tag("edu_classifier", source, tmp_path / "e.parquet", options=Options(model=folder))
+    tag("edu_classifier", source, tmp_path / "e.parquet", options=TaggerOptions(model=folder))
     found = pl.read_parquet(tmp_path / "e.parquet")
     assert found["raw_score"].n_unique() == 2
     expected = found["raw_score"].clip(0, 5).round().cast(pl.Int64)
@@ -232,20 +232,20 @@ def test_educational_quality_by_a_local_model(tmp_path: Path, tokenizer: Any) ->
     row, _ = model_row({"edu_classifier": found})
     assert row["edu_classifier_mean"] == pytest.approx(found["raw_score"].mean())
     with pytest.raises(InputError, match="not a checkpoint"):
-        tag("edu_classifier", source, tmp_path / "f.parquet", options=Options(model=str(tmp_path)))
+        tag("edu_classifier", source, tmp_path / "f.parquet", options=TaggerOptions(model=str(tmp_path)))
 
 
 def test_domains_by_a_local_classifier(tmp_path: Path, tokenizer: Any) -> None:
     folder = _classifier(tmp_path / "domains", tokenizer, ["web", "code", "reference"])
     source = _write(tmp_path / "t.jsonl", [LONG + word for word in ("a", "b", "a")] + ["tiny"])
-    tag("domain", source, tmp_path / "d.parquet", options=Options(model=folder))
+    tag("domain", source, tmp_path / "d.parquet", options=TaggerOptions(model=folder))
     found = pl.read_parquet(tmp_path / "d.parquet")["prediction"].to_list()
     assert found[0] == found[2]
     assert found[3] == "incoherent"
     assert set(found[:3]) <= {"web", "code", "reference"}
     other = _classifier(tmp_path / "other", tokenizer, ["good", "bad"])
     with pytest.raises(InputError, match="no domain"):
-        tag("domain", source, tmp_path / "e.parquet", options=Options(model=other))
+        tag("domain", source, tmp_path / "e.parquet", options=TaggerOptions(model=other))
 
 
 def test_published_domain_labels_give_the_published_shares(published: Path) -> None:

@@ -90,7 +90,7 @@ def tag(
     Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
     """
     from neuneu.taggers.corpus_files import tag_entropy
-    from neuneu.taggers.run import Options
+    from neuneu.taggers.run import TaggerOptions
     from neuneu.taggers.run import tag as run
 
     def progress(count: int) -> None:
@@ -112,7 +112,9 @@ def tag(
         return
     if documents is not None:
         raise InputError("belongs to entropy", field="documents", value=str(documents))
-    options = Options(tokens, endpoint, model, language, None if against is None else str(against), words)
+    options = TaggerOptions(
+        tokens, endpoint, model, language, None if against is None else str(against), words
+    )
     done = run(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
     note(f"{done} documents → {output}")
 

@@ -40,7 +40,7 @@ def run(
 
     Example: neuneu suite run configs/suite/home.yaml -o home --blimp blimp --requests oe_eval_tasks
     """
-    from neuneu.suite.grid import Questions, run_suite
+    from neuneu.suite.grid import QuestionFolders, run_suite
     from neuneu.suite.parallel import join_processes
     from neuneu.suite.suite_config import load_suite
 
@@ -48,7 +48,7 @@ def run(
     folder_place(output)
     _use_threads(threads)
     join_processes()
-    run_suite(settings, output, Questions(blimp, requests), root=root, only=only, report=note)
+    run_suite(settings, output, QuestionFolders(blimp, requests), root=root, only=only, report=note)
 
 
 @suite.command()

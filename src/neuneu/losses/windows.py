@@ -31,7 +31,7 @@ class Windows(NamedTuple):
         return Windows(self.begin[rows], self.end[rows], self.scored[rows], self.lead[rows])
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """Windows side by side, padded on the right.
 
     ids: (n_rows, longest); rows, columns: where the model's output predicts the tokens that get a loss;
@@ -81,7 +81,7 @@ def scored_mask(windows: Windows, n_tokens: int) -> NDArray[np.bool_]:
 
 def make_batches(
     tokens: NDArray[Any], windows: Windows, batch_tokens: int, bos_id: int | None
-) -> Iterator[Batch]:
+) -> Iterator[WindowBatch]:
     """Windows in batches of like length, longest first, each of at most `batch_tokens` with padding."""
     order = np.argsort(-windows.length, kind="stable")
     start = 0
@@ -92,7 +92,7 @@ def make_batches(
         start += len(rows)
 
 
-def _make_batch(tokens: NDArray[Any], windows: Windows, longest: int, bos_id: int | None) -> Batch:
+def _make_batch(tokens: NDArray[Any], windows: Windows, longest: int, bos_id: int | None) -> WindowBatch:
     ids = np.zeros((len(windows.begin), longest), dtype=np.int64)
     for row, (begin, end, _, lead) in enumerate(zip(*windows, strict=True)):
         if lead and bos_id is not None:
@@ -102,7 +102,7 @@ def _make_batch(tokens: NDArray[Any], windows: Windows, longest: int, bos_id: in
     counts = windows.end - windows.scored
     rows = np.repeat(np.arange(len(counts)), counts)
     columns = positions - (windows.begin - windows.lead)[rows] - 1
-    return Batch(ids, rows, columns, positions)
+    return WindowBatch(ids, rows, columns, positions)
 
 
 def _ranges(first: Integers, past: Integers) -> Integers:

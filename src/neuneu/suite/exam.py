@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError
 from neuneu.files import read_json
-from neuneu.suite.multiple_choice import Choice, Encode, Question, make_question, read_blimp, read_requests
+from neuneu.suite.multiple_choice import Choice, Encode, Item, make_question, read_blimp, read_requests
 from neuneu.suite.prepare import END, load_tokenizer
 from neuneu.suite.suite_config import SuiteConfig
 
@@ -31,7 +31,7 @@ class Exam:
 
     windows: dict[str, NDArray[np.int64]]
     bytes_of: NDArray[np.int64] | None
-    tasks: dict[str, list[Question]]
+    tasks: dict[str, list[Item]]
     fingerprint: str
 
 
@@ -50,7 +50,7 @@ def make_exam(config: SuiteConfig, folder: Path, blimp: Path | None, requests: P
     start = tokenizer.token_to_id(END)
     longest = config.schedule.sequence
     windows: dict[str, NDArray[np.int64]] = {}
-    tasks: dict[str, list[Question]] = {}
+    tasks: dict[str, list[Item]] = {}
     for name in config.sources:
         pieces = read_json(folder / "text" / f"{name}.held_out.json")
         encoded = [encode(piece) for piece in pieces]
@@ -81,9 +81,7 @@ def _windows(name: str, encoded: list[list[int]], start: int, length: int, count
     return np.array(rows[:count], dtype=np.int64)
 
 
-def _continuations(
-    name: str, encoded: list[list[int]], start: int, items: int, tokenizer: Any
-) -> list[Question]:
+def _continuations(name: str, encoded: list[list[int]], start: int, items: int, tokenizer: Any) -> list[Item]:
     """After 24 tokens of a held-out piece: its own next 12, or 12 of three other pieces of the source?"""
     context, length = 24, 12
     order = np.random.default_rng(SEED + 1).permutation(len(encoded))
@@ -108,19 +106,17 @@ def _continuations(
     return questions
 
 
-def _from_tokens(
-    prefix: list[int], ways: list[list[int]], texts: list[tuple[str, str]], gold: int
-) -> Question:
+def _from_tokens(prefix: list[int], ways: list[list[int]], texts: list[tuple[str, str]], gold: int) -> Item:
     sizes = [max(1, len(text.encode())) for _, text in texts]
     choices = tuple(Choice(tuple(way), 0, size) for way, size in zip(ways, sizes, strict=True))
-    return Question(tuple(prefix), choices, gold)
+    return Item(tuple(prefix), choices, gold)
 
 
-def _word_orders(pieces: Sequence[str], encode: Encode, start: int, items: int) -> list[Question]:
+def _word_orders(pieces: Sequence[str], encode: Encode, start: int, items: int) -> list[Item]:
     """Which of two is the text: eight words of a held-out piece in order, or shuffled after the first."""
     generator = np.random.default_rng(SEED + 3)
     order = generator.permutation(len(pieces))
-    questions: list[Question] = []
+    questions: list[Item] = []
     for index in np.concatenate([order] * 4):
         words = pieces[index].split()
         if len(words) < 16 or len(questions) == items:
@@ -149,7 +145,7 @@ def _bytes_of(tokenizer: Any) -> NDArray[np.int64]:
     return sizes
 
 
-def fingerprint(windows: dict[str, NDArray[np.int64]], tasks: dict[str, list[Question]]) -> str:
+def fingerprint(windows: dict[str, NDArray[np.int64]], tasks: dict[str, list[Item]]) -> str:
     """Identifies everything that is asked, in order."""
     digest = hashlib.sha256()
     for name, array in windows.items():

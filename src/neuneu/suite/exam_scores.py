@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Floats
 from neuneu.suite.exam import Exam
 from neuneu.suite.models import make_logits
-from neuneu.suite.multiple_choice import Question, score_questions
+from neuneu.suite.multiple_choice import Item, score_questions
 
 
 @dataclass(frozen=True)
-class Scores:
+class CheckpointScores:
     """What one checkpoint answered.
 
     rows: task, metric, value and, for accuracies, n_items; items: task → (n_items, most choices)
@@ -26,7 +26,7 @@ class Scores:
     losses: Floats
 
 
-def score_checkpoint(model: Any, exam: Exam, *, share: bool = True) -> Scores:
+def score_checkpoint(model: Any, exam: Exam, *, share: bool = True) -> CheckpointScores:
     """Ask a model everything in the exam. The model must use the tokenizer of the exam."""
     rows: list[dict[str, Any]] = []
     losses = []
@@ -49,7 +49,7 @@ def score_checkpoint(model: Any, exam: Exam, *, share: bool = True) -> Scores:
         position += len(questions)
         rows.extend(_grade(name, questions, scores))
         items[name] = _pad(scores)
-    return Scores(rows, items, np.concatenate([np.empty(0), *losses]))
+    return CheckpointScores(rows, items, np.concatenate([np.empty(0), *losses]))
 
 
 def score_windows(
@@ -69,7 +69,7 @@ def score_windows(
     return torch.cat(nats).double().cpu().numpy(), torch.cat(right).cpu().numpy()
 
 
-def _grade(task: str, questions: list[Question], scores: list[Floats]) -> list[dict[str, Any]]:
+def _grade(task: str, questions: list[Item], scores: list[Floats]) -> list[dict[str, Any]]:
     """Accuracy by log-probability and, where choices differ in more than order, by bits per byte."""
     gold = [question.gold for question in questions]
     right = np.array([int(np.argmax(score)) == g for score, g in zip(scores, gold, strict=True)])

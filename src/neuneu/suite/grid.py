@@ -18,7 +18,7 @@ from neuneu.suite.suite_config import Run, SuiteConfig
 
 
 @dataclass(frozen=True)
-class Questions:
+class QuestionFolders:
     """Folders of questions: BLiMP's JSONL and multiple-choice requests; None leaves those tasks out."""
 
     blimp: Path | None = None
@@ -28,7 +28,7 @@ class Questions:
 def run_suite(
     config: SuiteConfig,
     folder: Path,
-    questions: Questions,
+    questions: QuestionFolders,
     *,
     root: Path = Path("/"),
     only: str = "*",
@@ -49,7 +49,9 @@ def run_suite(
                 train_run(config, run, folder, exam, report)
 
 
-def prepare_suite(config: SuiteConfig, folder: Path, questions: Questions, root: Path = Path("/")) -> Exam:
+def prepare_suite(
+    config: SuiteConfig, folder: Path, questions: QuestionFolders, root: Path = Path("/")
+) -> Exam:
     """Texts, tokenizer and exam of a suite; only what is not there yet is made.
 
     Raises InputError where the folder holds another suite.

@@ -32,7 +32,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Item:
     """A question: common prefix (token ids, not empty), choices, index of the right one."""
 
     prefix: tuple[int, ...]
@@ -42,7 +42,7 @@ class Question:
 
 def make_question(
     texts: Sequence[tuple[str, str]], gold: int, encode: Encode, *, start: int, longest: int | None = None
-) -> Question:
+) -> Item:
     """A question from (context, continuation) texts, one a choice.
 
     Texts are encoded whole, so that tokens may span the border; a continuation begins where the encoding
@@ -66,11 +66,11 @@ def make_question(
     )
     if any(len(choice.tokens) <= choice.context for choice in choices):
         raise InputError("has no token to score", field="continuation", value=texts[0][1])
-    return Question((start, *encoded[0][0][:shared]), choices, gold)
+    return Item((start, *encoded[0][0][:shared]), choices, gold)
 
 
 def score_questions(
-    model: Any, questions: Sequence[Question], *, batch_tokens: int = 3072, share: bool = True
+    model: Any, questions: Sequence[Item], *, batch_tokens: int = 3072, share: bool = True
 ) -> list[Floats]:
     """Log-probability (nats) of each choice of each question given what comes before it.
 
@@ -107,7 +107,7 @@ class _Row:
     scored: list[tuple[int, int, int]]
 
 
-def _rows(index: int, question: Question, share: bool) -> Iterator[_Row]:
+def _rows(index: int, question: Item, share: bool) -> Iterator[_Row]:
     groups = [range(len(question.choices))] if share else [[i] for i in range(len(question.choices))]
     prefix = list(question.prefix)
     for group in groups:
@@ -183,7 +183,7 @@ def _cut(whole: list[int], begin: int, longest: int) -> tuple[list[int], int]:
     return whole[:longest], min(begin, max(0, min(len(whole), longest) - 1))
 
 
-def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> dict[str, list[Question]]:
+def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> dict[str, list[Item]]:
     """BLiMP's paradigms from a folder of JSONL: task blimp_<paradigm> → the `pairs` with the fewest tokens.
 
     Of pairs equally long the first are taken; short pairs cost least and hold least that is beside the point.
@@ -204,13 +204,13 @@ def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> di
     return tasks
 
 
-def _n_tokens(question: Question) -> int:
+def _n_tokens(question: Item) -> int:
     return len(question.prefix) + sum(len(choice.tokens) for choice in question.choices)
 
 
 def read_requests(
     folder: str | Path, task: str, items: int, encode: Encode, *, start: int, longest: int
-) -> list[Question]:
+) -> list[Item]:
     """Multiple-choice questions from `folder`/`task`/requests.jsonl[.gz], as OLMES has them.
 
     The first `items` questions; a question is the lines with one doc_id. Raises InputError on a missing

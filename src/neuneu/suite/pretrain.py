@@ -61,7 +61,7 @@ def train_run(
     """
     home = folder / "runs" / run.name
     first = place()[0] == 0
-    trainer = Trainer(config, run, folder)
+    trainer = Pretrainer(config, run, folder)
     if first:
         _check_identity(trainer, exam, home)
     points = set(checkpoint_steps(config.checkpoints, config.schedule))
@@ -75,7 +75,7 @@ def train_run(
             trainer.save(home / "state.safetensors")
 
 
-class Trainer:
+class Pretrainer:
     """A model, its optimiser and its place in the data; `advance` takes one optimiser step."""
 
     def __init__(self, config: SuiteConfig, run: Run, folder: Path) -> None:
@@ -186,7 +186,7 @@ class Trainer:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
-def _evaluate(trainer: Trainer, exam: Exam, home: Path) -> None:
+def _evaluate(trainer: Pretrainer, exam: Exam, home: Path) -> None:
     import torch
     from safetensors.numpy import save_file
 
@@ -218,7 +218,7 @@ def _save_weights(model: Any, folder: Path) -> None:
         target.replace(folder)
 
 
-def _check_identity(trainer: Trainer, exam: Exam, home: Path) -> None:
+def _check_identity(trainer: Pretrainer, exam: Exam, home: Path) -> None:
     """Write what the run is, or check that it is the same run as before."""
     import torch
     import transformers

@@ -20,7 +20,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Section):
+class TextSource(Section):
     """A body of text: where it lies on this machine or on the hub, how it is read, its licence."""
 
     kind: Literal["text", "html", "roff", "fortune", "python", "jsonl", "hub"]
@@ -154,7 +154,7 @@ class SuiteConfig(Section):
     """A suite of small language models."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    sources: dict[str, tuple[Source, ...]] = Field(min_length=1)
+    sources: dict[str, tuple[TextSource, ...]] = Field(min_length=1)
     recipes: dict[str, dict[str, float]] = Field(min_length=1)
     sizes: dict[str, Size] = Field(min_length=1)
     grids: tuple[Grid, ...] = Field(min_length=1)

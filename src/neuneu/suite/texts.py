@@ -12,13 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.suite.suite_config import Source
+from neuneu.suite.suite_config import TextSource
 
 PIECE = 4_000
 """Longest piece of text, in characters: pieces are what is held out, dropped when repeated, and shuffled."""
 
 
-def read_pieces(source: Source, root: Path) -> Iterator[str]:
+def read_pieces(source: TextSource, root: Path) -> Iterator[str]:
     """Pieces of the source's text, without repetitions, in the order of files; at most `max_bytes`.
 
     root: the folder that absolute path patterns start from, / on a machine with the packages installed.
@@ -92,7 +92,7 @@ def _clean(piece: str) -> Iterator[str]:
         yield text
 
 
-def _documents(source: Source, root: Path) -> Iterator[str]:
+def _documents(source: TextSource, root: Path) -> Iterator[str]:
     if source.kind == "hub":
         yield from _hub(source)
         return
@@ -105,7 +105,7 @@ def _documents(source: Source, root: Path) -> Iterator[str]:
             yield parse(text)
 
 
-def _files(source: Source, root: Path) -> list[Path]:
+def _files(source: TextSource, root: Path) -> list[Path]:
     files: dict[Path, None] = {}
     for pattern in source.paths:
         base = root if pattern.startswith("/") else Path()
@@ -139,7 +139,7 @@ def _json_lines(text: str | None, field: str, path: Path) -> Iterator[str]:
         yield str(document)
 
 
-def _hub(source: Source) -> Iterator[str]:
+def _hub(source: TextSource) -> Iterator[str]:
     """Documents streamed from a dataset on the hub until `max_bytes` is full twice over."""
     try:
         from datasets import load_dataset

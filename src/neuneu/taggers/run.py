@@ -19,7 +19,7 @@ _SLOW_BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Options:
+class TaggerOptions:
     """What some features need.
 
     tokenizer: a tokenizer.json. endpoint: address of an OpenAI-compatible service, and model: its name there;
@@ -35,7 +35,7 @@ class Options:
     words: int = 13
 
 
-def make_tagger(feature: str, options: Options) -> counts.Tagger:
+def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
     """The tagger of a feature; InputError if it is unknown or lacks an option."""
     from neuneu.taggers import classifiers, domains, parses, syntax
 
@@ -68,7 +68,7 @@ def tag(
     source: str | Path,
     output: str | Path,
     *,
-    options: Options | None = None,
+    options: TaggerOptions | None = None,
     workers: int = 1,
     limit: int | None = None,
     size: int | None = None,
@@ -81,7 +81,7 @@ def tag(
     a block (8 MB, or one document), for each worker; it does not grow with the file.
     """
     source, output = Path(source), Path(output)
-    options = options or Options()
+    options = options or TaggerOptions()
     check(source, output, workers, suffix=".parquet")
     size = size or (_SLOW_BLOCK if feature in _SLOW else BLOCK)
     _loaded.cache_clear()  # the files behind it may have changed
@@ -108,7 +108,7 @@ def tag(
     return done
 
 
-def _tag_block(feature: str, options: Options, block: pl.DataFrame, path: Path) -> None:
+def _tag_block(feature: str, options: TaggerOptions, block: pl.DataFrame, path: Path) -> None:
     tagged = _loaded(feature, options)(block)
     with atomic_path(path) as temporary:
         tagged.write_parquet(temporary)

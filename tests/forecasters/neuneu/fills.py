@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from neuneu.forecasters.neuneu.config import ModelConfig
 from neuneu.forecasters.neuneu.convert import our_name
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions
+from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu
 
 
 def inp(shape: tuple[int, ...], phase: float, scale: float = 0.5, off: float = 0.5) -> Tensor:
@@ -48,10 +48,10 @@ def context() -> tuple[Tensor, Tensor, Tensor]:
     return inp((2, 5), 0.3, 0.2, 0.4), gaps, mask
 
 
-def questions(inputs: Tensor | None) -> Questions:
+def questions(inputs: Tensor | None) -> NetworkInput:
     """The tiny batch with these encoder inputs."""
     values, gaps, mask = context()
-    return Questions(values, gaps, mask, inputs, None if inputs is None else torch.arange(2))
+    return NetworkInput(values, gaps, mask, inputs, None if inputs is None else torch.arange(2))
 
 
 TARGETS = (0.42, 0.31)

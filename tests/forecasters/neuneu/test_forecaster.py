@@ -20,8 +20,8 @@ from neuneu.forecasters.base import LEVELS, Refusal, load_forecaster, make_forec
 from neuneu.forecasters.neuneu.config import LossConfig, SampleConfig
 from neuneu.forecasters.neuneu.conformal import Conformal
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, to_levels
-from neuneu.forecasters.neuneu.inference import Asked, Predictor
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions
+from neuneu.forecasters.neuneu.inference import CurveQuestion, Predictor
+from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu
 from neuneu.losses.loss_store import MemoryLossStore
 
 VARIANTS = [
@@ -56,12 +56,12 @@ def test_published_evaluation_protocol(goldens: dict[str, Any], name: str, mode:
     )
     view = LossView(losses, "run")
     if mode == "anchored":
-        found = predictor.quantiles([Asked(curve.until(steps[cut - 1]), curve.clock[cut:], view)])[0]
+        found = predictor.quantiles([CurveQuestion(curve.until(steps[cut - 1]), curve.clock[cut:], view)])[0]
     else:
         told, rows = list(values[:cut]), []
         for at in range(cut, n):
             context = replace(curve.until(steps[at - 1]), values=np.array(told))
-            rows.append(predictor.quantiles([Asked(context, curve.clock[at : at + 1], view)])[0][0])
+            rows.append(predictor.quantiles([CurveQuestion(context, curve.clock[at : at + 1], view)])[0][0])
             told.append(values[at] if mode == "sequential_real" else rows[-1][2])
         found = np.array(rows)
     expected = [[row[q] for q in ("q10", "q25", "median", "q75", "q90")] for row in golden[f"{name}_{mode}"]]
@@ -153,7 +153,7 @@ def test_differences_start_at_the_last_accuracy() -> None:
     model = NeuNeu(make_config("neuneu-residual", model={"residual": True}).model)
     values, mask = torch.rand(4, 5), torch.arange(5) < torch.tensor([[1], [2], [4], [5]])
     with torch.no_grad():
-        output = model(Questions(values, mask.float(), mask))
+        output = model(NetworkInput(values, mask.float(), mask))
     last = values.gather(1, mask.sum(dim=1, keepdim=True) - 1)[:, 0]
     torch.testing.assert_close(output[:, 2], last)
     assert (output.diff(dim=1) > 0).all()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neuneu.forecasters.neuneu.config import ModelConfig
 from neuneu.forecasters.neuneu.convert import our_name
 from neuneu.forecasters.neuneu.encoders import ConvEncoder, conv_length
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions, count_parameters, metrics, pinball_loss
+from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu, count_parameters, metrics, pinball_loss
 from neuneu.forecasters.neuneu.probes import (
     AverageProbe,
     ConvProbe,
@@ -68,9 +68,9 @@ def test_float64_forward_is_what_it_was(name: str) -> None:
     close(output, reference["out"], 1e-12)
 
 
-def as_double(asked: Questions) -> Questions:
+def as_double(asked: NetworkInput) -> NetworkInput:
     inputs = None if asked.inputs is None else asked.inputs.double()
-    return Questions(asked.values.double(), asked.gaps.double(), asked.mask, inputs, asked.view)
+    return NetworkInput(asked.values.double(), asked.gaps.double(), asked.mask, inputs, asked.view)
 
 
 def test_prompt_and_no_context_equal_the_published_model(goldens: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def test_prompt_and_no_context_equal_the_published_model(goldens: dict[str, Any]
     prompt = model.encode(INPUTS["cnn"]())
     close(prompt[0, :8], golden["prompt_row0_first8"])
     nothing = torch.empty(2, 0)
-    output = model.answer(Questions(nothing, nothing, nothing.bool()), prompt)
+    output = model.answer(NetworkInput(nothing, nothing, nothing.bool()), prompt)
     close(output, golden["no_context"])
 
 
@@ -187,6 +187,6 @@ def test_padding_does_not_change_an_answer(goldens: dict[str, Any]) -> None:
     model = build("cnn", goldens["cnn"]["names"])
     values, gaps, mask = context()
     prompt = model.encode(INPUTS["cnn"]())
-    padded = model.answer(Questions(values, gaps, mask), prompt)[1]
-    alone = model.answer(Questions(values[1:, :3], gaps[1:, :3], mask[1:, :3]), prompt[1:])[0]
+    padded = model.answer(NetworkInput(values, gaps, mask), prompt)[1]
+    alone = model.answer(NetworkInput(values[1:, :3], gaps[1:, :3], mask[1:, :3]), prompt[1:])[0]
     torch.testing.assert_close(padded, alone, rtol=0, atol=1e-6)

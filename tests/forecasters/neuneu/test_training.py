@@ -23,7 +23,7 @@ from neuneu.forecasters.base import Refusal
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, TrainingConfig, read_config
 from neuneu.forecasters.neuneu.data import TrainingData, make_data, training_curves
 from neuneu.forecasters.neuneu.forecaster import NeuNeuNoLoss, build_model
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions, objective
+from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu, objective
 from neuneu.forecasters.neuneu.train import train_forecaster
 from neuneu.forecasters.neuneu.training import LOG, STATE, Trainer, learning_rate
 from neuneu.forecasters.neuneu.weights import load_tensors
@@ -61,7 +61,7 @@ def test_shared_encodings_give_the_same_gradient_as_the_plain_way(forecaster: st
         questions, target = train.batch(index, np.random.default_rng(1), share=share)
         assert questions.inputs is not None
         n_inputs.append(len(questions.inputs))
-        double = Questions(
+        double = NetworkInput(
             questions.values.double(), questions.gaps.double(), questions.mask,
             questions.inputs.double(), questions.view,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.batch import make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.questions import Questions
-from neuneu.forecasters.neuneu2.candidates import layout_of
+from neuneu.forecasters.neuneu2.candidates import units_of
 from neuneu.forecasters.neuneu2.process import LENGTHS, VARIANCES, Process, make_surface, posterior
 
 CLOCK = np.geomspace(1e8, 1e10, 24)
@@ -34,8 +34,8 @@ def evidence_of(rise: float = 0.03, references: tuple[Curve, ...] = ()) -> Evide
 
 
 def ask(evidence: Evidence, ahead: Floats = AHEAD) -> tuple[Floats, Floats, Floats]:
-    layout = layout_of(make_batch([evidence], [np.exp(ahead) * evidence.end]))
-    return Process().forecast([evidence], [ahead], layout.unit, layout.level, layout.size)
+    units = units_of(make_batch([evidence], [np.exp(ahead) * evidence.end]))
+    return Process().forecast([evidence], [ahead], units.unit, units.level, units.size)
 
 
 @settings(max_examples=20)

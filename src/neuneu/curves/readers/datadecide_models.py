@@ -53,19 +53,19 @@ TOKENIZER = "allenai/OLMo-1B"
 _MODEL = re.compile(r"(?:[^/]+/|.*--)?DataDecide-(?P<recipe>.+)-(?P<size>\d+[MB])")
 
 
-class Model(NamedTuple):
+class DataDecideModel(NamedTuple):
     """A model of DataDecide: its recipe as the repository names it, and its size."""
 
     recipe: str
     size: str
 
 
-def find_model(repository: str) -> Model | None:
+def find_model(repository: str) -> DataDecideModel | None:
     """The model of a repository's or folder's name (allenai/DataDecide-c4-300M); None for others."""
     found = _MODEL.fullmatch(repository)
     if found is None or found["recipe"] not in RECIPES or found["size"] not in SIZES:
         return None
-    return Model(found["recipe"], found["size"])
+    return DataDecideModel(found["recipe"], found["size"])
 
 
 def seed_branch(seed: str, repository: str) -> str:

@@ -16,7 +16,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.loss_curves import LOSS_METRICS, setting
 from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, RunConfig, SampleConfig
 from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
-from neuneu.forecasters.neuneu.network import Questions
+from neuneu.forecasters.neuneu.network import NetworkInput
 from neuneu.forecasters.neuneu.samples import (
     Contexts,
     Indices,
@@ -58,7 +58,7 @@ class TrainingData:
 
     def batch(
         self, index: Integers, drop_with: np.random.Generator | None = None, *, share: bool = True
-    ) -> tuple[Questions, Tensor]:
+    ) -> tuple[NetworkInput, Tensor]:
         """Questions and targets of these samples.
 
         share: each distinct encoder input once (else one a sample, the plain way).
@@ -130,9 +130,9 @@ def plain_views(inputs: EncoderInputs, keys: Integers) -> tuple[Tensor, Tensor]:
 
 def to_questions(
     contexts: Contexts, inputs: Tensor | None, view: Tensor | None, task: Tensor | None = None
-) -> Questions:
+) -> NetworkInput:
     """Arrays → tensors."""
-    return Questions(
+    return NetworkInput(
         torch.from_numpy(contexts.values),
         torch.from_numpy(contexts.gaps),
         torch.from_numpy(contexts.mask),

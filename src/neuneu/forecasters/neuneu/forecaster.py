@@ -37,7 +37,7 @@ from neuneu.forecasters.neuneu.data import (
     with_tasks,
 )
 from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
-from neuneu.forecasters.neuneu.inference import Asked, Predictor
+from neuneu.forecasters.neuneu.inference import CurveQuestion, Predictor
 from neuneu.forecasters.neuneu.network import NeuNeu
 from neuneu.forecasters.neuneu.samples import split_runs
 from neuneu.forecasters.neuneu.training import Trainer
@@ -159,7 +159,7 @@ class NeuNeuForecaster(Forecaster):
                 value=self.name,
             )
         asked = [
-            Asked(evidence.context, np.asarray(at, dtype=np.float64), self._losses(evidence))
+            CurveQuestion(evidence.context, np.asarray(at, dtype=np.float64), self._losses(evidence))
             for evidence, at in zip(evidences, horizons, strict=True)
         ]
         refusals = [self._refuse(question) for question in asked]
@@ -212,7 +212,7 @@ class NeuNeuForecaster(Forecaster):
     def _losses(self, evidence: Evidence) -> LossView | None:
         return evidence.future_losses if self.sees_future else evidence.losses
 
-    def _refuse(self, question: Asked) -> str | None:
+    def _refuse(self, question: CurveQuestion) -> str | None:
         context = question.context
         loss = self.config.samples.target == "loss"
         if not is_target(context, loss=loss):
@@ -231,7 +231,7 @@ class NeuNeuForecaster(Forecaster):
             return "no losses at or before the context end"
         return None
 
-    def _forecast(self, question: Asked, raw: Floats) -> Forecast:
+    def _forecast(self, question: CurveQuestion, raw: Floats) -> Forecast:
         values = raw
         if self.conformal is not None and self.calibrated:
             values = self.conformal.apply(raw, _log_ratio(question))
@@ -260,7 +260,7 @@ class NeuNeuForecaster(Forecaster):
             curves_per_source=CALIBRATION_CURVES,
         )
         asked = [
-            Asked(evidence.context, at, self._losses(evidence))
+            CurveQuestion(evidence.context, at, self._losses(evidence))
             for evidence, at in zip(questions.evidences, questions.horizons, strict=True)
         ]
         kept = [i for i, question in enumerate(asked) if self._refuse(question) is None]
@@ -380,6 +380,6 @@ def to_levels(values: Floats, levels: Sequence[float], low: float = 0.0, high: f
     return np.asarray(np.maximum.accumulate(np.clip(out, low, high), axis=1), dtype=np.float64)
 
 
-def _log_ratio(question: Asked) -> Floats:
+def _log_ratio(question: CurveQuestion) -> Floats:
     ratio = np.asarray(question.horizons) / question.context.clock[-1]
     return np.asarray(np.log(np.maximum(ratio, 1.0)), dtype=np.float64)

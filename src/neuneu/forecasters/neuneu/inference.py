@@ -16,7 +16,7 @@ from neuneu.evidence.evidence import LossView
 from neuneu.forecasters.neuneu.config import LossConfig, SampleConfig
 from neuneu.forecasters.neuneu.data import task_codes
 from neuneu.forecasters.neuneu.inputs import check_validation_set, own_items, prepare_inputs
-from neuneu.forecasters.neuneu.network import NeuNeu, Questions
+from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu
 from neuneu.forecasters.neuneu.samples import gaps_between
 from neuneu.forecasters.neuneu.weights import fingerprint_of
 from neuneu.losses.loss_store import LossStore
@@ -34,7 +34,7 @@ Key = tuple[str, str, tuple[int, ...], str]
 
 
 @dataclass(frozen=True)
-class Asked:
+class CurveQuestion:
     """One curve's context and the clocks at which its value is asked.
 
     losses: what may be seen of the run's losses; needed by models with an encoder. The histogram encoder
@@ -68,7 +68,7 @@ class Predictor:
         encoder = self.model.encoder
         self._weights = "" if encoder is None else fingerprint_of(encoder)
 
-    def quantiles(self, asked: Sequence[Asked]) -> list[Floats]:
+    def quantiles(self, asked: Sequence[CurveQuestion]) -> list[Floats]:
         """Raw quantiles for each question, (n_horizons, n_levels) each: they may cross and leave [0, 1].
 
         Raises InputError where losses are of another validation set or of another length.
@@ -97,7 +97,7 @@ class Predictor:
         output *= np.array([self._scale(context) for context in contexts])[owner, None]
         return np.split(output, np.cumsum(counts)[:-1])
 
-    def _answer(self, questions: Questions, prompt: Tensor | None) -> NDArray[np.float64]:
+    def _answer(self, questions: NetworkInput, prompt: Tensor | None) -> NDArray[np.float64]:
         autocast: Any = nullcontext()
         if self.precision == "bf16":
             autocast = torch.autocast(torch.device(self.device).type, torch.bfloat16)
@@ -118,7 +118,7 @@ class Predictor:
         spacing = float(np.median(distances)) if len(distances) else float(last)
         return np.asarray(len(context) - 1 + (horizons - last) / spacing, dtype=np.float64)
 
-    def _questions(self, contexts: Sequence[Curve], goals: Floats) -> Questions:
+    def _questions(self, contexts: Sequence[Curve], goals: Floats) -> NetworkInput:
         lengths = np.array([len(context) for context in contexts])
         mask = np.arange(lengths.max()) < lengths[:, None]
         values = np.zeros(mask.shape)
@@ -129,14 +129,14 @@ class Predictor:
         else:
             places = np.broadcast_to(np.arange(mask.shape[1], dtype=np.float64), mask.shape)
         tasks = task_codes([context.key.task for context in contexts], self.model.config.tasks)
-        return Questions(
+        return NetworkInput(
             torch.from_numpy(values.astype(np.float32)),
             torch.from_numpy(gaps_between(places, mask, goals)),
             torch.from_numpy(mask),
             task=None if tasks is None else torch.from_numpy(tasks),
         )
 
-    def _prompts(self, asked: Sequence[Asked], counts: Integers) -> tuple[Tensor | None, Integers]:
+    def _prompts(self, asked: Sequence[CurveQuestion], counts: Integers) -> tuple[Tensor | None, Integers]:
         """Encodings, each distinct one once, and which one each horizon shows."""
         if self.model.encoder is None:
             return None, np.empty(0, dtype=np.int64)
@@ -152,7 +152,7 @@ class Predictor:
     def _encoded(self, store: LossStore) -> dict[Key, Tensor]:
         return self._encodings.setdefault(store, {})
 
-    def _keys(self, question: Asked, count: int) -> list[tuple[LossStore, Key]]:
+    def _keys(self, question: CurveQuestion, count: int) -> list[tuple[LossStore, Key]]:
         """What is encoded for each horizon: run, steps, masked positions."""
         view = question.losses
         if view is None:
@@ -204,7 +204,7 @@ def _chunk_end(lengths: Integers, start: int, budget: int) -> int:
     return start + max(int(fits.argmin()) if not fits.all() else len(ahead), 1)
 
 
-def target_steps(question: Asked, known: Integers) -> list[int]:
+def target_steps(question: CurveQuestion, known: Integers) -> list[int]:
     """The checkpoint with losses nearest to each horizon; the clock runs as it did at the context end."""
     context = question.context
     steps = np.asarray(question.horizons) * (context.steps[-1] / context.clock[-1])

@@ -22,7 +22,7 @@ CHANGE_READ, CHANGE_PREDICTED = 0.05, 0.02
 
 
 @dataclass(frozen=True)
-class Questions:
+class NetworkInput:
     """A batch of questions for the network.
 
     values: (batch, n) accuracies of the context, padded on the right; gaps: (batch, n) distance of each
@@ -39,9 +39,9 @@ class Questions:
     view: Tensor | None = None
     task: Tensor | None = None
 
-    def to(self, device: torch.device | str) -> "Questions":
+    def to(self, device: torch.device | str) -> "NetworkInput":
         """The same questions on another device."""
-        return Questions(
+        return NetworkInput(
             self.values.to(device, non_blocking=True),
             self.gaps.to(device, non_blocking=True),
             self.mask.to(device, non_blocking=True),
@@ -74,7 +74,7 @@ class NeuNeu(nn.Module):
         encoded: Tensor = self.encoder(inputs)
         return encoded
 
-    def forward(self, questions: Questions) -> Tensor:
+    def forward(self, questions: NetworkInput) -> Tensor:
         """Quantiles (batch, n_levels), or the mean (batch, 1); raw: they may cross and leave [0, 1].
 
         Each distinct encoder input is encoded once and shared by its questions: the gradient is the same
@@ -86,7 +86,7 @@ class NeuNeu(nn.Module):
             prompt = self.encode(questions.inputs).index_select(0, questions.view)
         return self.answer(questions, prompt)
 
-    def answer(self, questions: Questions, prompt: Tensor | None) -> Tensor:
+    def answer(self, questions: NetworkInput, prompt: Tensor | None) -> Tensor:
         """As `forward`, with checkpoints already encoded: prompt (batch, width), or None."""
         values, gaps, mask = questions.values, questions.gaps, questions.mask
         output: Tensor
@@ -170,7 +170,7 @@ class Transformer(nn.Module):
             head.append(prompt.unsqueeze(1))
         x = torch.cat([*head, context.to(head[0].dtype)], dim=1)
         there = torch.cat([mask.new_ones(len(mask), len(head)), mask], dim=1)
-        layout = Layout.of(there, self.head_width)
+        layout = TokenPlaces.of(there, self.head_width)
         x = layout.pack(x)
         for layer in self.layers[:-1]:
             x = layer(x, layout)
@@ -181,7 +181,7 @@ class Transformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class Layout:
+class TokenPlaces:
     """Where the tokens of a batch stand: padding takes no part in anything but attention's scores.
 
     shape: (batch, n) with padding; place: (n_tokens,) token → its place among batch * n, None where nothing
@@ -197,7 +197,7 @@ class Layout:
     sin: Tensor
 
     @classmethod
-    def of(cls, there: Tensor, head_width: int) -> "Layout":
+    def of(cls, there: Tensor, head_width: int) -> "TokenPlaces":
         """there: (batch, n) bool, where tokens are; BOS stands first."""
         batch, n = there.shape
         whole = bool(there.all())
@@ -235,7 +235,7 @@ class Layer(nn.Module):
         self.down = nn.Linear(config.feed_forward, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, layout: Layout, *, bos_only: bool = False) -> Tensor:
+    def forward(self, x: Tensor, layout: TokenPlaces, *, bos_only: bool = False) -> Tensor:
         """x: (n_tokens, width) → the same, or (batch, width) with what BOS becomes."""
         attended = self.attention(self.norm1(x), layout, bos_only=bos_only)
         x = (x.index_select(0, layout.bos) if bos_only else x) + self.dropout(attended)
@@ -255,7 +255,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, layout: Layout, *, bos_only: bool) -> Tensor:
+    def forward(self, x: Tensor, layout: TokenPlaces, *, bos_only: bool) -> Tensor:
         """x: (n_tokens, width) → the same, or (batch, width) for BOS alone."""
         # In one product, rotated and padded at once: many small operations cost more than their arithmetic.
         maps = (self.v, self.k) if bos_only else (self.v, self.k, self.q)

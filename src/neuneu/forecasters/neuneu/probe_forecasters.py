@@ -29,7 +29,7 @@ from neuneu.forecasters.neuneu.config import (
 from neuneu.forecasters.neuneu.data import training_curves
 from neuneu.forecasters.neuneu.encoders import ConvEncoder
 from neuneu.forecasters.neuneu.forecaster import to_levels
-from neuneu.forecasters.neuneu.inference import Asked, target_steps
+from neuneu.forecasters.neuneu.inference import CurveQuestion, target_steps
 from neuneu.forecasters.neuneu.inputs import EncoderInputs, check_validation_set, prepare_inputs
 from neuneu.forecasters.neuneu.network import median_index
 from neuneu.forecasters.neuneu.probe_data import DELTAS, ProbeQuestions, make_probe_data, show
@@ -196,7 +196,7 @@ class ProbeForecaster(Forecaster):
         self.network.to(self.device)
         answers: list[Forecast | Refusal] = []
         for evidence, at in zip(evidences, horizons, strict=True):
-            asked = Asked(evidence.context, np.asarray(at, dtype=np.float64), evidence.future_losses)
+            asked = CurveQuestion(evidence.context, np.asarray(at, dtype=np.float64), evidence.future_losses)
             reason = self._refuse(asked)
             answers.append(self._answer(asked) if reason is None else Refusal(reason))
         return answers
@@ -205,7 +205,7 @@ class ProbeForecaster(Forecaster):
     def _change(self) -> bool:
         return self.config.forecaster in DELTAS
 
-    def _refuse(self, asked: Asked) -> str | None:
+    def _refuse(self, asked: CurveQuestion) -> str | None:
         context = asked.context
         if asked.losses is None:
             return "no losses of this run"
@@ -217,20 +217,20 @@ class ProbeForecaster(Forecaster):
             return "no losses at or before the context end"
         return self._refuse_anchor(asked, asked.losses) if self._change else None
 
-    def _refuse_anchor(self, asked: Asked, losses: LossView) -> str | None:
+    def _refuse_anchor(self, asked: CurveQuestion, losses: LossView) -> str | None:
         anchor, n_known = self.config.model.anchor, int((asked.context.steps > 0).sum())
         if anchor is not None and anchor >= n_known:
             return f"the context has {n_known} checkpoints after step 0; the anchor is number {anchor + 1}"
         seen = (losses.steps <= self._anchor(asked)[0]).any()
         return None if seen else "no losses at or before the anchor"
 
-    def _anchor(self, asked: Asked) -> tuple[int, float]:
+    def _anchor(self, asked: CurveQuestion) -> tuple[int, float]:
         """Step and accuracy that changes are added to."""
         context, anchor = asked.context, self.config.model.anchor
         at = -1 if anchor is None else int(np.flatnonzero(context.steps > 0)[anchor])
         return int(context.steps[at]), float(context.values[at])
 
-    def _answer(self, asked: Asked) -> Forecast:
+    def _answer(self, asked: CurveQuestion) -> Forecast:
         assert asked.losses is not None
         known = asked.losses.steps
         targets = target_steps(asked, known)
@@ -246,11 +246,11 @@ class ProbeForecaster(Forecaster):
         levels = model.levels if model.objective == "pinball" else (0.5,)
         return Forecast(asked.horizons, to_levels(values, levels))
 
-    def _jump(self, asked: Asked, anchor: int, targets: Sequence[int]) -> Floats:
+    def _jump(self, asked: CurveQuestion, anchor: int, targets: Sequence[int]) -> Floats:
         """Changes from the anchor to each target at once, (n_targets, n_levels)."""
         return self._read(asked, targets, [anchor] * len(targets))
 
-    def _walk(self, asked: Asked, anchor: int, targets: Sequence[int]) -> Floats:
+    def _walk(self, asked: CurveQuestion, anchor: int, targets: Sequence[int]) -> Floats:
         """Medians of the changes from checkpoint to checkpoint added up, and the last change's quantiles."""
         assert asked.losses is not None
         known = asked.losses.steps
@@ -267,7 +267,7 @@ class ProbeForecaster(Forecaster):
         place = np.maximum(np.searchsorted(chain, targets, side="right") - 1, 0)
         return np.asarray(walked[place], dtype=np.float64)
 
-    def _read(self, asked: Asked, current: Sequence[int], previous: Sequence[int]) -> Floats:
+    def _read(self, asked: CurveQuestion, current: Sequence[int], previous: Sequence[int]) -> Floats:
         """The network's outputs for the task at these checkpoints (steps), (n, n_levels)."""
         assert asked.losses is not None
         assert self.network is not None

@@ -11,7 +11,7 @@ from neuneu.evidence.batch import Batch, Points, make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.features import ContextFeatures, context_features, mean_of_last
 from neuneu.forecasters.laws import fit_power_law
-from neuneu.forecasters.neuneu2.process import Layout, Process
+from neuneu.forecasters.neuneu2.process import Process, Units
 from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
 
 FROM_CURVE = (
@@ -108,10 +108,10 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
     )
 
 
-def layout_of(batch: Batch) -> Layout:
+def units_of(batch: Batch) -> Units:
     """What the process measures a batch's questions in."""
     level, _ = local_line(batch.points, LEVEL_WIDTH, batch.last)
-    return Layout(batch.unit, level, noise_size(context_features(batch)))
+    return Units(batch.unit, level, noise_size(context_features(batch)))
 
 
 def noise_size(features: ContextFeatures) -> Floats:

@@ -22,8 +22,8 @@ from neuneu.forecasters.neuneu2.candidates import (
     CANDIDATES,
     FACTS,
     Candidates,
-    layout_of,
     make_candidates,
+    units_of,
 )
 from neuneu.forecasters.neuneu2.forest import Forest, train_forest
 from neuneu.forecasters.neuneu2.past import Past, ask_past
@@ -200,7 +200,7 @@ class Neuneu2(CalibratedForecaster):
         process = train_process(
             real,
             prior,
-            [layout_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)],
+            [units_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)],
             settings.process_steps,
             seed,
         )

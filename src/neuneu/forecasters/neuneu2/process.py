@@ -349,7 +349,7 @@ PRIOR_SHARE = 0.2
 
 
 def train_process(
-    real: Questions, prior: Questions, layouts: Sequence["Layout"], steps: int, seed: int
+    real: Questions, prior: Questions, layouts: Sequence["Units"], steps: int, seed: int
 ) -> Process:
     """Hyperparameters of least absolute error in units of the square root of noise.
 
@@ -362,7 +362,7 @@ def train_process(
         raise MissingExtraError("torch", "neural") from error
     rng = np.random.default_rng([seed, 50])
     columns = zip(*((one.unit, one.level, one.size) for one in layouts), strict=True)
-    layout = Layout(*(np.concatenate(parts) for parts in columns))
+    layout = Units(*(np.concatenate(parts) for parts in columns))
     evidences = [*real.evidences, *prior.evidences]
     horizons, truths = [*real.horizons, *prior.horizons], [*real.truths, *prior.truths]
     share = _shares(real.weights, prior.weights)
@@ -393,7 +393,7 @@ def train_process(
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class Units:
     """What questions are measured in, (n_questions,) each: unit, level at the context end, noise."""
 
     unit: Floats
