@@ -33,7 +33,7 @@ VERSIONS = ("pythia-v0", "pythia-v1")
 
 def _recognise(look: Look) -> Fit:
     parts = look.path.absolute().parts
-    return Fit.MARK if set(parts) & set(VERSIONS) and set(parts) & set(SHOTS) else Fit.NO
+    return Fit.PLACE if set(parts) & set(VERSIONS) and set(parts) & set(SHOTS) else Fit.NO
 
 
 def _fetch(path: str | Path) -> str | Path:

@@ -33,6 +33,8 @@ class Fit(IntEnum):
     """It has the shape, which other formats share: any table of evaluations, any harness results."""
     MARK = 2
     """It has a mark that only this format has."""
+    PLACE = 3
+    """It lies where one public collection has it, whose rules say more than the format's own."""
 
 
 class Look:
