@@ -17,7 +17,8 @@ from neuneu.curves.readers.labels import number_column
 from neuneu.curves.readers.parsing import Given, ReadReport, find_step
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import find_task
-from neuneu.errors import InputError
+from neuneu.errors import InputError, TooLargeError
+from neuneu.files import open_file, refuse_library_errors
 
 COLUMNS = ("model_name", "model_path", "benchmark", "metric", "value", "n_few_shot")
 MAX_BYTES = 2**28
@@ -116,19 +117,13 @@ def _facts_of(run: str) -> dict[str, object]:
 
 def _unzip(path: Path) -> pl.DataFrame:
     """The one table in the archive, every column as text."""
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with open_file(path) as packed, refuse_library_errors(path, "a zip archive of one .csv"):
+        with zipfile.ZipFile(packed) as archive:
             tables = [item for item in archive.infolist() if item.filename.endswith(".csv")]
             if len(tables) != 1:
                 raise InputError("must hold one .csv", where=path, value=archive.namelist()[:5])
             with archive.open(tables[0]) as stream:
                 content = stream.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"cannot be read as a zip archive: {error}", where=path) from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"unpacks to more than {MAX_BYTES} bytes", where=path)
-    try:
+        if len(content) > MAX_BYTES:
+            raise TooLargeError(f"unpacks to more than {MAX_BYTES} bytes", where=path)
         return pl.read_csv(content, infer_schema=False)
-    except (pl.exceptions.PolarsError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot be read as csv: {reason}", where=path) from error

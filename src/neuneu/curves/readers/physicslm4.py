@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
-from neuneu.files import parse_json
+from neuneu.files import parse_json, read_text, read_yaml
 
 PLOT = re.compile(r"Plotly\.newPlot\(\s*\"[^\"]*\"\s*,\s*")
 N_SHOT = 0
@@ -72,10 +71,7 @@ def read_recipes(page: Path) -> dict[tuple[str, float, float, str], int]:
     recipes = folder.with_name(folder.name.replace("_results", "_recipes"))
     steps = {}
     for path in sorted(recipes.glob("*.yaml")):
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise InputError("must be YAML", where=path) from error
+        document = read_yaml(path)
         known = parse_name(path.stem)
         count = document.get("steps") if isinstance(document, dict) else None
         if known is not None and isinstance(count, int) and count > 0:
@@ -107,10 +103,7 @@ def _last_step(name: str, recipes: dict[tuple[str, float, float, str], int]) -> 
 
 def _traces(path: Path, report: ReadReport) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(task, metric, trace) of each trace of each plot of a page."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=path) from error
+    text = read_text(path)
     decoder, found = json.JSONDecoder(), False
     for plot in PLOT.finditer(text):
         try:
