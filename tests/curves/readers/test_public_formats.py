@@ -118,7 +118,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     with pytest.raises(InputError, match="unpacks to more than 1000 bytes"):
         read_format("open-sci-ref", [path])
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(InputError, match="a zip archive of one .csv"):
+    with pytest.raises(InputError, match="a zip archive of one"):
         read_format("open-sci-ref", [path])
 
 
