@@ -89,6 +89,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
         return self._missing()
 
     def _github(self, parts: list[str]) -> None:
+        if parts[3:5] == ["git", "trees"]:
+            return self._tree(self.root / "github" / "/".join(parts[1:3]))
         folder = self.root / "github" / "/".join(parts[1:3]) / "/".join(parts[4:])
         if not folder.is_dir():
             return self._missing()
@@ -97,6 +99,18 @@ class Hub(http.server.BaseHTTPRequestHandler):
             {"name": f.name, "type": kinds[f.is_dir()], "size": f.stat().st_size} for f in folder.iterdir()
         ]
         return self._json(entries)
+
+    def _tree(self, folder: Path) -> None:
+        if not folder.is_dir():
+            return self._missing()
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        tree = []
+        for file in files:
+            content = file.read_bytes()
+            sha = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            path = file.relative_to(folder).as_posix()
+            tree.append({"path": path, "type": "blob", "size": len(content), "sha": sha})
+        return self._json({"sha": "0", "tree": tree, "truncated": False})
 
     def _revision(self, kind: str, repository: str, revision: str) -> Path | None:
         """The folder of a branch or of its commit."""

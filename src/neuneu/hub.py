@@ -1,17 +1,19 @@
 """The Hugging Face hub and GitHub: asked only where the user names them. Files and lists, never code."""
 
+import hashlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote
 
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.files import atomic_path
+from neuneu.files import atomic_path, parse_json, read_bytes
 
 HUB = "hf://"
 """Begins the address of a data set on the Hugging Face hub: hf://OWNER/NAME."""
@@ -26,6 +28,15 @@ GITHUB_LIMIT = 60
 
 SECONDS = 60
 """How long an answer of GitHub is waited for."""
+
+CONNECTIONS = 8
+"""Files of GitHub that are fetched at once."""
+
+MAX_BLOB = 2**30
+"""Bytes of a file that is checked by its git object id: GitHub takes none above 100 MB."""
+
+TELL_EVERY = 500
+"""Files after which it is told how far a fetch has come."""
 
 
 def cache_folder() -> Path:
@@ -231,3 +242,63 @@ def _get(address: str) -> bytes:
         ) from error
     except OSError as error:
         raise InputError(f"GitHub does not give it: {error}", where=address) from error
+
+
+class Blob(NamedTuple):
+    """A file of a commit: its path, its size in bytes and its git object id."""
+
+    path: str
+    size: int
+    sha: str
+
+
+def list_tree(repository: str, revision: str) -> list[Blob]:
+    """Every file of a GitHub repository at a commit, by path; one request.
+
+    Raises InputError where GitHub does not give the list, or only a part of it.
+    """
+    address = f"{GITHUB_API}/repos/{repository}/git/trees/{quote(revision)}?recursive=1"
+    found = parse_json(_get(address).decode(), address)
+    entries = found.get("tree") if isinstance(found, dict) else None
+    if not isinstance(entries, list) or found.get("truncated"):
+        raise InputError("GitHub does not give the whole list of files", where=address)
+    blobs = [entry for entry in entries if isinstance(entry, dict) and entry.get("type") == "blob"]
+    return sorted(Blob(str(blob["path"]), int(blob["size"]), str(blob["sha"])) for blob in blobs)
+
+
+def fetch_blobs(
+    repository: str, revision: str, blobs: Sequence[Blob], root: Path, tell: Callable[[str], None]
+) -> None:
+    """Fetch files of a commit to `root`, each checked by its git object id before it takes its name.
+
+    What is there already with the right id is not fetched again. tell: takes a line on how far it has come.
+    Raises InputError where GitHub does not give a file, where one is not what its id says, and on a path that
+    leads out of `root`.
+    """
+    missing = []
+    for blob in blobs:
+        file = root / blob.path
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise InputError("leads out of the folder", where=repository, field="path", value=blob.path)
+        if not file.is_file() or blob_sha(read_bytes(file, MAX_BLOB)) != blob.sha:
+            missing.append(blob)
+
+    def fetch(blob: Blob) -> None:
+        address = f"{GITHUB_FILES}/{repository}/{revision}/{quote(blob.path)}"
+        content = _get(address)
+        if blob_sha(content) != blob.sha:
+            raise InputError(
+                f"is not the file of the commit: its git object id is not {blob.sha}", where=address
+            )
+        with atomic_path(root / blob.path) as temporary:
+            temporary.write_bytes(content)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for count, _ in enumerate(pool.map(fetch, missing), 1):
+            if count % TELL_EVERY == 0 or count == len(missing):
+                tell(f"fetched {count} of {len(missing)} files")
+
+
+def blob_sha(content: bytes) -> str:
+    """Git's object id of a file with this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

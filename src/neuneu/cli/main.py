@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("neuneu.cli.demo", "Forecast packaged runs; print the table and write an HTML report."),
     "import": ("neuneu.cli.curves", "Read evaluation results of any known format into a curve table."),
     "export": ("neuneu.cli.curves", "Write a curve table in another format."),
+    "data": ("neuneu.cli.data", "Public runs by name: list them, get their tables."),
     "inspect": ("neuneu.cli.curves", "Say what is in a curve table: runs, tasks, gaps, outlier checkpoints."),
     "forecast": ("neuneu.cli.forecast", "Forecast runs: quantiles at horizons."),
     "atlas": ("neuneu.cli.atlas", "What models of a size and token budget score, before any training."),

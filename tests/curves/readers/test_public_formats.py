@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from neuneu.curves.readers import gemstones, multisynt, open_sci_ref, physicslm4
+from neuneu.curves.readers import gemstones, multisynt, open_sci_ref, physicslm4, pythia
 from neuneu.curves.readers.formats import read_format
 from neuneu.curves.readers.parsing import ReadReport
 from neuneu.curves.table import CurveTable
@@ -52,13 +52,25 @@ def test_facts_of_every_run_that_is_known(shared: Path) -> None:
     ):
         facts = physicslm4._facts_of(run.removeprefix("physicslm4/"))
         assert (facts["params"], facts["recipe"], facts["family"]) == (params, recipe, family)
+    places = tables["curves/pythia_v1"].select("origin", "run", "step", "n_shot", "tokens").unique()
+    for origin, *told in places.iter_rows():
+        facts = pythia._facts_of(Path("/clone", origin), ReadReport()) or {}
+        config = {"num_fewshot": told[2]}
+        shots = pythia._shots_of(config, facts, Path(origin), ReadReport())
+        assert [facts["run"], facts["step"], shots, facts["tokens"]] == told
     places = tables["more_curves/multisynt"].select("origin", "run", "step", "n_shot", "tokens").unique()
     for origin, *told in places.iter_rows():
         facts = multisynt._facts_of(Path("/clone", origin), ReadReport()) or {}
         assert [facts[name] for name in ("run", "step", "n_shot", "tokens")] == told
 
 
-PREPARED = ("curves/open_sci_ref", "curves/gemstones", "more_curves/physicslm4", "more_curves/multisynt")
+PREPARED = (
+    "curves/pythia_v1",
+    "curves/open_sci_ref",
+    "curves/gemstones",
+    "more_curves/physicslm4",
+    "more_curves/multisynt",
+)
 
 
 def _distinct(frame: pl.DataFrame, recipe: str, tokens: str, step: str) -> list[tuple[str, int, str, int]]:

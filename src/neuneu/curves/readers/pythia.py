@@ -32,8 +32,9 @@ VERSIONS = ("pythia-v0", "pythia-v1")
 
 
 def _recognise(look: Look) -> Fit:
-    parts = look.path.absolute().parts
-    return Fit.PLACE if set(parts) & set(VERSIONS) and set(parts) & set(SHOTS) else Fit.NO
+    return (
+        Fit.PLACE if set(look.path.absolute().parts) & set(VERSIONS) and is_results(look.document) else Fit.NO
+    )
 
 
 def _fetch(path: str | Path) -> str | Path:
@@ -70,8 +71,8 @@ def _fetch(path: str | Path) -> str | Path:
 def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read the tree, a part of it, or single files in it.
 
-    Runs are named pythia-v1/<model> (or pythia-v0/<model>). Raises InputError where a file's own
-    configuration names another step or number of shots than its path, and where nothing is left.
+    Runs are named pythia-v1/<model> (or pythia-v0/<model>). Files whose own configuration names another step
+    or number of shots than their path are skipped and said.
     """
     rows: list[dict[str, Any]] = []
     for path in files:
@@ -82,9 +83,10 @@ def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue
-        if not _agrees(document.get("config"), facts, path, report):
+        config = document.get("config")
+        shots = _shots_of(config if isinstance(config, dict) else {}, facts, path, report)
+        if shots is None:
             continue
-        shots = facts["n_shot"]
         values = [row | facts | {"n_shot": shots} for row in metric_rows(document, report, path)]
         report.read[str(path)] += len(values)
         rows += values
@@ -92,16 +94,15 @@ def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
 
 
 def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
-    """What the path says: version, model, shots, step, and so tokens."""
+    """What the path says: version, model, shots (None of models evaluated once), step, and so tokens."""
     parts = path.absolute().parts
     version = next((part for part in reversed(parts) if part in VERSIONS), None)
-    shots = next((part for part in reversed(parts) if part in SHOTS), None)
-    step = find_step([path.name])
-    if shots is None or step is None:
-        report.skip(path, "no zero-shot or five-shot folder and step in its path")
+    above = parts[-2] if len(parts) > 1 else ""
+    model = parts[-3] if above in SHOTS and len(parts) > 2 else above
+    step, known = find_step([path.name]), pythia_model(model)
+    if step is None or (known is None and above not in SHOTS):
+        report.skip(path, "no model, zero-shot or five-shot folder and step in its path")
         return None
-    model = parts[len(parts) - 1 - parts[::-1].index(shots) - 1]
-    known = pythia_model(model)
     if "intervention" in model or "intervention" in path.name or known is None:
         report.skip(path, f"{model} is not one of the released models")
         return None
@@ -113,7 +114,7 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
         "step": step,
         "tokens": tokens,
         "flops": 6.0 * params * tokens if params else None,
-        "n_shot": SHOTS[shots],
+        "n_shot": SHOTS.get(above),
         "source": (version or "pythia-v1").replace("-", "_"),
         "family": "pythia",
         "params": params,
@@ -122,18 +123,23 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
     }
 
 
-def _agrees(config: Any, facts: dict[str, Any], path: Path, report: ReadReport) -> bool:
-    """Whether the file's configuration says what its path says; v0's false five-shot files are skipped."""
-    config = config if isinstance(config, dict) else {}
-    shots = config.get("num_fewshot")
-    if isinstance(shots, int) and shots != facts["n_shot"]:
-        report.skip(path, f"its own configuration says {shots} shots, its folder {facts['n_shot']}")
-        return False
+def _shots_of(config: dict[str, Any], facts: dict[str, Any], path: Path, report: ReadReport) -> int | None:
+    """The shots of a file, of its folder or else its configuration; None, and why, where they contradict.
+
+    So v0's false five-shot files are skipped, and a file whose configuration has another step than its name.
+    """
+    shots, said = config.get("num_fewshot"), facts["n_shot"]
+    if isinstance(shots, int) and said is not None and shots != said:
+        report.skip(path, f"its own configuration says {shots} shots, its folder {said}")
+        return None
     arguments = config.get("model_args")
     revision = re.search(r"revision=([^,]+)", arguments) if isinstance(arguments, str) else None
     step = find_step([revision[1]]) if revision else None
     if step is not None and step != facts["step"]:
-        raise InputError(
-            f"the file name says step {facts['step']}", where=path, field="model_args", value=arguments
-        )
-    return True
+        report.skip(path, f"its own configuration says step {step}, its name {facts['step']}")
+        return None
+    known = said if said is not None else shots
+    if not isinstance(known, int):
+        report.skip(path, "neither its folder nor its configuration says the shots")
+        return None
+    return known
