@@ -1,4 +1,4 @@
-"""import, export, inspect: curve tables from other formats, into them, and what is in one."""
+"""import, inspect: curve tables from other formats, and what is in one."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.formats import formats_epilog, with_format_options
-from neuneu.cli.options import AsJson, Output, file_place, folder_place, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, note, print_table, show
 
 app = make_app()
 
@@ -81,38 +81,6 @@ def import_(
         note(line)
     table = result.table
     note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {output}")
-
-
-@app.command()
-def export(
-    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="neuneu-npy.")],
-    curves: Annotated[list[Path], typer.Argument(metavar="CURVES...", help="Curve tables.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The folder to write to.", callback=folder_place)
-    ],
-    metric: Annotated[
-        str | None, typer.Option(help="The metric; else each curve's preferred accuracy.")
-    ] = None,
-    n_shot: Annotated[int | None, typer.Option(help="Only curves with this number of shots.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Only curves of this variant.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-) -> None:
-    """Write a curve table in another format: NeuNeu's folders of .npy files.
-
-    Example: neuneu export neuneu-npy curves.parquet -o results/
-    """
-    from neuneu.curves.readers.neuneu_npy import write_neuneu_npy
-    from neuneu.curves.table import CurveTable
-    from neuneu.errors import InputError
-
-    if format_ != "neuneu-npy":
-        raise InputError("unknown; known: neuneu-npy", field="format", value=format_)
-    asked = {"n_shot": n_shot, "variant": variant}
-    table = CurveTable.read(*curves).filter(
-        **{name: value for name, value in asked.items() if value is not None}
-    )
-    files = write_neuneu_npy(table, output, metric=metric, overwrite=overwrite)
-    note(f"{len(files)} files → {output}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from neuneu.errors import InputError, NeuneuError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("neuneu.cli.demo", "Forecast packaged runs; print the table and write an HTML report."),
     "import": ("neuneu.cli.curves", "Read evaluation results of any known format into a curve table."),
-    "export": ("neuneu.cli.curves", "Write a curve table in another format."),
+    "export": ("neuneu.cli.export", "Write curves, corpora and losses in the published layouts."),
     "data": ("neuneu.cli.data", "Public runs by name: list them, get their tables."),
     "inspect": ("neuneu.cli.curves", "Say what is in a curve table: runs, tasks, gaps, outlier checkpoints."),
     "forecast": ("neuneu.cli.forecast", "Forecast runs: quantiles at horizons."),

@@ -12,8 +12,9 @@ from neuneu.errors import InputError
 class LossStore(ABC):
     """Losses of checkpoints on one validation set, aligned: position i means the same token everywhere.
 
-    fingerprint: identifies the validation set (text, order, tokenizer, unit); n_positions: its length;
-    groups: a label for each position (e.g. the task an item belongs to), or None.
+    fingerprint: identifies the validation set (text, order, tokenizer, unit); n_positions: its length, 0
+    where only summaries were kept; groups: a label for each position (e.g. the task an item belongs to), or
+    None.
     """
 
     fingerprint: str
@@ -39,6 +40,21 @@ class LossStore(ABC):
     def mean(self, run: str) -> Floats:
         """Mean loss of each of the run's checkpoints over positions that have one, (n_steps,)."""
         return np.array([np.nanmean(self.read(run, int(step))) for step in self.steps(run)])
+
+    def histogram(
+        self, run: str, step: int, n_bins: int, high: float, *, probabilities: bool = False
+    ) -> Floats:
+        """Share of a checkpoint's losses in equal bins of [0, high], (n_bins,).
+
+        probabilities: of p = exp(-loss) instead. Positions without loss are left out; the last bin takes what
+        lies beyond.
+        """
+        losses = self.read(run, step)
+        values = losses[~np.isnan(losses)]
+        values = np.exp(-values) if probabilities else values
+        counts, _ = np.histogram(np.clip(values, 0.0, high), bins=n_bins, range=(0.0, high))
+        shares: Floats = counts / max(1, counts.sum())
+        return shares
 
 
 class MemoryLossStore(LossStore):

@@ -11,6 +11,7 @@ from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.published_layouts import PublishedLosses, read_item_losses
+from neuneu.losses.summaries import LossSummaries
 from neuneu.losses.zarr_store import ZarrLossStore
 
 
@@ -35,6 +36,16 @@ class RenamedLosses(LossStore):
         if run not in self._names:
             raise InputError("no losses of this run", field="run", value=run)
         return self._store.read(self._names[run], step)
+
+    def mean(self, run: str) -> Floats:
+        """Mean loss of each of the run's checkpoints, (n_steps,)."""
+        return self._store.mean(self._names[run])
+
+    def histogram(
+        self, run: str, step: int, n_bins: int, high: float, *, probabilities: bool = False
+    ) -> Floats:
+        """A checkpoint's histogram, (n_bins,)."""
+        return self._store.histogram(self._names[run], step, n_bins, high, probabilities=probabilities)
 
 
 def match_runs(store: LossStore, runs: Iterable[str]) -> LossStore:
@@ -66,8 +77,8 @@ def open_losses(path: str | Path, runs: Iterable[str] = ()) -> LossStore:
     """Open losses on disk, whichever layout they are in.
 
     A Zarr store of this package, the published NeuNeu layout (folders of runs with step folders of .npy
-    files), or a folder of item losses (one .npz a run). runs: the names that curves have, see `match_runs`.
-    Raises InputError where it is none of them.
+    files, or else with means and histograms), or a folder of item losses (one .npz a run). runs: the names
+    that curves have, see `match_runs`. Raises InputError where it is none of them.
     """
     return match_runs(_open(path), runs)
 
@@ -78,4 +89,18 @@ def _open(path: str | Path) -> LossStore:
         raise InputError("no such folder", where=path)
     if (path / "zarr.json").is_file():
         return ZarrLossStore(path)
+    if any(PublishedLosses.find(path)):
+        return PublishedLosses(path)
+    if any(LossSummaries.find(path)):
+        return LossSummaries(path)
     return read_item_losses(path) if any(path.glob("*.npz")) else PublishedLosses(path)
+
+
+def open_units(path: str | Path) -> list[LossStore]:
+    """Open losses on disk: of the published layout both those of tokens and those of words."""
+    path = Path(path)
+    if path.is_dir() and not (path / "zarr.json").is_file():
+        units = [unit for unit in ("token", "word") if PublishedLosses.find(path, unit)]
+        if units:
+            return [PublishedLosses(path, unit) for unit in units]
+    return [_open(path)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Floats, Integers
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import atomic_path, read_json
 from neuneu.losses.loss_store import LossStore, MemoryLossStore
 
 UNITS = {"word": "word_losses", "token": "eval_losses"}
@@ -75,12 +75,17 @@ class PublishedLosses(LossStore):
             raise InputError(f"must have the shards {self._shards}", where=files[0].parent)
         return np.concatenate([load_npy(file).astype(np.float64).ravel() for file in files])
 
+    @staticmethod
+    def find(path: str | Path, unit: str = "word") -> list[Path]:
+        """The files of this unit, in order: of one run where the folder is a run's, else of its runs."""
+        name = f"step*/{UNITS[unit]}*.npy"
+        return sorted(Path(path).glob(name)) or sorted(Path(path).glob(f"*/{name}"))
+
     @cached_property
     def _files(self) -> dict[str, dict[int, list[Path]]]:
         """Run → step → files of the shards."""
-        own = any(True for _ in self.path.glob(f"step*/{UNITS[self.unit]}*.npy"))
         found: dict[str, dict[int, list[Path]]] = defaultdict(lambda: defaultdict(list))
-        for file in sorted(self.path.glob(f"{'' if own else '*/'}step*/{UNITS[self.unit]}*.npy")):
+        for file in self.find(self.path, self.unit):
             step = re.match(r"step(\d+)(?!\d)", file.parent.name)
             if step is None:
                 continue
@@ -94,6 +99,31 @@ class PublishedLosses(LossStore):
                 )
             files.append(file)
         return {run: dict(found[run]) for run in sorted(found)}
+
+
+def write_published_losses(
+    store: LossStore, folder: str | Path, unit: str, *, shard: str = "0", overwrite: bool = False
+) -> list[Path]:
+    """Write each checkpoint as `<folder>/<run>/step<N>/<unit>_losses_shard_<shard>.npy`; the files written.
+
+    unit: "word" or "token". Raises InputError where a file is there already (unless `overwrite`), before
+    anything is written.
+    """
+    if unit not in UNITS or "_" in shard or "/" in shard:
+        rule = "must be tokens or words, and the shard a name without _ and /"
+        raise InputError(rule, field="unit", value=(unit, shard))
+    files = {
+        Path(folder, run.replace("/", "--"), f"step{step}", f"{UNITS[unit]}_shard_{shard}.npy"): (run, step)
+        for run in store.runs
+        for step in store.steps(run).tolist()
+    }
+    for file in files:
+        if file.exists() and not overwrite:
+            raise InputError("exists already; --overwrite replaces it", where=file)
+    for file, (run, step) in files.items():
+        with atomic_path(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, store.read(run, step).astype(np.float32), allow_pickle=False)
+    return list(files)
 
 
 def read_item_losses(path: str | Path) -> MemoryLossStore:

@@ -127,17 +127,10 @@ def checkpoints(store: LossStore) -> Iterator[tuple[str, int]]:
 
 
 def histograms(store: LossStore, run: str, bins: int, high: float, *, probabilities: bool = False) -> Floats:
-    """Share of a run's losses in equal bins of [0, high], (n_steps, bins); positions without loss left out.
-
-    probabilities: of p = exp(−loss) instead. The first and the last bin take what lies beyond.
-    """
-    rows = []
-    for step in store.steps(run):
-        losses = store.read(run, int(step))
-        values = losses[~np.isnan(losses)]
-        values = np.exp(-values) if probabilities else values
-        counts, _ = np.histogram(np.clip(values, 0.0, high), bins=bins, range=(0.0, high))
-        rows.append(counts / max(1, counts.sum()))
+    """A run's histograms (`LossStore.histogram`) of all checkpoints, (n_steps, bins)."""
+    rows = [
+        store.histogram(run, int(step), bins, high, probabilities=probabilities) for step in store.steps(run)
+    ]
     return np.array(rows).reshape(-1, bins)
 
 

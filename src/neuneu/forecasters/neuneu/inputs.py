@@ -204,7 +204,7 @@ def _exclusions(
     for task in sorted(set(tasks)):
         owned = own_items(store.groups, task) if config.exclude_own_items else None
         mask = nothing if owned is None else owned[:length]
-        if mask.all():
+        if length and mask.all():
             raise InputError("all losses are on this task's own items", field="task", value=task)
         row = known.setdefault(mask.tobytes(), len(masks))
         if row == len(masks):
@@ -275,18 +275,42 @@ def _summary_rows(
     rows = np.empty((len(keys), len(exclusions), width), dtype=np.float32)
     seen: dict[str, int] = {}
     for row, (run, step) in enumerate(keys):
-        losses = _losses(store, run, step)[:length]
-        values = to_input(losses, config, f"{run} step {step}").astype(np.float64)
-        if model.encoder == "levels":
-            rows[row] = levels_of(values, exclusions)
-            continue
-        for column, mask in enumerate(exclusions):
-            if model.encoder == "diffhist":
-                rows[row, column] = histogram(values[~mask], model.n_bins, *config.bin_range)
-            else:
-                # The published encoder averages raw losses over the checkpoints of the context.
-                n = seen.get(run, 0) if running else 0
-                before = float(rows[row - 1, column, 0]) if n else 0.0
-                rows[row, column] = before + (float(np.nanmean(losses[~mask])) - before) / (n + 1)
+        if store.n_positions:
+            losses = _losses(store, run, step)[:length]
+            own = _summary(losses, model, config, exclusions, f"{run} step {step}")
+        else:
+            own = _kept_summary(store, run, step, model, config)
+        if model.encoder == "average" and running:
+            # The published encoder averages raw losses over the checkpoints of the context.
+            n = seen.get(run, 0)
+            before = rows[row - 1].astype(np.float64) if n else np.zeros_like(own)
+            own = before + (own - before) / (n + 1)
+        rows[row] = own
         seen[run] = seen.get(run, 0) + 1
     return rows
+
+
+def _summary(
+    losses: Floats, model: ModelConfig, config: LossConfig, exclusions: NDArray[np.bool_], where: str
+) -> Floats:
+    """What the encoder reads of one checkpoint's losses under each exclusion, (n_exclusions, width)."""
+    values = to_input(losses, config, where).astype(np.float64)
+    if model.encoder == "levels":
+        return levels_of(values, exclusions).astype(np.float64)
+    if model.encoder == "diffhist":
+        rows = [histogram(values[~mask], model.n_bins, *config.bin_range) for mask in exclusions]
+        return np.array(rows, dtype=np.float64)
+    return np.array([[np.nanmean(losses[~mask])] for mask in exclusions])
+
+
+def _kept_summary(store: LossStore, run: str, step: int, model: ModelConfig, config: LossConfig) -> Floats:
+    """The same of a store that kept means and histograms only, (1, width)."""
+    if model.encoder == "average":
+        means: Floats = store.mean(run)[store.steps(run) == step].reshape(1, 1)
+        return means
+    low, high = config.bin_range
+    if model.encoder != "diffhist" or low != 0:
+        rule = "only means and histograms of losses were kept, with bins from 0"
+        raise InputError(rule, field="encoder", value=model.encoder)
+    probabilities = config.transform == "probability"
+    return store.histogram(run, step, model.n_bins, high, probabilities=probabilities)[None]

@@ -1,0 +1,112 @@
+"""`neuneu export`: curves, corpora, losses and their summaries in the layouts of the published code."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuneu.cli.options import folder_place, make_app, note
+from neuneu.errors import InputError
+
+app = make_app()
+
+TAKES = {
+    "neuneu-npy": ("metric", "n_shot", "variant"),
+    "neuneu-corpus": ("split", "shard"),
+    "neuneu-losses": ("shard",),
+    "neuneu-summaries": ("compat",),
+}
+"""Format → the options that only it takes."""
+
+
+@app.command()
+def export(
+    format_: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help="neuneu-npy, neuneu-corpus, neuneu-losses, neuneu-summaries."),
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Curve tables; a corpus; a loss store; loss stores."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write to.", callback=folder_place)
+    ],
+    metric: Annotated[
+        str | None, typer.Option(help="neuneu-npy: the metric; else each curve's preferred accuracy.")
+    ] = None,
+    n_shot: Annotated[
+        int | None, typer.Option(help="neuneu-npy: only curves with this number of shots.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="neuneu-npy: only curves of this variant.")] = None,
+    split: Annotated[str | None, typer.Option(help="neuneu-corpus: the files' first part; val.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="neuneu-corpus, neuneu-losses: the shard in the files' names; 0.")
+    ] = None,
+    compat: Annotated[
+        bool,
+        typer.Option(
+            "--compat", help="neuneu-summaries: missing losses count as 0, tokens and words together."
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Write in the layouts of NeuNeu's published code, which its scripts read.
+
+    neuneu-npy: RUN/TASK.npy of curve tables. neuneu-corpus: SPLIT_SHARD_tokens.npy and _boundaries.npy of a
+    corpus. neuneu-losses: RUN/stepN/word_losses_shard_SHARD.npy (or eval_losses) of a loss store.
+    neuneu-summaries: RUN/avg_losses_by_step.npy and histograms_by_step.npz, with _invp for exp(-loss).
+
+    Example: neuneu export neuneu-npy curves.parquet -o results/
+
+    Example: neuneu export neuneu-summaries words.zarr -o results/
+    """
+    if format_ not in TAKES:
+        raise InputError(f"unknown; known: {', '.join(TAKES)}", field="format", value=format_)
+    said = {"metric": metric, "n_shot": n_shot, "variant": variant, "split": split, "shard": shard}
+    for option, value in {**said, "compat": compat or None}.items():
+        if value is not None and option not in TAKES[format_]:
+            raise InputError(f"is no option of {format_}", field=option.replace("_", "-"), value=value)
+    if format_ not in ("neuneu-npy", "neuneu-summaries") and len(sources) > 1:
+        raise InputError(f"{format_} takes one", field="sources", value=len(sources))
+    if format_ == "neuneu-npy":
+        files = _curves(sources, output, metric, n_shot, variant, overwrite)
+    elif format_ == "neuneu-corpus":
+        from neuneu.losses.published_corpus import export_corpus
+
+        files = export_corpus(
+            sources[0], output, split=split or "val", shard=shard or "0", overwrite=overwrite
+        )
+    elif format_ == "neuneu-losses":
+        from neuneu.losses.published_layouts import write_published_losses
+        from neuneu.losses.zarr_store import ZarrLossStore
+
+        store = ZarrLossStore(sources[0])
+        files = write_published_losses(store, output, store.unit, shard=shard or "0", overwrite=overwrite)
+    else:
+        from neuneu.losses.open import open_losses, open_units
+        from neuneu.losses.summaries import write_summaries
+
+        stores = [
+            store for source in sources for store in (open_units(source) if compat else [open_losses(source)])
+        ]
+        files = write_summaries(stores, output, published=compat, overwrite=overwrite)
+    note(f"{len(files)} files → {output}")
+
+
+def _curves(
+    sources: list[Path],
+    output: Path,
+    metric: str | None,
+    n_shot: int | None,
+    variant: str | None,
+    overwrite: bool,
+) -> list[Path]:
+    from neuneu.curves.readers.neuneu_npy import write_neuneu_npy
+    from neuneu.curves.table import CurveTable
+
+    asked = {"n_shot": n_shot, "variant": variant}
+    table = CurveTable.read(*sources).filter(
+        **{name: value for name, value in asked.items() if value is not None}
+    )
+    return write_neuneu_npy(table, output, metric=metric, overwrite=overwrite)
