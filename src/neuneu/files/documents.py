@@ -11,13 +11,16 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from neuneu.errors import InputError
-from neuneu.files.reading import MAX_DOCUMENT, read_lines, read_text
+from neuneu.files.reading import MAX_DOCUMENT, ZSTD_WINDOW, read_lines, read_text
 
 MAX_DEPTH = 64
 """Levels of a document: the deepest harness file seen has nine, and functions that walk one recurse."""
 
 MAX_YAML = 512 * 2**10
 """Bytes of a YAML file: they are written by hand, and parsing takes seconds a megabyte."""
+
+_MARK = "\ufeff"
+"""The byte order mark that some editors put before a text."""
 
 _WHOLE = 2**63
 """Whole numbers below fit the 64 bits that tables hold; a larger one is a float, as in JavaScript."""
@@ -47,7 +50,9 @@ def read_json(path: str | Path, limit: int = MAX_DOCUMENT) -> Any:
 def parse_json(text: str, where: str | Path) -> Any:
     """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
     try:
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_float=_number, parse_int=_whole)
+        document = json.loads(
+            text.removeprefix(_MARK), object_pairs_hook=_unique_keys, parse_float=_number, parse_int=_whole
+        )
     except InputError as error:
         raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
     except RecursionError as error:
@@ -64,9 +69,9 @@ def parse_json(text: str, where: str | Path) -> Any:
     return document
 
 
-def read_json_lines(path: str | Path) -> Iterator[tuple[str, Any]]:
+def read_json_lines(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[tuple[str, Any]]:
     """Place ("file:line") and document of each line that is not blank, unpacked by the file's ending."""
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, window=window):
         where = f"{path}:{number}"
         yield where, parse_json(line, where)
 
@@ -82,6 +87,7 @@ def read_yaml(path: str | Path) -> Any:
 
 def parse_yaml(text: str, where: str | Path) -> Any:
     """Parse YAML text; `where` names it in errors, which are those of `read_yaml`."""
+    text = text.removeprefix(_MARK)
     try:
         _check_events(text, where)
         document = yaml.load(text, Loader=_PlainLoader)

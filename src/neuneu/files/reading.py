@@ -37,14 +37,14 @@ ZSTD_WINDOW = 2**27
 """Bytes of history that a zstd frame may ask for: what `zstd -d` itself grants."""
 
 
-def check_file(path: str | Path) -> Path:
-    """The path, if it is a regular file with something in it.
+def check_file(path: str | Path, *, empty: bool = False) -> Path:
+    """The path, if it is a regular file with something in it, or with nothing where it may be `empty`.
 
     Raises InputError where there is no file, it is a folder, pipe or device, it is empty, or it is a Git LFS
     pointer in place of the data.
     """
     with open_file(path) as stream:
-        if not stream.peek(1):  # type: ignore[attr-defined]
+        if not empty and not stream.peek(1):  # type: ignore[attr-defined]
             raise InputError("the file is empty", where=path)
     return Path(path)
 
@@ -82,19 +82,23 @@ def _check_kind(mode: int, path: str | Path) -> None:
         raise InputError("is no regular file", where=path)
 
 
-def read_bytes(path: str | Path, limit: int = MAX_DOCUMENT) -> bytes:
+def read_bytes(
+    path: str | Path, limit: int = MAX_DOCUMENT, *, unpack: bool = False, window: int = ZSTD_WINDOW
+) -> bytes:
     """All bytes of a regular file. Raises TooLargeError beyond `limit`, InputError as `open_file`."""
-    with open_file(path) as stream:
+    with open_unpacked(path, window=window) if unpack else open_file(path) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise TooLargeError(f"is larger than {size_text(limit)}", where=path)
     return data
 
 
-def read_text(path: str | Path, limit: int = MAX_DOCUMENT) -> str:
-    """A UTF-8 file as text, without its byte order mark. Raises as `read_bytes`, and on others."""
+def read_text(
+    path: str | Path, limit: int = MAX_DOCUMENT, *, unpack: bool = False, window: int = ZSTD_WINDOW
+) -> str:
+    """A UTF-8 file as text, unpacked by its ending if asked for; raises as `read_bytes`."""
     try:
-        return read_bytes(path, limit).decode("utf-8-sig")
+        return read_bytes(path, limit, unpack=unpack, window=window).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"must be UTF-8 text: {error.reason} at byte {error.start}", where=path) from error
 
@@ -117,22 +121,24 @@ def open_unpacked(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[Bi
             yield io.BufferedReader(_Counted(unpacked, limit, path), 2**20)
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that is not blank, unpacked by the file's ending.
+def read_lines(
+    path: str | Path, *, blank: bool = False, window: int = ZSTD_WINDOW
+) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line, blank ones only if asked for, unpacked by the file's ending.
 
     Raises InputError on bytes that are not UTF-8 and on damage, TooLargeError on a line beyond MAX_LINE.
     """
-    with open_unpacked(path) as stream:
+    with open_unpacked(path, window=window) as stream:
         number = 0
         while line := stream.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
-                raise TooLargeError(f"line {number} is longer than {size_text(MAX_LINE)}", where=path)
+                raise TooLargeError(f"is longer than {size_text(MAX_LINE)}", where=f"{path}:{number}")
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise InputError(f"line {number} must be UTF-8 text: {error.reason}", where=path) from error
-            if text and not text.isspace():
+                raise InputError(f"must be UTF-8 text: {error.reason}", where=f"{path}:{number}") from error
+            if blank or not text.isspace():
                 yield number, text
 
 

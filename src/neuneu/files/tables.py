@@ -1,6 +1,6 @@
 """Tables of other people's files, as they stand: Parquet, CSV and JSON, bounded before they are unpacked."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +96,25 @@ def parquet_columns(path: str | Path) -> tuple[str, ...]:
     read_footer(path)
     with refuse_library_errors(path, "parquet"):
         return tuple(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
+
+
+def parquet_batches(
+    path: str | Path, columns: Sequence[str], rows: int, limits: TableLimits = LIMITS
+) -> Iterator[pl.DataFrame]:
+    """Frames of up to `rows` rows of these columns, in order. Raises as `parquet_columns`.
+
+    The columns may hold more than memory; a row group and a cell may not.
+    """
+    path = check_file(path)
+    read_footer(path)
+    with refuse_library_errors(path, "parquet"):
+        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+        start = 0
+        while len(part := lazy.slice(start, rows).collect()):
+            for column in part:
+                _check_text(column, limits, path)
+            yield part
+            start += len(part)
 
 
 def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:

@@ -1,16 +1,12 @@
 """Documents of text files, one by one: JSON lines (plain, zstd, gzip), Parquet, plain text."""
 
-import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from neuneu.errors import InputError
-from neuneu.files import open_unpacked
+from neuneu.files import MAX_LINE, check_file, read_json_lines, read_lines, read_text
+from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
 
 JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".ndjson", ".ndjson.zst", ".ndjson.gz")
 TEXT = (".txt", ".txt.zst", ".txt.gz", ".md", ".rst")
@@ -18,6 +14,8 @@ SPLITS = ("file", "line", "paragraph")
 LONGEST_WINDOW = 2**31
 """Bytes of history that a corpus in zstd may ask for: archives of the web are written with `--long=31`."""
 _ROWS = 4096
+_LIMITS = TableLimits(cell=MAX_LINE)
+"""A document of a column may be as long as one of a line."""
 
 
 def find_files(sources: Iterable[str | Path]) -> list[Path]:
@@ -32,12 +30,11 @@ def find_files(sources: Iterable[str | Path]) -> list[Path]:
             if not inside:
                 raise InputError(f"no file here ends in {', '.join(_ENDINGS)}", where=source)
             files += inside
-        elif not source.is_file():
-            raise InputError("no such file", where=source)
         elif not _kind(source):
+            check_file(source, empty=True)
             raise InputError(f"must end in one of {', '.join(_ENDINGS)}", where=source)
         else:
-            files.append(source)
+            files.append(check_file(source, empty=True))
     if not files:
         raise InputError("at least one file must be given", field="sources")
     if len(set(files)) != len(files):
@@ -59,53 +56,38 @@ def read_documents(files: Sequence[Path], field: str = "text", split: str = "fil
 
 
 def _read_json_lines(file: Path, field: str, _split: str) -> Iterator[str]:
-    with _open(file) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.isspace():
-                continue
-            where = f"{file}:{number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"not JSON: {error.msg}", where=where) from error
-            except RecursionError as error:
-                raise InputError("nested too deep", where=where) from error
-            if not isinstance(record, dict):
-                raise InputError("must be a JSON object", where=where)
-            yield _text(record.get(field), where, field, list(record))
+    for where, record in read_json_lines(file, window=LONGEST_WINDOW):
+        if not isinstance(record, dict):
+            raise InputError("must be a JSON object", where=where)
+        yield _text(record.get(field), where, field, list(record))
 
 
 def _read_parquet(file: Path, field: str, _split: str) -> Iterator[str]:
-    try:
-        table = pl.scan_parquet(file)
-        names = table.collect_schema().names()
-        if field not in names:
-            raise InputError(f"must be a column; there are {', '.join(names)}", where=file, field=field)
-        row = 0
-        while len(part := table.select(field).slice(row, _ROWS).collect()):
-            for offset, value in enumerate(part[field].to_list()):
-                yield _text(value, f"{file}: row {row + offset}", field, names)
-            row += len(part)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"is no Parquet file: {error}", where=file) from error
+    names = parquet_columns(file)
+    if field not in names:
+        raise InputError(f"must be a column; there are {', '.join(names)}", where=file, field=field)
+    row = 0
+    for part in parquet_batches(file, [field], _ROWS, _LIMITS):
+        for offset, value in enumerate(part[field].to_list()):
+            yield _text(value, f"{file}: row {row + offset}", field, list(names))
+        row += len(part)
 
 
 def _read_text(file: Path, _field: str, split: str) -> Iterator[str]:
-    with _open(file) as lines:
-        if split == "file":
-            yield lines.read()
-        elif split == "line":
-            yield from (line.rstrip("\r\n") for line in lines if not line.isspace())
-        else:
-            paragraph: list[str] = []
-            for line in lines:
-                if not line.isspace():
-                    paragraph.append(line)
-                elif paragraph:
-                    yield "".join(paragraph)
-                    paragraph = []
-            if paragraph:
+    if split == "file":
+        yield read_text(file, unpack=True, window=LONGEST_WINDOW)
+    elif split == "line":
+        yield from (line.rstrip("\r\n") for _, line in read_lines(file, window=LONGEST_WINDOW))
+    else:
+        paragraph: list[str] = []
+        for _, line in read_lines(file, blank=True, window=LONGEST_WINDOW):
+            if not line.isspace():
+                paragraph.append(line)
+            elif paragraph:
                 yield "".join(paragraph)
+                paragraph = []
+        if paragraph:
+            yield "".join(paragraph)
 
 
 def _text(value: Any, where: str, field: str, names: list[str]) -> str:
@@ -118,16 +100,6 @@ def _text(value: Any, where: str, field: str, names: list[str]) -> str:
     except UnicodeEncodeError as error:
         raise InputError("holds half a surrogate pair, which is no text", where=where, field=field) from error
     return value
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[io.TextIOWrapper]:
-    """The lines of a UTF-8 file, unpacked by its ending; InputError on bytes that are not UTF-8."""
-    try:
-        with open_unpacked(file, window=LONGEST_WINDOW) as stream:
-            yield io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"must be UTF-8 text: {error.reason}", where=file) from error
 
 
 def _kind(file: Path) -> str:
