@@ -7,6 +7,7 @@ from neuneu.files.documents import (
     read_document,
     read_json,
     read_json_lines,
+    read_object,
     read_yaml,
 )
 from neuneu.files.reading import (
@@ -50,6 +51,7 @@ __all__ = [
     "read_json",
     "read_json_lines",
     "read_lines",
+    "read_object",
     "read_text",
     "read_yaml",
     "refuse_library_errors",

@@ -47,6 +47,14 @@ def read_json(path: str | Path, limit: int = MAX_DOCUMENT) -> Any:
     return parse_json(read_text(path, limit), path)
 
 
+def read_object(path: str | Path) -> dict[str, Any]:
+    """A JSON file that holds one object. Raises as `read_json`, and InputError on anything else."""
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise InputError("must be a JSON object", where=path)
+    return document
+
+
 def parse_json(text: str, where: str | Path) -> Any:
     """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
     try:

@@ -12,14 +12,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, NonNegativeInt
 
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
-from neuneu.files import read_json, remove_leftovers, try_lock, write_json
+from neuneu.files import (
+    check_document,
+    read_json,
+    read_object,
+    refusing_place,
+    remove_leftovers,
+    try_lock,
+    write_json,
+)
+from neuneu.files.arrays import load_array
 from neuneu.losses.documents import find_files, read_documents
 from neuneu.losses.fast_tokenizer import Encoded, Encoder
 from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
@@ -63,6 +73,21 @@ class Corpus:
         return str(self.facts["word_fingerprint"])
 
 
+class _Facts(BaseModel):
+    """What corpus.json must say, beside the settings that it was made with."""
+
+    format: Literal["neuneu-corpus"]
+    version: Literal[1]
+    fingerprint: str
+    word_fingerprint: str
+    documents: NonNegativeInt
+    tokens: NonNegativeInt
+    words: NonNegativeInt
+    tokenizer: str
+    vocabulary_sha256: str
+    vocabulary_size: NonNegativeInt
+
+
 def read_corpus(path: str | Path) -> Corpus:
     """Open the folder that `tokenize_corpus` made. Raises InputError where it is none, or is damaged."""
     path = Path(path)
@@ -70,13 +95,12 @@ def read_corpus(path: str | Path) -> Corpus:
         raise InputError(
             "no corpus is here (corpus.json is missing); `neuneu tokenize` makes one", where=path
         )
-    facts = read_json(path / "corpus.json")
-    if facts.get("format") != FORMAT or facts.get("version") != VERSION:
-        raise InputError(f"must be {FORMAT!r}, version {VERSION}", where=path / "corpus.json", field="format")
-    try:
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
-    except (OSError, ValueError) as error:
-        raise InputError(f"is damaged: {error}", where=path) from error
+    facts = read_object(path / "corpus.json")
+    check_document(_Facts, facts, path / "corpus.json")
+    arrays = {
+        name: load_array(path / f"{name}.npy", kinds="iu", n_dim=1 if name == "tokens" else 2)
+        for name in _ARRAYS
+    }
     corpus = Corpus(**arrays, facts=facts)
     counts = {"tokens": len(corpus.tokens), "documents": len(corpus.bounds), "words": len(corpus.words)}
     for name, count in counts.items():
@@ -164,7 +188,7 @@ def write_corpus(
                 raise InputError(rule, where=output, field=name, value=value)
         return corpus
     partial = output.with_name(f".{output.name}.partial")
-    with _locked(partial):
+    with refusing_place(output), _locked(partial):
         with CorpusWriter(partial, settings) as writer:
             for texts, encoded in batches(writer):
                 writer.append(texts, encoded)

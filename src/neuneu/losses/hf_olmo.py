@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import check_document, read_object
 
 MODEL_TYPE = "hf_olmo"
 """What config.json of such a checkpoint says."""
@@ -60,8 +60,8 @@ _BLOCK = re.compile(r"model\.transformer\.blocks\.(\d+)\.(\w+)\.weight")
 
 def is_hf_olmo(folder: Path) -> bool:
     """Whether the folder's config.json says that it is such a checkpoint."""
-    config = read_json(folder / "config.json")
-    return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
+    config = read_object(folder / "config.json")
+    return config.get("model_type") == MODEL_TYPE
 
 
 def llama_config(config: dict[str, Any], where: Path) -> tuple[str, dict[str, Any]]:
@@ -169,7 +169,9 @@ def _parts(folder: Path, name: str) -> list[Path]:
     index = folder / f"{name}.index.json"
     if not index.is_file():
         return []
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    names = sorted(
+        set(check_document(dict[str, str], read_object(index).get("weight_map", {}), index).values())
+    )
     for part in names:
         if Path(part).name != part or not (folder / part).is_file():
             raise InputError("names a part that is not here", where=index, field="weight_map", value=part)
@@ -230,7 +232,7 @@ def load_hf_olmo(folder: Path, *, allow_bin: bool = False) -> tuple[Any, dict[st
     import torch
     import transformers
 
-    kind, arguments = llama_config(read_json(folder / "config.json"), folder)
+    kind, arguments = llama_config(read_object(folder / "config.json"), folder)
     state = rename_weights(load_state(folder, allow_bin=allow_bin), arguments, folder)
     config_type, model_type = {
         "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),

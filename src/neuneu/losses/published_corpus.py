@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
 from neuneu.files import atomic_path
+from neuneu.files.arrays import load_array
 from neuneu.losses.alignment import align_words, word_spans
 from neuneu.losses.corpus import (
     FORMAT,
@@ -27,7 +28,6 @@ from neuneu.losses.corpus import (
     read_corpus,
     write_corpus,
 )
-from neuneu.losses.published_layouts import load_npy
 from neuneu.losses.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _read_shard(file: Path, speller: Speller) -> tuple[NDArray[Any], Integers]:
         raise InputError("is missing beside the tokens", where=starts_file)
     if not file.is_file():
         raise InputError("no such file", where=file)
-    tokens, starts = load_npy(file), load_npy(starts_file)
+    tokens, starts = load_array(file), load_array(starts_file)
     for where, array in ((file, tokens), (starts_file, starts)):
         if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
             rule = "must be a row of whole numbers"

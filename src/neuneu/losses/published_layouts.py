@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Floats, Integers
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, read_json
+from neuneu.files import atomic_path, read_object
+from neuneu.files.arrays import check_array, load_array, load_arrays
 from neuneu.losses.loss_store import LossStore, MemoryLossStore
 
 UNITS = {"word": "word_losses", "token": "eval_losses"}
-_LFS = b"version https://git-lfs"
 _ITEM_TASKS = {"arcc": "arc_challenge", "arce": "arc_easy", "coqa": "csqa", "openbook": "openbookqa"}
 """Names of the published item losses → ours; their "coqa" is CommonsenseQA (1,221 items)."""
 
@@ -42,7 +42,7 @@ class PublishedLosses(LossStore):
         self._shards = [file.stem for file in first]
         self.n_positions = len(self._load(run, min(steps)))
         described = [file.with_suffix(".json") for file in first]
-        bounds = [read_json(file).get("word_boundaries") for file in described if file.is_file()]
+        bounds = [read_object(file).get("word_boundaries") for file in described if file.is_file()]
         identity = repr((unit, self._shards, self.n_positions, bounds))
         self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
 
@@ -73,7 +73,7 @@ class PublishedLosses(LossStore):
         files = self._files[run][step]
         if [file.stem for file in files] != self._shards:
             raise InputError(f"must have the shards {self._shards}", where=files[0].parent)
-        return np.concatenate([load_npy(file).astype(np.float64).ravel() for file in files])
+        return np.concatenate([_losses(file) for file in files])
 
     @staticmethod
     def find(path: str | Path, unit: str = "word") -> list[Path]:
@@ -139,47 +139,50 @@ def read_item_losses(path: str | Path) -> MemoryLossStore:
     runs: dict[str, tuple[Integers, Floats]] = {}
     labels: list[str] | None = None
     for file in files:
-        arrays = _load_npz(file)
-        if "steps" not in arrays:
-            raise InputError("is missing", where=file, field="steps")
+        arrays = load_arrays(file)
+        steps = check_array(arrays.get("steps"), file, "steps", kinds="iu", n_dim=1).astype(np.int64)
         tasks = sorted(name for name, array in arrays.items() if array.ndim == 2)
-        groups = [label for task in tasks for label in _labels(task, arrays)]
+        if not tasks:
+            raise InputError("no task is here: no array of (steps, items)", where=file)
+        for task in tasks:
+            losses = check_array(arrays[task], file, task, n_dim=2)
+            if len(losses) != len(steps):
+                raise InputError(
+                    f"must have a row a step, {len(steps)}", where=file, field=task, value=len(losses)
+                )
+            _check_finite(losses, file, task)
+        groups = [label for task in tasks for label in _labels(task, arrays, file)]
         if labels is not None and groups != labels:
             raise InputError("must have the same tasks and items as the other runs", where=file)
         labels = groups
-        losses = np.concatenate([arrays[task].astype(np.float64) for task in tasks], axis=1)
-        runs[file.stem] = arrays["steps"].astype(np.int64), losses
+        runs[file.stem] = steps, np.concatenate([arrays[task].astype(np.float64) for task in tasks], axis=1)
     return MemoryLossStore(runs, hashlib.sha256(repr(labels).encode()).hexdigest(), labels)
 
 
-def load_npy(file: Path) -> NDArray[Any]:
-    """A .npy array, memory-mapped; InputError on a Git LFS pointer or anything else that is no array."""
-    with file.open("rb") as stream:
-        if stream.read(len(_LFS)) == _LFS:
-            raise InputError("is a Git LFS pointer, not the array: run `git lfs pull` first", where=file)
-    try:
-        return cast("NDArray[Any]", np.load(file, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"is no NumPy array: {error}", where=file) from error
+def _losses(file: Path) -> Floats:
+    """A shard of losses, flat."""
+    losses = load_array(file, kinds="f")
+    _check_finite(losses, file)
+    return losses.astype(np.float64).ravel()
 
 
-def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
-    with file.open("rb") as stream:
-        if stream.read(len(_LFS)) == _LFS:
-            raise InputError("is a Git LFS pointer, not the arrays: run `git lfs pull` first", where=file)
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # zipfile raises its own kinds
-        raise InputError(f"is no NumPy .npz: {error}", where=file) from error
+def _check_finite(losses: NDArray[Any], file: Path, name: str | None = None) -> None:
+    """InputError on infinite losses; NaN says that there is none."""
+    if np.isinf(losses).any():
+        raise InputError("must be finite", where=file, field=name or "losses", value="infinity")
 
 
-def _labels(task: str, arrays: dict[str, NDArray[Any]]) -> list[str]:
+def _labels(task: str, arrays: dict[str, NDArray[Any]], file: Path) -> list[str]:
     n_items = arrays[task].shape[1]
     if f"{task}_subjects" not in arrays:
         return [find_task(_ITEM_TASKS.get(task, task)).name] * n_items
-    lengths = arrays[f"{task}_subject_lengths"].tolist()
-    if sum(lengths) != n_items:
-        raise InputError(f"must add up to {n_items}", field=f"{task}_subject_lengths", value=sum(lengths))
-    subjects = zip(arrays[f"{task}_subjects"].tolist(), lengths, strict=True)
-    return [f"{task}_{subject}" for subject, length in subjects for _ in range(length)]
+    names = {part: f"{task}_{part}" for part in ("subjects", "subject_lengths")}
+    subjects = check_array(arrays[names["subjects"]], file, names["subjects"], kinds="US", n_dim=1).tolist()
+    counts = arrays.get(names["subject_lengths"])
+    lengths = check_array(counts, file, names["subject_lengths"], kinds="iu", n_dim=1).tolist()
+    if min(lengths, default=0) < 0 or sum(lengths) != n_items:
+        rule = f"must be counts that add up to {n_items}"
+        raise InputError(rule, where=file, field=names["subject_lengths"], value=sum(lengths))
+    if len(subjects) != len(lengths):
+        raise InputError(f"must be {len(lengths)}", where=file, field=names["subjects"], value=len(subjects))
+    return [f"{task}_{name}" for name, length in zip(subjects, lengths, strict=True) for _ in range(length)]

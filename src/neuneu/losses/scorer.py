@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import read_object
 from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Corpus, read_corpus
@@ -142,7 +142,7 @@ class Scorer:
 
 def context_length(folder: Path) -> int | None:
     """Tokens that the model was trained to read at once; None where its configuration does not say."""
-    config = read_json(folder / "config.json")
+    config = read_object(folder / "config.json")
     lengths = [config[name] for name in _LENGTHS if isinstance(config.get(name), int)]
     return int(lengths[0]) if lengths else None
 

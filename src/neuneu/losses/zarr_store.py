@@ -1,26 +1,40 @@
 """Losses on disk: one Zarr array a checkpoint, each written whole or not at all."""
 
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import atomic_path, check_document, read_object, refuse_library_errors
 from neuneu.losses.loss_store import LossStore
 
 FORMAT = "neuneu-losses"
 VERSION = 1
 GROUPS = "_groups"
+MAX_POSITIONS = 2**33
+"""Of one checkpoint's losses: 16 GB as float16."""
+
+
+class _Header(BaseModel):
+    """What zarr.json says of a store."""
+
+    format: Literal["neuneu-losses"]
+    version: Literal[1]
+    unit: str
+    fingerprint: str
+    n_positions: int = Field(ge=1, le=MAX_POSITIONS)
+    dtype: Literal["float16", "float32", "float64"]
+    settings: dict[str, Any]
 
 
 class ZarrLossStore(LossStore):
@@ -35,10 +49,10 @@ class ZarrLossStore(LossStore):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         header = self._header
-        self.fingerprint = str(header["fingerprint"])
-        self.n_positions = int(header["n_positions"])
-        self.unit = str(header["unit"])
-        self.settings: dict[str, Any] = dict(header["settings"])
+        self.fingerprint: str = header["fingerprint"]
+        self.n_positions: int = header["n_positions"]
+        self.unit: str = header["unit"]
+        self.settings: dict[str, Any] = header["settings"]
         self.dtype = np.dtype(header["dtype"])
 
     @classmethod
@@ -96,23 +110,19 @@ class ZarrLossStore(LossStore):
     def _header(self) -> dict[str, Any]:
         if not (self.path / "zarr.json").is_file():
             raise InputError("no loss store is here (zarr.json is missing)", where=self.path)
-        header = read_json(self.path / "zarr.json").get("attributes", {})
-        if header.get("format") != FORMAT:
-            raise InputError(
-                f"must be {FORMAT!r}", where=self.path, field="format", value=header.get("format")
-            )
-        if header.get("version") != VERSION:
-            raise InputError(f"must be {VERSION}", where=self.path, field="version", value=header["version"])
-        return dict(header)
+        about = read_object(self.path / "zarr.json").get("attributes")
+        return check_document(_Header, about, self.path / "zarr.json").model_dump()
 
     @cached_property
     def groups(self) -> list[str] | None:  # type: ignore[override]
         """A label for each position, or None."""
         if not (self.path / GROUPS / "zarr.json").is_file():
             return None
-        codes = zarr.open_array(self.path / GROUPS, mode="r")
-        names = list(map(str, codes.attrs["names"]))
-        return [names[code] for code in np.asarray(codes[:])]
+        with refuse_library_errors(self.path / GROUPS, "groups of positions"):
+            codes = zarr.open_array(self.path / GROUPS, mode="r")
+            _check_size(codes, self.n_positions)
+            names = list(map(str, codes.attrs["names"]))
+            return [names[code] for code in np.asarray(codes[:])]
 
     @property
     def runs(self) -> list[str]:
@@ -135,10 +145,8 @@ class ZarrLossStore(LossStore):
         Raises InputError where the checkpoint has no losses, or its file is damaged or lost.
         """
         array, where = self._open(run, step), self._array_path(run, step)
-        try:
+        with refuse_library_errors(where, "losses; it is damaged"):
             losses = np.asarray(array[:], dtype=np.float64)
-        except Exception as error:  # the codecs raise many kinds
-            raise InputError(f"is damaged: {error}", where=where) from error
         if np.isnan(losses).all():  # what Zarr makes of a chunk that is not there
             raise InputError("is damaged: its chunk is missing", where=where)
         return losses
@@ -191,33 +199,28 @@ class ZarrLossStore(LossStore):
                 field="checkpoint",
                 value=f"{run} step {step}",
             )
-        return zarr.open_array(self._array_path(run, step), mode="r")
+        path = self._array_path(run, step)
+        with refuse_library_errors(path, "an array of losses"):
+            array = zarr.open_array(path, mode="r")
+            _check_size(array, self.n_positions)
+            return array
 
     def _array_path(self, run: str, step: int) -> Path:
         return self.path / _folder(run) / f"step{step}"
+
+
+def _check_size(array: "zarr.Array[Any]", n_positions: int) -> None:
+    """An array of another size would be made in memory before it is known to be wrong."""
+    if array.shape != (n_positions,) or array.dtype.kind not in "fiu":
+        raise ValueError(f"must be {n_positions} numbers, not {array.dtype} of shape {array.shape}")
 
 
 def _copy(memory: MemoryStore, path: Path, under: str = "") -> None:
     """Copy a store in memory to a folder: chunks first, metadata last, each file by an atomic rename."""
     files = {key: value.to_bytes() for key, value in memory._store_dict.items() if key.startswith(under)}
     for key in sorted(files, key=lambda name: (name.endswith("zarr.json"), -name.count("/"))):
-        target = path / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_partials(target)
-        partial = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}.partial")
-        partial.write_bytes(files[key])
-        partial.replace(target)
-
-
-def _remove_partials(target: Path) -> None:
-    """Remove what processes of this machine left of this file when they were killed."""
-    for partial in target.parent.glob(f".{target.name}.{os.uname().nodename}.*.partial"):
-        try:
-            os.kill(int(partial.name.split(".")[-2]), 0)
-        except ProcessLookupError:
-            partial.unlink(missing_ok=True)
-        except PermissionError:
-            pass  # alive, of another user
+        with atomic_path(path / key) as temporary:
+            temporary.write_bytes(files[key])
 
 
 def _folder(run: str) -> str:
