@@ -11,7 +11,9 @@ TYPICAL_NOISE = 0.01
 """Checkpoint noise in units before any is seen; counts as much as `PRIOR_POINTS` points."""
 PRIOR_POINTS = 4.0
 NOISE_PER_ITEM_ERROR = 0.45
-"""Checkpoint noise over the standard error from items: neighbours answer the same items alike."""
+"""Checkpoint noise over the standard error from items: neighbours answer most items the same."""
+MEAN_POINTS = 3
+"""Last values that are averaged to say where a curve stands."""
 RECENT = 6
 """Noise is read off so many last points: early checkpoints are still at the mercy of warm-up."""
 
@@ -22,15 +24,16 @@ class ContextFeatures:
 
     n_points; span: log of last over first clock; noise: standard deviation of a checkpoint around a smooth
     curve; slope: rise per unit of log-clock over the recent half of the span (shrunk where it is noise);
-    level: mean of the last points; spread: standard deviation of values; item_error: standard error from the
-    items of the task, NaN where unknown; above_chance: level minus chance, NaN where unknown.
+    recent_mean: of the last `MEAN_POINTS` values; spread: standard deviation of values; item_error: standard
+    error from the items of the task, NaN where unknown; above_chance: recent_mean minus chance, NaN where
+    unknown.
     """
 
     n_points: Floats
     span: Floats
     noise: Floats
     slope: Floats
-    level: Floats
+    recent_mean: Floats
     spread: Floats
     item_error: Floats
     above_chance: Floats
@@ -40,7 +43,7 @@ def context_features(batch: Batch) -> ContextFeatures:
     """Read the features of every context of a batch."""
     points = batch.points
     total = np.maximum(points.total, 1.0)
-    level = mean_of_last(batch, 3)
+    recent_mean = mean_of_last(batch, MEAN_POINTS)
     items = item_error(batch)
     noise = context_noise(points, np.where(np.isfinite(items), NOISE_PER_ITEM_ERROR * items, TYPICAL_NOISE))
     mean = points.sum(points.y) / total
@@ -53,10 +56,10 @@ def context_features(batch: Batch) -> ContextFeatures:
         span=-first,
         noise=noise,
         slope=recent_slope(points, noise, -first),
-        level=level,
+        recent_mean=recent_mean,
         spread=spread,
         item_error=items,
-        above_chance=level - chance / batch.unit,
+        above_chance=recent_mean - chance / batch.unit,
     )
 
 

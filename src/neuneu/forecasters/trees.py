@@ -145,13 +145,13 @@ def law_base(features: Floats, batch: Batch) -> Floats:
 def cell_features(batch: Batch) -> Floats:
     """What the trees look at, (n_cells, n_features) in the order of FEATURES; NaN where unknown.
 
-    Everything is relative: log ratios of clocks, values in units, forecasts as rises from the level.
+    Everything is relative: log ratios of clocks, values in units, forecasts as rises from the recent mean.
     """
     context = context_features(batch)
-    cell, level = batch.cell, context.level
+    cell, now = batch.cell, context.recent_mean
     points = batch.points
     early = points.keep(points.x < -0.5 * context.span[points.owner])
-    earlier = np.where(early.total > 0, early.sum(early.y) / np.maximum(early.total, 1.0) - level, np.nan)
+    earlier = np.where(early.total > 0, early.sum(early.y) / np.maximum(early.total, 1.0) - now, np.nan)
     planned = np.array(
         [
             np.log(evidence.planned_end / evidence.end)
@@ -161,10 +161,10 @@ def cell_features(batch: Batch) -> Floats:
         ]
     )
     per_context = (
-        context.n_points, context.span, context.noise, context.slope, level, context.spread,
-        context.item_error, context.above_chance, batch.last - level, earlier,
+        context.n_points, context.span, context.noise, context.slope, now, context.spread,
+        context.item_error, context.above_chance, batch.last - now, earlier,
     )  # fmt: skip
-    laws = [batch.clip(law.point(batch)) - level[cell] for law in (LogLinear(), PowerLaw(), BrokenPowerLaw())]
+    laws = [batch.clip(law.point(batch)) - now[cell] for law in (LogLinear(), PowerLaw(), BrokenPowerLaw())]
     columns = [
         batch.log_horizon,
         (planned[cell] - batch.log_horizon),

@@ -140,7 +140,7 @@ def test_only_declines_are_halved_where_no_finished_run_shows_them() -> None:
     evidence = Evidence(rising.until(float(rising.clock[5])))
     table = make_candidates(make_batch([evidence], [rising.clock[6:]]), SHIPPED.model.process)
     cell = np.zeros(len(rising.clock[6:]), dtype=np.intp)
-    level = table.values[:, CANDIDATES.index("level")]
+    level = table.values[:, CANDIDATES.index("end_value")]
     up, down = (
         SHIPPED.model.point(replace(table, better=np.array([sign])), cell) - level for sign in (1.0, -1.0)
     )
@@ -168,10 +168,10 @@ def test_runs_of_another_family_that_do_not_fit_are_not_looked_at() -> None:
     given, horizons, _ = evidences(family(), share=0.5)
     clock = given[-1].context.clock
     waves = make_curve(clock[0] * np.geomspace(1, 60, 30), 0.5 + 0.3 * np.sin(np.arange(30.0)))
-    stranger = replace(waves, key=given[-1].context.key._replace(run="wave"), facts=Facts(family="waves"))
+    other = replace(waves, key=given[-1].context.key._replace(run="wave"), facts=Facts(family="waves"))
     alone = replace(given[-1], references=())
     np.testing.assert_array_equal(
-        SHIPPED.forecast(replace(alone, references=(stranger,)), horizons[-1]).values,
+        SHIPPED.forecast(replace(alone, references=(other,)), horizons[-1]).values,
         SHIPPED.forecast(alone, horizons[-1]).values,
     )
 

@@ -1,4 +1,4 @@
-"""Intervals are wider where the run has surprised its forecasts, judged by what it has shown so far."""
+"""Intervals are wider where forecasts of the run have erred, judged by what it has shown so far."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def test_a_forecast_does_not_depend_on_its_company(order: list[int]) -> None:
         np.testing.assert_allclose(answer.values, alone.values, atol=1e-9)
 
 
-def test_surprises_on_other_tasks_widen_the_interval() -> None:
+def test_past_errors_on_other_tasks_widen_the_interval() -> None:
     clock = np.geomspace(1e8, 1e10, 30)
     end = float(clock[15])
 
@@ -70,4 +70,4 @@ def test_without_a_past_nothing_is_asked() -> None:
     context = EVIDENCES[0].context
     past = ask_past([Evidence(context=context.until(float(context.clock[0])))])
     assert past.batch.n == 0
-    np.testing.assert_array_equal(past.surprise(np.empty(0), np.empty(0)), [0.0])
+    np.testing.assert_array_equal(past.log_error(np.empty(0), np.empty(0)), [0.0])

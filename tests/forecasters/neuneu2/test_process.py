@@ -14,7 +14,7 @@ from neuneu.evidence.batch import make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.questions import Questions
 from neuneu.forecasters.neuneu2.candidates import units_of
-from neuneu.forecasters.neuneu2.process import LENGTHS, VARIANCES, Process, make_surface, posterior
+from neuneu.forecasters.neuneu2.process import LENGTHS, VARIANCES, Process, Units, make_surface, posterior
 
 CLOCK = np.geomspace(1e8, 1e10, 24)
 AHEAD = np.array([0.1, 0.5, 1.0, 1.6])
@@ -35,7 +35,7 @@ def evidence_of(rise: float = 0.03, references: tuple[Curve, ...] = ()) -> Evide
 
 def ask(evidence: Evidence, ahead: Floats = AHEAD) -> tuple[Floats, Floats, Floats]:
     units = units_of(make_batch([evidence], [np.exp(ahead) * evidence.end]))
-    return Process().forecast([evidence], [ahead], units.unit, units.level, units.size)
+    return Process().forecast([evidence], [ahead], units)
 
 
 @settings(max_examples=20)
@@ -93,7 +93,7 @@ def test_numpy_and_torch_agree() -> None:
     from neuneu.forecasters.neuneu2.process import _to_torch
 
     evidence = evidence_of(references=(curve_of(0.02, 100), curve_of(0.04, 200, "b")))
-    surface = make_surface([evidence], [AHEAD], np.ones(1), np.full(1, 0.4), np.full(1, 0.01))
+    surface = make_surface([evidence], [AHEAD], Units(np.ones(1), np.full(1, 0.4), np.full(1, 0.01)))
     parameters = np.log(list(VARIANCES.values())), np.log(list(LENGTHS.values()))
     ours = posterior(np, surface, *parameters)
     theirs = posterior(torch, _to_torch(surface), *map(torch.from_numpy, parameters))
@@ -107,6 +107,6 @@ def test_parameters_of_another_version_are_refused() -> None:
 
 
 def test_no_question_no_answer() -> None:
-    nothing = Process().forecast([], [], *np.empty((3, 0)))
+    nothing = Process().forecast([], [], Units(*np.empty((3, 0))))
     assert [len(part) for part in nothing] == [0, 0, 0]
     assert not len(Questions([], [], [], np.empty(0), []))

@@ -18,6 +18,8 @@ PRIOR_CURVES_PER_FAMILY = 24
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.2, 0.35, 0.6)
 REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
 """Shares of questions upside down, with fewer references, without planned end, with false references."""
+FALSE_REFERENCES = 3
+"""So many references of other questions stand for a question's own where they are false."""
 
 
 def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[Questions, Questions]:
@@ -53,7 +55,7 @@ def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[
 
 
 def _balanced(questions: Questions) -> Questions:
-    """Sources weigh as the square root of their number of runs: neither runs alike nor sources alike."""
+    """Sources weigh as the square root of their number of runs: between equal sources and equal runs."""
     runs = {
         source: len(
             {
@@ -74,9 +76,9 @@ def _changed(questions: Questions, rng: np.random.Generator) -> Questions:
         draw = rng.random(4)
         new, new_truth = evidence, truth
         if draw[3] < MISLED:
-            strangers = [questions.evidences[i] for i in rng.choice(len(questions), 3)]
+            others = [questions.evidences[i] for i in rng.choice(len(questions), FALSE_REFERENCES)]
             new = replace(
-                new, references=tuple(reference for s in strangers for reference in s.references[:1])
+                new, references=tuple(reference for other in others for reference in other.references[:1])
             )
         if draw[0] < FEWER_REFERENCES and len(new.references) > 1:
             kept = rng.permutation(len(new.references))[: rng.integers(1, len(new.references))]

@@ -9,13 +9,18 @@ from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric
 from neuneu.evidence.batch import Batch, Points, make_batch
 from neuneu.evidence.evidence import Evidence
-from neuneu.evidence.features import ContextFeatures, context_features, mean_of_last
+from neuneu.evidence.features import (
+    NOISE_PER_ITEM_ERROR,
+    ContextFeatures,
+    context_features,
+    mean_of_last,
+)
 from neuneu.forecasters.laws import fit_power_law
 from neuneu.forecasters.neuneu2.process import Process, Units
 from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
 
 FROM_CURVE = (
-    "last", "level", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
+    "last", "end_value", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
     "damped_line", "chance", "process",
 )  # fmt: skip
 FROM_LOSS = ("loss_rise",)
@@ -26,19 +31,32 @@ FROM_REFERENCES = (
 CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES
 """Names of the candidates, in the order of columns.
 
-From the curve: its last value; a local line's level at the context end; the mean of recent values and of
-the last five; a power law, as it is and moved to the level; a line in log-clock through all points, through
-recent ones, and one that flattens out; chance. From another metric of the task (bits per byte and the like):
-its power law, read through the recent relation of accuracy to it. From references: the rise of the nearest
-one, of all by nearness, of those that look alike so far, added to the level; and where the alike ones stand,
-unmoved. A reference is read at the same clock or at the same share of its plan. `process`: a Gaussian
-process on the curve alone (`process`); `process_by_runs`: on the curve and all references.
+From the curve: its last value; the end value, which a local line has at the context end; the mean of recent
+values and of the last five; a power law, as it is and moved to the end value; a line in log-clock through all
+points, through recent ones, and one that flattens out; chance. From another metric of the task (bits per byte
+and the like): its power law, read through the recent relation of accuracy to it. From references: the rise of
+the nearest one, of all by nearness, of those that have been similar so far, added to the end value; and where
+the similar ones stand, unmoved. A reference is read at the same clock or at the same share of its plan.
+`process`: a Gaussian process on the curve alone (`process`); `process_by_runs`: on the curve and all
+references.
 """
 
-LEVEL_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
+END_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
 """Widths in log-clock of exponential weights that fade into the past."""
+SLOPE_PRIOR = 1e-3
+"""Slopes of local lines are pulled to 0 by so many squares of log-clock, times the width, a point."""
+LEAST_FADE = -60.0
+"""Weights fade to exp of this, no further: short of underflow."""
+LEAST_NOISE = 0.003
+"""Noise around a curve in units that is there at least, whatever it shows: three tenths of a point."""
+LOSS_POINTS, GAIN_POINTS = 4, 3
+"""Checkpoints that another metric must have to be extrapolated, and share with the curve to be related."""
 TRUST_AHEAD = 1.0
-STRANGERS_GAIN = 0.1
+"""Log-clock after the context end at which it is asked how unsure references leave the process."""
+MOST_SPREAD, MOST_GAIN = 3.0, 2.0
+"""Logs of that uncertainty over the noise, and gains in likelihood, are cut at these, where widths depend on
+them."""
+OTHER_FAMILY_GAIN = 0.1
 """Log likelihood a point that references of another family must add to be looked at."""
 
 
@@ -47,16 +65,15 @@ class Candidates:
     """Candidate forecasts of a batch and facts that tell which to trust.
 
     values: (n_cells, n_candidates) in units, NaN where the evidence is absent; facts: (n_cells, n_facts),
-    NaN where unknown; size: (n,) the size of noise around the curve, in units; better: (n,) 1 where a higher
-    value is better, -1 where a lower one is; trust: (n, n_trust) what the
-    width of intervals depends on beside the context, 0 without references: whether there are any, how unsure
-    they leave the process `TRUST_AHEAD` of log-clock ahead (log over the noise), and what they add to the
-    context's log likelihood, a point.
+    NaN where unknown; noise: (n,) around the curve, in units; better: (n,) 1 where a higher value is better,
+    -1 where a lower one is; trust: (n, n_trust) what the width of intervals depends on beside the context, 0
+    without references: whether there are any, how unsure they leave the process `TRUST_AHEAD` of log-clock
+    ahead (log over the noise), and what they add to the context's log likelihood, a point.
     """
 
     values: Floats
     facts: Floats
-    size: Floats
+    noise: Floats
     better: Floats
     trust: Floats
 
@@ -71,22 +88,22 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
     References of another family are looked at only where the curve so far looks more likely with them.
     """
     features = context_features(batch)
-    level, slope = local_line(batch.points, LEVEL_WIDTH, batch.last)
-    size = noise_size(features)
-    batch = _without_strangers(batch, process, level, size)
-    alone = _from_process(batch, process, level, size, with_references=False)
-    by_runs = _from_process(batch, process, level, size, with_references=True)
-    reference_values, reference_facts = from_references(batch, level, size)
+    end_value, slope = local_line(batch.points, END_WIDTH, batch.last)
+    units = Units(batch.unit, end_value, curve_noise(features))
+    batch = _without_unlikely_families(batch, process, units)
+    alone = _from_process(batch, process, units, with_references=False)
+    by_runs = _from_process(batch, process, units, with_references=True)
+    reference_values, reference_facts = from_references(batch, end_value, units.noise)
     gain = by_runs.likelihood - alone.likelihood
     values = [
-        _from_curve(batch, features, level),
+        _from_curve(batch, features, end_value),
         alone.mean[:, None],
-        _from_loss(batch, level)[:, None],
+        _from_loss(batch, end_value)[:, None],
         reference_values,
         by_runs.mean[:, None],
     ]
     facts = [
-        _curve_facts(batch, features, level, slope, size),
+        _curve_facts(batch, features, units, slope),
         reference_facts,
         by_runs.spread[:, None],
         gain[batch.cell, None],
@@ -97,12 +114,13 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
         np.concatenate(values, axis=1), batch.low[batch.cell, None], batch.high[batch.cell, None]
     )
     some = ~np.isnan(gain)
-    trust = np.stack([some * 1.0, np.clip(by_runs.spread_ahead, -3, 3), np.clip(gain, -2, 2)], axis=1)
+    unsure = np.clip(by_runs.spread_ahead, -MOST_SPREAD, MOST_SPREAD)
+    trust = np.stack([some * 1.0, unsure, np.clip(gain, -MOST_GAIN, MOST_GAIN)], axis=1)
     higher = [find_metric(evidence.context.key.metric).higher_is_better for evidence in batch.evidences]
     return Candidates(
         inside,
         np.concatenate(facts, axis=1),
-        size,
+        units.noise,
         np.where(higher, 1.0, -1.0),
         np.where(some[:, None], trust, 0.0),
     )
@@ -110,16 +128,14 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
 
 def units_of(batch: Batch) -> Units:
     """What the process measures a batch's questions in."""
-    level, _ = local_line(batch.points, LEVEL_WIDTH, batch.last)
-    return Units(batch.unit, level, noise_size(context_features(batch)))
+    end_value, _ = local_line(batch.points, END_WIDTH, batch.last)
+    return Units(batch.unit, end_value, curve_noise(context_features(batch)))
 
 
-def noise_size(features: ContextFeatures) -> Floats:
-    """Size of noise around the curve, (n,): what the curve shows and what its items imply."""
-    return np.asarray(
-        np.sqrt(features.noise**2 + np.nan_to_num(0.45 * features.item_error) ** 2 + 0.003**2),
-        dtype=np.float64,
-    )
+def curve_noise(features: ContextFeatures) -> Floats:
+    """Noise around the curve in units, (n,): what the curve shows and what its items imply."""
+    of_items = np.nan_to_num(NOISE_PER_ITEM_ERROR * features.item_error)
+    return np.asarray(np.sqrt(features.noise**2 + of_items**2 + LEAST_NOISE**2), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -133,32 +149,30 @@ class _Answer:
     likelihood: Floats
 
 
-def _without_strangers(batch: Batch, process: Process, level: Floats, size: Floats) -> Batch:
+def _without_unlikely_families(batch: Batch, process: Process, units: Units) -> Batch:
     """The batch without references of other families, except where they raise the context's likelihood."""
-    strangers = [
+    of_others = [
         tuple(r for r in e.references if r.facts.family != e.context.facts.family) for e in batch.evidences
     ]
-    if not any(strangers):
+    if not any(of_others):
         return batch
-    with_them = [replace(e, references=s) for e, s in zip(batch.evidences, strangers, strict=True)]
+    with_them = [replace(e, references=others) for e, others in zip(batch.evidences, of_others, strict=True)]
     asked = replace(batch, evidences=with_them, log_horizon=np.empty(0), cell=np.empty(0, dtype=np.intp))
     gain = (
-        _from_process(asked, process, level, size, with_references=True).likelihood
-        - _from_process(asked, process, level, size, with_references=False).likelihood
+        _from_process(asked, process, units, with_references=True).likelihood
+        - _from_process(asked, process, units, with_references=False).likelihood
     )
-    welcome = gain > STRANGERS_GAIN
+    useful = gain > OTHER_FAMILY_GAIN
     evidences = [
         e
-        if kind or not s
-        else replace(e, references=tuple(r for r in e.references if all(r is not x for x in s)))
-        for e, s, kind in zip(batch.evidences, strangers, welcome, strict=True)
+        if keep or not others
+        else replace(e, references=tuple(r for r in e.references if all(r is not o for o in others)))
+        for e, others, keep in zip(batch.evidences, of_others, useful, strict=True)
     ]
     return replace(batch, evidences=evidences)
 
 
-def _from_process(
-    batch: Batch, process: Process, level: Floats, size: Floats, *, with_references: bool
-) -> _Answer:
+def _from_process(batch: Batch, process: Process, units: Units, *, with_references: bool) -> _Answer:
     """Ask the process about every context, or about those with references only."""
     mean, spread = np.full((2, len(batch.cell)), np.nan)
     ahead, likelihood = np.full((2, batch.n), np.nan)
@@ -170,40 +184,40 @@ def _from_process(
         asked = [replace(evidence, references=()) for evidence in asked]
     horizons = np.split(batch.log_horizon, np.searchsorted(batch.cell, np.arange(1, batch.n)))
     found, deviation, found_likelihood = process.forecast(
-        asked,
-        [np.append(horizons[i], TRUST_AHEAD) for i in chosen],
-        batch.unit[chosen],
-        level[chosen],
-        size[chosen],
+        asked, [np.append(horizons[i], TRUST_AHEAD) for i in chosen], units.part(chosen)
     )
     last = np.cumsum([len(horizons[i]) + 1 for i in chosen]) - 1
-    ahead[chosen] = np.log(deviation[last] / size[chosen])
+    ahead[chosen] = np.log(deviation[last] / units.noise[chosen])
     likelihood[chosen] = found_likelihood
     cells = np.isin(batch.cell, chosen)
     mean[cells] = np.delete(found, last)
-    spread[cells] = np.log(np.delete(deviation, last) / size[batch.cell[cells]])
+    spread[cells] = np.log(np.delete(deviation, last) / units.noise[batch.cell[cells]])
     return _Answer(mean, spread, ahead, likelihood)
 
 
 def local_line(points: Points, width: float, fallback: Floats) -> tuple[Floats, Floats]:
-    """Level at the context end and slope of a line whose weights fade with log-clock, each (n,)."""
+    """Value at the context end and slope of a line whose weights fade with log-clock, each (n,).
+
+    width: log-clock over which weights fall by a factor e; fallback: (n,) value where there is no point.
+    """
     faded = Points(
         points.x,
         points.y,
-        points.weight * np.exp(np.maximum(points.x / width, -60.0)),
+        points.weight * np.exp(np.maximum(points.x / width, LEAST_FADE)),
         points.owner,
         points.n,
     )
     total = np.maximum(faded.total, 1e-30)
     mean_x, mean_y = faded.sum(faded.x) / total, faded.sum(faded.y) / total
     dx = faded.x - mean_x[faded.owner]
-    squares = faded.sum(dx**2) + 1e-3 * width * total
+    squares = faded.sum(dx**2) + SLOPE_PRIOR * width * total
     slope = faded.sum(dx * (faded.y - mean_y[faded.owner])) / squares
     known = points.count > 0
     return np.where(known, mean_y - slope * mean_x, fallback), np.where(known, slope, 0.0)
 
 
-def _from_curve(batch: Batch, features: ContextFeatures, level: Floats) -> Floats:
+def _from_curve(batch: Batch, features: ContextFeatures, end_value: Floats) -> Floats:
+    """The candidates `FROM_CURVE` but the process, (n_cells, n_candidates)."""
     cell, ahead = batch.cell, batch.log_horizon
     points = batch.points
     total = np.maximum(points.total, 1.0)
@@ -215,33 +229,33 @@ def _from_curve(batch: Batch, features: ContextFeatures, level: Floats) -> Float
     law = fit_power_law(points.thinned(), batch.low, batch.high)
     fitted = np.isfinite(law.error)
     at_end, later = law.at(np.zeros(batch.n), np.arange(batch.n)), law.at(ahead, cell)
-    faded_level, local_slope = local_line(points, LINE_WIDTH, batch.last)
+    line_end, local_slope = local_line(points, LINE_WIDTH, batch.last)
     recent = points.keep(points.x > -RECENT_WIDTH)
     recent_mean = np.where(recent.total > 0, recent.sum(recent.y) / np.maximum(recent.total, 1.0), batch.last)
     return np.stack(
         [
             batch.last[cell],
-            level[cell],
+            end_value[cell],
             recent_mean[cell],
             mean_of_last(batch, 5)[cell],
-            np.where(fitted[cell], later, level[cell]),
-            np.where(fitted[cell], level[cell] + later - at_end[cell], level[cell]),
+            np.where(fitted[cell], later, end_value[cell]),
+            np.where(fitted[cell], end_value[cell] + later - at_end[cell], end_value[cell]),
             line[cell] + slope[cell] * ahead,
-            faded_level[cell] + local_slope[cell] * ahead,
-            level[cell] + local_slope[cell] * -np.expm1(-ahead),
-            (features.level - features.above_chance)[cell],
+            line_end[cell] + local_slope[cell] * ahead,
+            end_value[cell] + local_slope[cell] * -np.expm1(-ahead),
+            (features.recent_mean - features.above_chance)[cell],
         ],
         axis=1,
     )
 
 
-def _from_loss(batch: Batch, level: Floats) -> Floats:
+def _from_loss(batch: Batch, end_value: Floats) -> Floats:
     """Rise that a lower-is-better metric of the task implies, (n_cells,); NaN where there is none."""
     values = np.full(len(batch.cell), np.nan)
     owners, losses = [], []
     for i, evidence in enumerate(batch.evidences):
         lower = [c for c in evidence.other_metrics if not find_metric(c.key.metric).higher_is_better]
-        if lower and len(lower[0]) >= 4:
+        if lower and len(lower[0]) >= LOSS_POINTS:
             owners.append(i)
             losses.append(lower[0])
     if not owners:
@@ -256,26 +270,32 @@ def _from_loss(batch: Batch, level: Floats) -> Floats:
     for j, (i, loss) in enumerate(zip(owners, losses, strict=True)):
         if np.isfinite(law.error[j]):
             gain = _gain(batch.evidences[i].context, loss) * loss_batch.unit[j] / batch.unit[i]
-            values[bounds[i] : bounds[i + 1]] = level[i] + gain * fall[loss_batch.cell == j]
+            values[bounds[i] : bounds[i + 1]] = end_value[i] + gain * fall[loss_batch.cell == j]
     return values
 
 
 def _gain(curve: Curve, loss: Curve) -> float:
     """Slope of the curve's values over the other metric's, later points weighing more."""
-    common, mine, theirs = np.intersect1d(curve.steps, loss.steps, return_indices=True)
-    if len(common) < 3:
+    common, of_curve, of_loss = np.intersect1d(curve.steps, loss.steps, return_indices=True)
+    if len(common) < GAIN_POINTS:
         return 0.0
-    x, y = loss.values[theirs], curve.values[mine]
-    clock = np.maximum(curve.clock[mine], 1e-300)
-    weight = np.exp(np.maximum(np.log(clock / clock[-1]) / LINE_WIDTH, -60.0))
+    x, y = loss.values[of_loss], curve.values[of_curve]
+    clock = np.maximum(curve.clock[of_curve], 1e-300)
+    weight = np.exp(np.maximum(np.log(clock / clock[-1]) / LINE_WIDTH, LEAST_FADE))
     dx = x - np.average(x, weights=weight)
     squares = np.sum(weight * dx**2)
     return float(np.sum(weight * dx * y) / squares) if squares > 1e-18 else 0.0
 
 
+SHORTEST_SPAN = 0.1
+"""Spans of log-clock below count as this, where a log is taken of them."""
+JUMP_POINTS, JUMP_CURVES, MOST_JUMP = 6, 3, 5.0
+"""Last changes are read off so many points, shared by so many curves at least, and cut at so many times the
+usual change."""
+
 CURVE_FACTS = (
-    "n_points", "span", "size", "level", "to_bound", "above_chance", "slope", "recent_slope", "spread",
-    "last_off_level", "items", "jump", "params", "best", "worst", "three", "curvature",
+    "n_points", "span", "noise", "end_value", "to_bound", "above_chance", "slope", "recent_slope", "spread",
+    "last_off_end", "items", "jump", "params", "best", "worst", "three", "curvature",
 )  # fmt: skip
 HORIZON_FACTS = ("ahead", "of_plan", "plan_left", "process_spread")
 FACTS = (
@@ -288,27 +308,27 @@ FACTS = (
 """Names of the facts, in the order of columns."""
 
 
-def _curve_facts(
-    batch: Batch, features: ContextFeatures, level: Floats, slope: Floats, size: Floats
-) -> Floats:
-    span = np.maximum(features.span, 0.1)
-    bound = np.minimum(level - batch.low, batch.high - level)
+def _curve_facts(batch: Batch, features: ContextFeatures, units: Units, slope: Floats) -> Floats:
+    """The facts `CURVE_FACTS`, (n_cells, n_facts). slope: (n,) of the line that gives the end value."""
+    end_value, noise = units.end_value, units.noise
+    span = np.maximum(features.span, SHORTEST_SPAN)
+    bound = np.minimum(end_value - batch.low, batch.high - end_value)
     facts = np.stack(
         [
             np.log(np.maximum(features.n_points, 1.0)),
             np.log(span),
-            np.log(size),
-            level,
+            np.log(noise),
+            end_value,
             np.where(np.isfinite(bound), bound, 1.0),
-            features.above_chance / size,
-            features.slope / size,
-            slope / size,
-            np.log((features.spread + 1e-4) / size),
-            (batch.last - level) / size,
+            features.above_chance / noise,
+            features.slope / noise,
+            slope / noise,
+            np.log((features.spread + 1e-4) / noise),
+            (batch.last - end_value) / noise,
             np.log(np.maximum(features.item_error, 1e-6)),
             _shared_jump(batch),
             _log_params(batch),
-            *_shape(batch, level, size, features),
+            *_shape(batch, features, units),
         ],
         axis=1,
     )
@@ -321,8 +341,10 @@ def _log_params(batch: Batch) -> Floats:
     return np.array([np.log(count) if count else np.nan for count in params])
 
 
-def _shape(batch: Batch, level: Floats, size: Floats, features: ContextFeatures) -> list[Floats]:
-    points = batch.points
+def _shape(batch: Batch, features: ContextFeatures, units: Units) -> list[Floats]:
+    """The last four facts of the curve, (n,) each, over the noise: how far its best and its worst value, and
+    the mean of the last three, are above the end value; and how much steeper it has become."""
+    points, end_value, noise = batch.points, units.end_value, units.noise
     best, worst = np.full(batch.n, -np.inf), np.full(batch.n, np.inf)
     np.maximum.at(best, points.owner, points.y)
     np.minimum.at(worst, points.owner, points.y)
@@ -330,10 +352,10 @@ def _shape(batch: Batch, level: Floats, size: Floats, features: ContextFeatures)
     line = local_line(points, LINE_WIDTH, batch.last)[1]
     wide_line = local_line(points, WIDE, batch.last)[1]
     return [
-        np.where(known, best - level, 0.0) / size,
-        np.where(known, worst - level, 0.0) / size,
-        (mean_of_last(batch, 3) - level) / size,
-        (line - wide_line) / size,
+        np.where(known, best - end_value, 0.0) / noise,
+        np.where(known, worst - end_value, 0.0) / noise,
+        (features.recent_mean - end_value) / noise,
+        (line - wide_line) / noise,
     ]
 
 
@@ -349,7 +371,7 @@ def _shared_jump(batch: Batch) -> Floats:
         if key not in seen:
             seen[key] = _last_changes(evidence)
         changes = [c for task, own in seen[key].items() if task != evidence.context.key.task for c in own]
-        means.append(float(np.mean(changes)) if len(changes) >= 3 else np.nan)
+        means.append(float(np.mean(changes)) if len(changes) >= JUMP_CURVES else np.nan)
     return np.array(means)
 
 
@@ -360,10 +382,12 @@ def _last_changes(evidence: Evidence) -> dict[str, list[float]]:
         if curve.clock_unit != evidence.context.clock_unit or (curve.low, curve.high) != (0.0, 1.0):
             continue
         n = int(np.searchsorted(curve.clock, evidence.end, side="right"))
-        recent = np.diff(curve.values[max(0, n - 6) : n])
+        recent = np.diff(curve.values[max(0, n - JUMP_POINTS) : n])
         usual = float(np.abs(recent[:-1]).mean()) if len(recent) >= 3 else 0.0
         if usual > 0:
-            changes.setdefault(curve.key.task, []).append(float(np.clip(recent[-1] / usual, -5.0, 5.0)))
+            changes.setdefault(curve.key.task, []).append(
+                float(np.clip(recent[-1] / usual, -MOST_JUMP, MOST_JUMP))
+            )
     return changes
 
 

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
     from neuneu.curves.table import CurveTable
 
-LEVEL, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("level", "process", "process_by_runs"))
+END_VALUE, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("end_value", "process", "process_by_runs"))
 PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.35
 """What the process itself weighs in the forecast, the trees the rest: on the curve alone, with references."""
 
 DECLINE_BELIEVED = 0.5
 """So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
 
-SURPRISE_ALONE, SURPRISE_COMPARED = 1.0, 0.6
-"""How much of a run's surprise (log) its intervals are stretched by: on the curve alone, with references."""
+PAST_ERROR_ALONE, PAST_ERROR_COMPARED = 1.0, 0.6
+"""How much of a run's past error (log) intervals are stretched by: on the curve alone, with references."""
 
 WITHOUT_REFERENCES = 0.35
 """Share of the questions in training whose references are hidden."""
@@ -59,37 +59,41 @@ COOLDOWN = 0.17
 """So much log-clock before the planned end there is one more knot: many schedules cool down from there."""
 
 
+FOLDS = 3
+"""Sources are left out of the trees in so many turns, for the widths."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """What is learned: the process's hyperparameters, and trees.
 
-    alone: what to add to the level where there are no references; to_level, to_process: what to add to either
-    where there are some.
+    alone: what to add to the end value where there are no references; to_end_value, to_process: what to add
+    to either where there are some.
     """
 
     process: Process
     alone: Forest
-    to_level: Forest
+    to_end_value: Forest
     to_process: Forest
 
     def point(self, candidates: Candidates, cell: "NDArray[np.intp]") -> Floats:
         """Weighted mean of process and trees, (n_cells,). cell: (n_cells,) question of each."""
-        level, process = candidates.values[:, LEVEL], _process(candidates)
-        from_level, from_process = (_tree_features(candidates, a, cell) for a in (level, process))
+        now, process = candidates.values[:, END_VALUE], _process(candidates)
+        from_now, from_process = (_tree_features(candidates, a, cell) for a in (now, process))
         some = ~np.isnan(candidates.values[:, BY_RUNS])
-        trees = level.copy()
-        trees[~some] += self.alone.predict(from_level[~some])
-        compared = self.to_level.predict(from_level[some]), self.to_process.predict(from_process[some])
-        trees[some] = (level[some] + compared[0] + process[some] + compared[1]) / 2
+        trees = now.copy()
+        trees[~some] += self.alone.predict(from_now[~some])
+        compared = self.to_end_value.predict(from_now[some]), self.to_process.predict(from_process[some])
+        trees[some] = (now[some] + compared[0] + process[some] + compared[1]) / 2
         share = np.where(some, PROCESS_SHARE_BY_RUNS, PROCESS_SHARE)
-        change = share * process + (1 - share) * trees - level
+        change = share * process + (1 - share) * trees - now
         declines = (change * candidates.better[cell] < 0) & ~some
-        return np.asarray(level + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
+        return np.asarray(now + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
 
     def tensors(self) -> "dict[str, NDArray[Any]]":
         """Arrays by name, as they are stored."""
         tensors: dict[str, NDArray[Any]] = dict(self.process.tensors())
-        for name, forest in zip(FORESTS, (self.alone, self.to_level, self.to_process), strict=True):
+        for name, forest in zip(FORESTS, (self.alone, self.to_end_value, self.to_process), strict=True):
             tensors |= forest.tensors(name)
         return tensors
 
@@ -102,14 +106,22 @@ class Model:
 
 
 FORESTS = ("alone", "to_level", "to_process")
+"""Names of the forests in a stored model, in the order of `Model`; the second is the one to the end value."""
 WIDTHS = ("past", "alone", "compared")
+"""Names of the calibrations in a stored model, those of `Widths`."""
+TREE_DECIMALS = 6
+"""Features of the trees are rounded to so many decimals."""
+CONTEXTS_IN_PLAN = 5.0
+"""A typical context is a fifth of the plan: widths depend on how much longer or shorter it is."""
+LEAST_SHARE, MOST_SHARE = -3.0, 1.7
+"""Logs of the share of the plan over that are cut at these: 1 % and all of the plan."""
 
 
 def _process(candidates: Candidates) -> Floats:
-    """What the process says from all there is; the level where it was not asked."""
+    """What the process says from all there is; the end value where it was not asked."""
     values = candidates.values
     process = np.where(np.isnan(values[:, BY_RUNS]), values[:, PROCESS], values[:, BY_RUNS])
-    return np.where(np.isnan(process), values[:, LEVEL], process)
+    return np.where(np.isnan(process), values[:, END_VALUE], process)
 
 
 def _tree_features(candidates: Candidates, anchor: Floats, cell: "NDArray[np.intp]") -> Floats:
@@ -117,8 +129,8 @@ def _tree_features(candidates: Candidates, anchor: Floats, cell: "NDArray[np.int
 
     Rounded, so that what differs by floating-point noise alone falls on the same side of a split.
     """
-    away, size = candidates.values - anchor[:, None], candidates.size[cell]
-    return np.round(np.concatenate([candidates.facts, away, size[:, None]], axis=1), 6)
+    away, noise = candidates.values - anchor[:, None], candidates.noise[cell]
+    return np.round(np.concatenate([candidates.facts, away, noise[:, None]], axis=1), TREE_DECIMALS)
 
 
 @dataclass(frozen=True)
@@ -129,17 +141,17 @@ class Widths:
     alone: Calibration
     compared: Calibration
 
-    def quantile_values(self, point: Floats, batch: Batch, trust: Floats, surprise: Floats) -> Floats:
-        """Quantiles at each horizon, (n_cells, n_levels).
+    def quantile_values(self, point: Floats, batch: Batch, trust: Floats, past_error: Floats) -> Floats:
+        """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers.
 
-        trust: of `Candidates`; surprise: of `Past`, (n,).
+        point: (n_cells,) in units; trust: of `Candidates`; past_error: (n,) `Past.log_error`.
         """
         plan = _plan(batch)
-        values = self.alone.quantile_values(point, batch, plan, np.exp(SURPRISE_ALONE * surprise))
+        values = self.alone.quantile_values(point, batch, plan, np.exp(PAST_ERROR_ALONE * past_error))
         some = (trust[:, 0] > 0)[batch.cell]
         if some.any():
             more = np.concatenate([trust[:, 1:], plan], axis=1)
-            stretch = np.exp(SURPRISE_COMPARED * surprise)
+            stretch = np.exp(PAST_ERROR_COMPARED * past_error)
             values[some] = self.compared.quantile_values(point, batch, more, stretch)[some]
         return values
 
@@ -148,8 +160,8 @@ def _plan(batch: Batch) -> Floats:
     """How far the plan has been followed: log of the share over a fifth, and its size, (n, 2); 0 where there
     is no plan."""
     ends = [(evidence.end, evidence.planned_end) for evidence in batch.evidences]
-    shares = [5 * end / planned if planned and end > 0 else 1.0 for end, planned in ends]
-    away = np.clip(np.log(np.array(shares, dtype=np.float64)), -3.0, 1.7)
+    shares = [CONTEXTS_IN_PLAN * end / planned if planned and end > 0 else 1.0 for end, planned in ends]
+    away = np.clip(np.log(np.array(shares, dtype=np.float64)), LEAST_SHARE, MOST_SHARE)
     return np.stack([away, np.abs(away)], axis=1)
 
 
@@ -169,8 +181,8 @@ class Neuneu2(CalibratedForecaster):
     A Gaussian process sees the curve and the reference runs as one surface of size, clock, recipe and share
     of the plan (`process`). It and other simple readings of each piece of evidence are candidate
     forecasts (`candidates`), from which boosted trees, trained across real runs and synthetic
-    families, say what to add to the level and to the process. Quantiles are conformal, from sources that the
-    trees were not trained on in turn, and the wider the more the run has surprised its forecasts so far
+    families, say what to add to the end value and to the process. Quantiles are conformal, from sources that
+    the trees were not trained on in turn, and the wider the more forecasts of the run have erred so far
     (`past`).
     """
 
@@ -240,8 +252,8 @@ class Neuneu2(CalibratedForecaster):
         assert self.widths is not None
         past = ask_past(batch.evidences)
         again = self.model.point(make_candidates(past.batch, self.model.process), past.batch.cell)
-        surprise = past.surprise(past.batch.clip(again), self.widths.past.scale_of(past.batch))
-        return self.widths.quantile_values(batch.clip(point), batch, trust, surprise)
+        past_error = past.log_error(past.batch.clip(again), self.widths.past.scale_of(past.batch))
+        return self.widths.quantile_values(batch.clip(point), batch, trust, past_error)
 
     def _point_and_trust(self, batch: Batch) -> tuple[Floats, Floats]:
         """Forecast at each horizon, (n_cells,), in units, and what its width depends on, (n, n_trust)."""
@@ -354,7 +366,7 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
     upright = np.array([bool(evidence.run_curves) for evidence in alone.batch.evidences])
     weight = np.where(upright[alone.cell], alone.weight, 0.0) if upright.any() else alone.weight
     of_past = Calibration.fit(single, alone.truth, weight, alone.batch)
-    surprise = past.surprise(past.batch.clip(again), of_past.scale_of(past.batch))
+    past_error = past.log_error(past.batch.clip(again), of_past.scale_of(past.batch))
     trust = rows.candidates.trust
     some = (trust[:, 0] > 0)[rows.cell]
     return Widths(
@@ -365,7 +377,7 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
             weight,
             alone.batch,
             _plan(alone.batch),
-            np.exp(SURPRISE_ALONE * surprise),
+            np.exp(PAST_ERROR_ALONE * past_error),
         ),
         Calibration.fit(
             rows.batch.clip(compared),
@@ -373,7 +385,7 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
             np.where(some, rows.weight, 0.0) if some.any() else rows.weight,
             rows.batch,
             np.concatenate([trust[:, 1:], _plan(rows.batch)], axis=1),
-            np.exp(SURPRISE_COMPARED * surprise),
+            np.exp(PAST_ERROR_COMPARED * past_error),
         ),
     )
 
@@ -398,11 +410,11 @@ def _train(
             np.concatenate(features), np.concatenate(added), np.concatenate(weights), seed, trees
         )
 
-    def level(candidates: Candidates) -> Floats:
-        return candidates.values[:, LEVEL]
+    def end_value(candidates: Candidates) -> Floats:
+        return candidates.values[:, END_VALUE]
 
     both = rows, extra
-    return Model(process, forest((alone, bare), level), forest(both, level), forest(both, _process))
+    return Model(process, forest((alone, bare), end_value), forest(both, end_value), forest(both, _process))
 
 
 def _folds(questions: Questions) -> "NDArray[np.intp]":
@@ -413,6 +425,3 @@ def _folds(questions: Questions) -> "NDArray[np.intp]":
     sizes = Counter(names)
     order = {name: i % FOLDS for i, name in enumerate(sorted(sizes, key=lambda name: (-sizes[name], name)))}
     return np.array([order[name] for name in names], dtype=np.intp)
-
-
-FOLDS = 3

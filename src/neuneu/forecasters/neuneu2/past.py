@@ -1,4 +1,4 @@
-"""How a run has surprised its forecasts so far, which says how wide its intervals have to be."""
+"""How much forecasts of a run have erred so far, which says how wide its intervals have to be."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ CUT = 0.7
 CURVES, HORIZONS = 32, 4
 """Of a run at most so many curves are asked again, and of a curve so many checkpoints."""
 FEW = 4.0
-"""Surprise counts half where so many curves show it."""
+"""Past error counts half where so many curves show it."""
+LEAST_ERROR, MOST_LOG = 1e-9, 2.0
+"""Mean normalised errors below the first count as it; their logs are cut at the second, a factor of 7."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,18 +33,20 @@ class Past:
     group: NDArray[np.intp]
     group_of: NDArray[np.intp]
 
-    def surprise(self, point: Floats, scale: Floats) -> Floats:
-        """Log of mean |truth − point| / scale over the curves of a run, towards 0 where they are few, (n,).
+    def log_error(self, point: Floats, scale: Floats) -> Floats:
+        """Log of the normalised error |truth − point| / scale of a run's past forecasts, (n,).
 
-        point, scale: (n_cells,) of these questions, in units.
+        The mean over a curve's checkpoints, then over the curves of a group; of n curves multiplied by
+        n / (n + `FEW`), so that it is 0 where there is none. point, scale: (n_cells,) of these questions, in
+        units.
         """
         n_groups = int(self.group_of.max(initial=-1)) + 1
-        size = np.abs(self.truth - point) / scale
+        error = np.abs(self.truth - point) / scale
         cells = np.bincount(self.batch.cell, minlength=self.batch.n)
-        of_curve = np.bincount(self.batch.cell, size, minlength=self.batch.n) / np.maximum(cells, 1)
+        of_curve = np.bincount(self.batch.cell, error, minlength=self.batch.n) / np.maximum(cells, 1)
         curves = np.bincount(self.group, minlength=n_groups)
         mean = np.bincount(self.group, of_curve, minlength=n_groups) / np.maximum(curves, 1)
-        logs = np.clip(np.log(np.maximum(mean, 1e-9)), -2.0, 2.0) * curves / (curves + FEW)
+        logs = np.clip(np.log(np.maximum(mean, LEAST_ERROR)), -MOST_LOG, MOST_LOG) * curves / (curves + FEW)
         return np.asarray(logs[self.group_of], dtype=np.float64)
 
 

@@ -22,14 +22,22 @@ MOST_REFERENCES, REFERENCE_POINTS, CONTEXT_POINTS = 10, 10, 14
 REFERENCE_REACH, CONTEXT_REACH = 2.5, 4.0
 """Points further than this in log-clock before the context end are left out."""
 CHUNK = 256
+"""Questions solved at once: bounds memory."""
 JITTER = 1e-8
+"""Added to variances of points, in squares of the unit: keeps covariances of repeated points invertible."""
+LEAST_VARIANCE = 1e-12
+"""Floor of the variance at a horizon, where rounding would take it below 0."""
 DECIMALS = 9
+"""Answers are rounded to so many: the last bits depend on how questions are padded and on BLAS's threads."""
 FEWEST_POINTS = 4
+"""References with fewer checkpoints are left out."""
+FARTHEST_SHARE = 10.0
+"""Logs of horizon over context end are cut at this where they become a share of the plan: no overflow."""
 LATE = 0.75
 """Share of the plan after which schedules that cool down lift a curve."""
 
 VARIANCES = {
-    "level": 4.0, "clock": 0.3, "params": 0.3, "surface": 0.5, "recipe": 0.1, "recipe_clock": 0.1,
+    "constant": 4.0, "clock": 0.3, "params": 0.3, "surface": 0.5, "recipe": 0.1, "recipe_clock": 0.1,
     "run": 0.3, "run_clock": 0.02, "run_curve": 0.05, "share": 0.1, "late": 0.05, "memory": 0.2, "noise": 1.0,
 }  # fmt: skip
 LENGTHS = {
@@ -41,6 +49,20 @@ around the curve); lengths in log-clock, log-parameters and share of the plan.""
 
 
 @dataclass(frozen=True, eq=False)
+class Units:
+    """What questions are measured in, (n_questions,) each: unit, value at the context end, noise around the
+    curve; the last two in units."""
+
+    unit: Floats
+    end_value: Floats
+    noise: Floats
+
+    def part(self, which: "slice | list[int] | NDArray[np.intp]") -> "Units":
+        """Those of these questions."""
+        return Units(self.unit[which], self.end_value[which], self.noise[which])
+
+
+@dataclass(frozen=True, eq=False)
 class Surface:
     """Points of many questions, padded: context and references, and the horizons asked.
 
@@ -48,8 +70,8 @@ class Surface:
     params: log relative to the context end and to the run's size; share: of the plan, 0 where unknown;
     planned: whether it is known; recipe, run: 0 for those of the run that is forecast; weight: measurements
     averaged, there: 1 where there is a point; all (n_layouts, n_points). asked, asked_share, asked_planned:
-    (n_layouts, n_horizons). layout: (n,) which one a question has; y: (n, n_points) values minus level;
-    scale: (n,) spread of all points; size: (n,) noise around the curve.
+    (n_layouts, n_horizons). layout: (n,) which one a question has; y: (n, n_points) values minus the one at
+    the context end; scale: (n,) spread of all points; noise: (n,) around the curve.
     """
 
     clock: Any
@@ -66,15 +88,13 @@ class Surface:
     layout: Any
     y: Any
     scale: Any
-    size: Any
+    noise: Any
 
 
-def make_surface(
-    evidences: Sequence[Evidence], log_horizons: Sequence[Floats], unit: Floats, level: Floats, size: Floats
-) -> Surface:
-    """Lay out questions. log_horizons[i]: log of horizon over context end; unit, level, size: (n,)."""
+def make_surface(evidences: Sequence[Evidence], log_horizons: Sequence[Floats], units: Units) -> Surface:
+    """Lay out questions. log_horizons[i]: log of horizon over context end, (n_i,)."""
     bins: dict[bytes, _Bins] = {}
-    rows = [_points(evidence, unit[i], bins) for i, evidence in enumerate(evidences)]
+    rows = [_points(evidence, unit, bins) for evidence, unit in zip(evidences, units.unit, strict=True)]
     n, width = len(rows), max(row.shape[1] for row in rows)
     points = np.zeros((9, n, width))
     asked = np.zeros((n, max(len(h) for h in log_horizons)))
@@ -93,9 +113,10 @@ def make_surface(
     return Surface(
         clock=clock, params=params, share=share, planned=planned, recipe=recipe, run=run,
         weight=np.maximum(weight, 1.0), there=there, asked=asked,
-        asked_share=plan * np.exp(np.minimum(asked, 10.0)),
+        asked_share=plan * np.exp(np.minimum(asked, FARTHEST_SHARE)),
         asked_planned=(plan > 0) * np.ones_like(asked),
-        layout=layout, y=(value - level[:, None]) * points[8], scale=np.sqrt(spread + size**2), size=size,
+        layout=layout, y=(value - units.end_value[:, None]) * points[8],
+        scale=np.sqrt(spread + units.noise**2), noise=units.noise,
     )  # fmt: skip
 
 
@@ -123,30 +144,39 @@ class _Bins:
 
 
 def _points(evidence: Evidence, unit: float, bins: dict[bytes, _Bins]) -> Floats:
-    """Value (not yet off the level), weight and layout as in `Surface`, (8, n_points): of the context, then
-    of each reference. bins: of clocks that have been met."""
-    end = evidence.end
-    mine = _bins(evidence.context, end, CONTEXT_POINTS, CONTEXT_REACH, bins)
-    share = np.exp(mine.clock) * end / evidence.planned_end if evidence.planned_end else None
-    recipes = {evidence.context.facts.recipe: 0}
-    rows = [_row(mine, evidence.context.values / unit, 0.0, share, 0, 0)]
+    """What is seen of a question, (8, n_points): its context's points first, then each reference's.
+
+    Rows: value in units; measurements averaged in it; log of clock over context end; log of parameters over
+    the run's; share of the run's plan; whether that is known; number of the recipe; number of the run: the
+    last two count from 0, the forecast run's own, in the order of references. bins: of clocks that have been
+    met, by what makes them; added to.
+    """
+    context, end = evidence.context, evidence.end
+    binned = _bins(context, end, CONTEXT_POINTS, CONTEXT_REACH, bins)
+    share = np.exp(binned.clock) * end / evidence.planned_end if evidence.planned_end else None
+    rows = [_rows(binned, context.values / unit, params=0.0, share=share, recipe=0, run=0)]
+    recipes = {context.facts.recipe: 0}
     for number, reference in enumerate(nearest_references(evidence, MOST_REFERENCES), start=1):
         if np.count_nonzero(reference.clock > 0) < FEWEST_POINTS:
             continue
-        theirs = _bins(reference, end, REFERENCE_POINTS, REFERENCE_REACH, bins)
+        binned = _bins(reference, end, REFERENCE_POINTS, REFERENCE_REACH, bins)
         size_gap, _, _ = relation(evidence, reference)
         recipe = recipes.setdefault(reference.facts.recipe, len(recipes))
-        share = np.exp(theirs.clock) * end / reference.clock[-1]
-        rows.append(_row(theirs, reference.values / unit, -size_gap, share, recipe, number))
+        share = np.exp(binned.clock) * end / reference.clock[-1]
+        values = reference.values / unit
+        rows.append(_rows(binned, values, params=-size_gap, share=share, recipe=recipe, run=number))
     return np.concatenate(rows, axis=1)
 
 
-def _row(bins: _Bins, values: Floats, params: float, share: Floats | None, recipe: int, run: int) -> Floats:
-    row = np.empty((8, len(bins.clock)))
-    row[0], row[1], row[2] = bins.averages(values), bins.weight, bins.clock
-    row[3], row[6], row[7] = params, recipe, run
-    row[4], row[5] = (0.0, 0.0) if share is None else (share, 1.0)
-    return row
+def _rows(
+    bins: _Bins, values: Floats, *, params: float, share: Floats | None, recipe: int, run: int
+) -> Floats:
+    """The rows of `_points` for one curve, (8, n_bins); share: (n_bins,), None where there is no plan."""
+    rows = np.empty((8, len(bins.clock)))
+    rows[0], rows[1], rows[2], rows[3] = bins.averages(values), bins.weight, bins.clock, params
+    rows[4], rows[5] = (0.0, 0.0) if share is None else (share, 1.0)
+    rows[6], rows[7] = recipe, run
+    return rows
 
 
 def _bins(curve: Curve, end: float, limit: int, reach: float, known: dict[bytes, _Bins]) -> _Bins:
@@ -158,6 +188,7 @@ def _bins(curve: Curve, end: float, limit: int, reach: float, known: dict[bytes,
 
 
 def _make_bins(clock: Floats, end: float, limit: int, reach: float) -> _Bins:
+    """`_bins` of a clock, (n_checkpoints,): at least the last two checkpoints, whatever the reach."""
     x = np.log(np.maximum(clock, 1e-300)) - np.log(end)
     moving = np.flatnonzero(clock > 0)
     recent = moving[x[moving] >= -reach]
@@ -202,28 +233,24 @@ class Process:
         return cls(*(tuple(map(float, tensors[name])) for name in names))
 
     def forecast(
-        self,
-        evidences: Sequence[Evidence],
-        log_horizons: Sequence[Floats],
-        unit: Floats,
-        level: Floats,
-        size: Floats,
+        self, evidences: Sequence[Evidence], log_horizons: Sequence[Floats], units: Units
     ) -> tuple[Floats, Floats, Floats]:
         """Mean and standard deviation at each horizon, in units, (n_cells,) each, and likelihood, (n,).
 
-        likelihood: log density of the context's values given the references, a point.
+        log_horizons[i]: log of horizon over context end, (n_i,); likelihood: log density of the context's
+        values given the references, a point.
         """
         means, deviations, likelihoods = [np.empty(0)], [np.empty(0)], [np.empty(0)]
         parameters = np.array(self.log_variances), np.array(self.log_lengths)
         for start in range(0, len(evidences), CHUNK):
             part = slice(start, start + CHUNK)
             asked = log_horizons[part]
-            surface = make_surface(evidences[part], asked, unit[part], level[part], size[part])
+            surface = make_surface(evidences[part], asked, units.part(part))
             with _blas().limit(limits=1):
                 mean, variance, likelihood = posterior(np, surface, *parameters)
             likelihoods.append(likelihood)
             for i, horizons in enumerate(asked):
-                means.append(mean[i, : len(horizons)] + level[start + i])
+                means.append(mean[i, : len(horizons)] + units.end_value[start + i])
                 deviations.append(np.sqrt(variance[i, : len(horizons)]))
         return _joined(means), _joined(deviations), _joined(likelihoods)
 
@@ -235,58 +262,69 @@ def _blas() -> ThreadpoolController:
 
 
 def _joined(parts: Sequence[Floats]) -> Floats:
-    """One array, rounded: the last bits depend on how questions are padded and on BLAS's threads."""
+    """One array, rounded to `DECIMALS`."""
     return np.asarray(np.round(np.concatenate(parts), DECIMALS), dtype=np.float64)
 
 
 def posterior(xp: Any, surface: Surface, log_variances: Any, log_lengths: Any) -> tuple[Any, Any, Any]:
-    """Mean (off the level) and variance at the horizons, (n, n_horizons), and likelihood, (n,).
+    """Mean (off the end value) and variance at the horizons, (n, n_horizons), and likelihood, (n,).
 
-    xp: numpy or torch. Rasmussen & Williams 2006, equations 2.23 and 2.24.
+    K the covariance of the points with their noise, k that of points and horizons, v the variance at a
+    horizon before anything is seen: mean = kᵀ K⁻¹ y, variance = v − diag(kᵀ K⁻¹ k) (Rasmussen & Williams
+    2006, equations 2.23 and 2.24). likelihood: as `_likelihood`. xp: numpy or torch, whose arrays come and
+    go; log_variances, log_lengths: as `Process`.
     """
+    s = surface
     variances = dict(zip(VARIANCES, xp.exp(log_variances), strict=True))
     lengths = dict(zip(LENGTHS, xp.exp(log_lengths), strict=True))
-    s = surface
+    eye = xp.eye(s.clock.shape[1], dtype=s.clock.dtype)
+    covariance, across = _covariances(xp, s, variances, lengths, eye)
+    unit_vectors = eye[None, :, :CONTEXT_POINTS] + 0.0 * s.y[:, :, None]
+    solved = xp.linalg.solve(covariance, xp.concatenate([s.y[:, :, None], unit_vectors, across], 2))
+    context = min(CONTEXT_POINTS, s.y.shape[1])
+    of_context = (((s.run == 0) * s.there)[:, :context] * 1.0)[s.layout]
+    likelihood = _likelihood(xp, of_context, solved[:, :context, 0], solved[:, :context, 1 : 1 + context])
+    gain = solved[:, :, 1 + context :]
+    mean = (gain * s.y[:, :, None]).sum(1)
+    prior = s.scale[:, None] ** 2 * _prior_variance(xp, s, variances)[s.layout]
+    prior = prior + s.noise[:, None] ** 2 * variances["memory"]
+    return mean, xp.clip(prior - (gain * across).sum(1), LEAST_VARIANCE, None), likelihood
+
+
+def _covariances(
+    xp: Any, s: Surface, variances: dict[str, Any], lengths: dict[str, Any], eye: Any
+) -> tuple[Any, Any]:
+    """Covariance of points, (n, n_points, n_points), and of points and horizons, (n, n_points, n_horizons).
+
+    The first with the noise of points, and `JITTER` on its diagonal; 1 where there is no point.
+    """
     nothing = xp.zeros_like(s.asked)
     seen = (s.clock, s.params, s.share, s.planned, s.recipe, s.run)
     asked = (s.asked, nothing, s.asked_share, s.asked_planned, nothing, nothing)
-    scale, size = s.scale[:, None, None] ** 2, s.size[:, None, None] ** 2
+    scale, noise = s.scale[:, None, None] ** 2, s.noise[:, None, None] ** 2
     covariance, memory = _kernel(xp, seen, seen, variances, lengths)
     both = s.there[:, :, None] * s.there[:, None, :]
-    eye = xp.eye(s.clock.shape[1], dtype=s.clock.dtype)
     own_noise = memory * both + (variances["noise"] * s.there / s.weight)[:, :, None] * eye
     jitter = (s.there * JITTER + 1.0 - s.there)[:, :, None] * eye
-    covariance = scale * (covariance * both)[s.layout] + size * own_noise[s.layout] + jitter[s.layout]
+    covariance = scale * (covariance * both)[s.layout] + noise * own_noise[s.layout] + jitter[s.layout]
     across, memory = _kernel(xp, seen, asked, variances, lengths)
-    across = (
-        scale * (across * s.there[:, :, None])[s.layout] + size * (memory * s.there[:, :, None])[s.layout]
-    )
-    right = xp.concatenate(
-        [s.y[:, :, None], eye[None, :, :CONTEXT_POINTS] + 0.0 * s.y[:, :, None], across], 2
-    )
-    solved = xp.linalg.solve(covariance, right)
-    context = min(CONTEXT_POINTS, s.y.shape[1])
-    mine = (((s.run == 0) * s.there)[:, :context] * 1.0)[s.layout]
-    likelihood = _likelihood(xp, mine, solved[:, :context, 0], solved[:, :context, 1 : 1 + context])
-    solved = solved[:, :, 1 + context :]
-    mean = (solved * s.y[:, :, None]).sum(1)
-    prior = s.scale[:, None] ** 2 * _prior_variance(xp, s, variances)[s.layout]
-    prior = prior + s.size[:, None] ** 2 * variances["memory"]
-    variance = xp.clip(prior - (solved * across).sum(1), 1e-12, None)
-    return mean, variance, likelihood
+    there = s.there[:, :, None]
+    return covariance, scale * (across * there)[s.layout] + noise * (memory * there)[s.layout]
 
 
-def _likelihood(xp: Any, mine: Any, weights: Any, precision: Any) -> Any:
-    """Log density of the context's values given all others, a point, (n,).
+def _likelihood(xp: Any, of_context: Any, weights: Any, precision: Any) -> Any:
+    """Log density of the context's values given all others, a point, (n,), without its constant.
 
-    mine: 1 where there is a point of the context; weights: K⁻¹ y at the context's points, (n, context);
-    precision: K⁻¹ there, (n, context, context), which is the inverse of their covariance given the others.
+    With P the precision of the n context points given the others and w = P (y − mean given the others):
+    (log |P| − wᵀ P⁻¹ w) / 2n. of_context: (n, context) 1 where there is a point of the context; weights: w,
+    K⁻¹ y there; precision: P, K⁻¹ there, (n, context, context).
     """
-    both = mine[:, :, None] * mine[:, None, :]
-    precision = precision * both + (1.0 - mine)[:, :, None] * xp.eye(mine.shape[1], dtype=mine.dtype)
-    weights = weights * mine
+    both = of_context[:, :, None] * of_context[:, None, :]
+    eye = xp.eye(of_context.shape[1], dtype=of_context.dtype)
+    precision = precision * both + (1.0 - of_context)[:, :, None] * eye
+    weights = weights * of_context
     distance = (weights * xp.linalg.solve(precision, weights[:, :, None])[:, :, 0]).sum(1)
-    return 0.5 * (xp.linalg.slogdet(precision)[1] - distance) / mine.sum(1)
+    return 0.5 * (xp.linalg.slogdet(precision)[1] - distance) / of_context.sum(1)
 
 
 def _kernel(
@@ -303,7 +341,7 @@ def _kernel(
     apart, sizes = xp.abs(x - x2), n - n2
     same_run, same_recipe = (run == run2) * 1.0, (recipe == recipe2) * 1.0
     shared = (
-        variances["level"]
+        variances["constant"]
         + variances["clock"] * x * x2
         + variances["params"] * n * n2
         + variances["surface"]
@@ -327,7 +365,7 @@ def _kernel(
 
 def _prior_variance(xp: Any, s: Surface, variances: dict[str, Any]) -> Any:
     """Variance at the horizons before anything is seen, in squares of the scale, without the noise's."""
-    constant = ("level", "surface", "recipe", "recipe_clock", "run", "run_curve")
+    constant = ("constant", "surface", "recipe", "recipe_clock", "run", "run_curve")
     still = sum(variances[name] for name in constant)
     moving = (variances["clock"] + variances["run_clock"]) * s.asked**2
     plan = variances["share"] + variances["late"] * _lateness(xp, s.asked_share) ** 2
@@ -343,17 +381,20 @@ def _lateness(xp: Any, share: Any) -> Any:
     return xp.clip((share - LATE) / (1.0 - LATE), 0.0, 1.0)
 
 
-QUESTIONS_AT_ONCE, LEARNING_RATE = 48, 0.04
+QUESTIONS_AT_ONCE, LEARNING_RATE, WARM_UP, MOST_GRADIENT = 48, 0.04, 0.1, 5.0
+"""Questions a step; Adam's highest rate, share of steps that it rises over, norm of gradients at most."""
 WITHOUT_REFERENCES = 0.4
+"""Share of the questions in training whose references are hidden."""
 PRIOR_SHARE = 0.2
+"""Share of the training's draws that synthetic curves have."""
 
 
 def train_process(
-    real: Questions, prior: Questions, layouts: Sequence["Units"], steps: int, seed: int
+    real: Questions, prior: Questions, units: Sequence[Units], steps: int, seed: int
 ) -> Process:
     """Hyperparameters of least absolute error in units of the square root of noise.
 
-    layouts: of the real and of the synthetic questions. References are hidden from a part of them. The same
+    units: of the real and of the synthetic questions. References are hidden from a part of them. The same
     seed gives the same parameters (one thread, float64).
     """
     try:
@@ -361,8 +402,8 @@ def train_process(
     except ImportError as error:
         raise MissingExtraError("torch", "neural") from error
     rng = np.random.default_rng([seed, 50])
-    columns = zip(*((one.unit, one.level, one.size) for one in layouts), strict=True)
-    layout = Units(*(np.concatenate(parts) for parts in columns))
+    columns = zip(*((one.unit, one.end_value, one.noise) for one in units), strict=True)
+    joined = Units(*(np.concatenate(parts) for parts in columns))
     evidences = [*real.evidences, *prior.evidences]
     horizons, truths = [*real.horizons, *prior.horizons], [*real.truths, *prior.truths]
     share = _shares(real.weights, prior.weights)
@@ -372,7 +413,7 @@ def train_process(
         for v in (start.log_variances, start.log_lengths)
     )
     optimiser = torch.optim.Adam([variances, lengths], lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=WARM_UP)
     for _ in range(steps):
         drawn = rng.choice(len(evidences), min(QUESTIONS_AT_ONCE, len(evidences)), p=share)
         hidden = rng.random(len(drawn)) < WITHOUT_REFERENCES
@@ -381,27 +422,21 @@ def train_process(
             for i, bare in zip(drawn, hidden, strict=True)
         ]
         ahead = [np.log(np.maximum(horizons[i] / evidences[i].end, 1.0)) for i in drawn]
-        surface = make_surface(asked, ahead, layout.unit[drawn], layout.level[drawn], layout.size[drawn])
+        own = joined.part(drawn)
+        surface = make_surface(asked, ahead, own)
         mean, _, _ = posterior(torch, _to_torch(surface), variances, lengths)
-        loss = _loss(mean, [truths[i] / layout.unit[i] - layout.level[i] for i in drawn], layout.size[drawn])
+        off = [truths[i] / joined.unit[i] - joined.end_value[i] for i in drawn]
+        loss = _loss(mean, off, own.noise)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([variances, lengths], 5.0)
+        torch.nn.utils.clip_grad_norm_([variances, lengths], MOST_GRADIENT)
         optimiser.step()
         schedule.step()
     return Process(*(tuple(np.round(v.detach().numpy(), 6).tolist()) for v in (variances, lengths)))
 
 
-@dataclass(frozen=True, eq=False)
-class Units:
-    """What questions are measured in, (n_questions,) each: unit, level at the context end, noise."""
-
-    unit: Floats
-    level: Floats
-    size: Floats
-
-
 def _shares(real: Floats, prior: Floats) -> Floats:
+    """Chance of each question to be drawn, the real ones' first, in all 1."""
     if not len(prior):
         return np.asarray(real / real.sum())
     return np.concatenate([(1 - PRIOR_SHARE) * real / real.sum(), PRIOR_SHARE * prior / prior.sum()])
@@ -413,11 +448,15 @@ def _to_torch(surface: Surface) -> Surface:
     return Surface(**{name: torch.from_numpy(array) for name, array in vars(surface).items()})
 
 
-def _loss(mean: "torch.Tensor", truths: Sequence[Floats], size: Floats) -> "torch.Tensor":
+def _loss(mean: "torch.Tensor", truths: Sequence[Floats], noise: Floats) -> "torch.Tensor":
+    """Mean over questions of mean |mean − truth| / √noise over their horizons.
+
+    mean: (n, n_horizons), padded; truths[i]: (n_i,), off the end value; noise: (n,).
+    """
     import torch
 
     target, there = np.zeros(mean.shape), np.zeros(mean.shape)
     for i, truth in enumerate(truths):
         target[i, : len(truth)] = truth
-        there[i, : len(truth)] = 1.0 / (len(truth) * np.sqrt(size[i]))
+        there[i, : len(truth)] = 1.0 / (len(truth) * np.sqrt(noise[i]))
     return ((mean - torch.from_numpy(target)).abs() * torch.from_numpy(there)).sum() / len(truths)

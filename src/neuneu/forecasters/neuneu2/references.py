@@ -12,20 +12,32 @@ from neuneu.evidence.evidence import Evidence, nearest_references, relation
 from neuneu.forecasters.baselines import smooth
 
 ALIGNMENTS = ("clock", "plan")
-PER_ALIGNMENT = ("nearest", "mean", "alike", "level")
+PER_ALIGNMENT = ("nearest", "mean", "similar", "value")
 MOST_REFERENCES, FEWEST_POINTS = 12, 4
+"""So many references are read, the nearest; those with fewer checkpoints are left out."""
 OVERLAP = 2.1
 """Contexts and references are compared over this much log-clock before the context end (a factor of 8)."""
 RECENT = 16
-BEYOND = 0.03
-"""A reference is read so much log-clock beyond its last checkpoint, no further."""
+"""Context points that are compared at most, evenly picked from those."""
+BEYOND, BEFORE = 0.03, 0.2
+"""A reference is read so much log-clock beyond its last checkpoint, and before its first, no further."""
+PLAN_GAP = 0.5
+"""What a gap in the plan counts in distance, where one in size counts 1, and another recipe 1."""
+NEARNESS = 1.5
+"""Weights of references fall by exp(−`NEARNESS` · distance)."""
+OFFSET_SIZE, MISFIT_SIZE = 0.03, 0.01
+"""Offset and misfit, in units, on top of noise, by which a reference's similarity falls by a factor e."""
+UNKNOWN_MISFIT = 2.0
+"""Misfit, in noise, of a reference that does not overlap with the context."""
+TINY_WEIGHT, TINY_SPREAD = 1e-12, 1e-4
+"""Floors: no division by 0 where all weights vanish, no log of 0 where all references agree."""
 REFERENCE_FACTS = (
     "references",
     "nearest",
     "size_gap",
     "plan_gap",
     "same_recipe",
-    "unlike",
+    "misfit",
     "offset",
     "spread",
 )
@@ -44,11 +56,11 @@ class _Reference:
     def distance(self) -> float:
         """How far it is from the run in size, plan and recipe."""
         size_gap, plan_gap, same_recipe = self.relation
-        return abs(size_gap) + 0.5 * abs(plan_gap) + (1.0 - same_recipe)
+        return abs(size_gap) + PLAN_GAP * abs(plan_gap) + (1.0 - same_recipe)
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Reading:
     """A question read in one alignment: ends[r] is the log-clock of reference r that stands for the context
     end; recent context points and horizons are relative to it. cells: of the batch."""
 
@@ -61,17 +73,17 @@ class _Asked:
     ahead: Floats
 
 
-def from_references(batch: Batch, level: Floats, size: Floats) -> tuple[Floats, Floats]:
+def from_references(batch: Batch, end_value: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Candidates, (n_cells, alignments × kinds), and facts, (n_cells, alignments × facts), in units.
 
-    level, size: (n,) level at the context end and noise around it. NaN where no reference reaches.
+    end_value, noise: (n,) value at the context end, noise around the curve. NaN where no reference reaches.
     """
     values = np.full((len(batch.cell), len(ALIGNMENTS), len(PER_ALIGNMENT)), np.nan)
     facts = np.full((len(batch.cell), len(ALIGNMENTS), len(REFERENCE_FACTS)), np.nan)
     asked, same = _ask(batch)
     if asked:
         question = np.array([one.question for one in asked])
-        found = _combine(_read(asked, level[question]), level[question], size[question])
+        found = _combine(_read(asked, end_value[question]), end_value[question], noise[question])
         for one, candidates, known in zip(asked, *found, strict=True):
             n = len(one.ahead)
             values[one.cells, one.alignment], facts[one.cells, one.alignment] = candidates[:n], known[:n]
@@ -84,7 +96,7 @@ def _flat(array: Floats) -> Floats:
     return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
-def _ask(batch: Batch) -> tuple[list[_Asked], list[slice]]:
+def _ask(batch: Batch) -> tuple[list[_Reading], list[slice]]:
     """What is to be read, and cells for which the second alignment is the first."""
     asked, same = [], []
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
@@ -104,7 +116,7 @@ def _ask(batch: Batch) -> tuple[list[_Asked], list[slice]]:
             else:
                 ends.append(by_plan)
         for j, end in enumerate(ends):
-            asked.append(_Asked(i, j, cells, references, end, recent, batch.log_horizon[cells]))
+            asked.append(_Reading(i, j, cells, references, end, recent, batch.log_horizon[cells]))
     return asked, same
 
 
@@ -124,20 +136,23 @@ def _references(evidence: Evidence, unit: float) -> list[_Reference]:
 
 @dataclass(frozen=True, eq=False)
 class _Readings:
-    """References read against contexts, padded with NaN: rises and levels at the horizons,
-    (n_asked, n_references, n_horizons), NaN beyond a reference's end; how far the context is above each
-    reference, and how unlike they have been so far, (n_asked, n_references), NaN where they do not overlap;
-    distance and relation (size, plan, recipe) of each."""
+    """References read against contexts, padded with NaN.
+
+    rise, value: at the horizons, since the context end and as it is, (n_asked, n_references, n_horizons), NaN
+    beyond a reference's end; offset: how far the context is above each reference; misfit: standard deviation
+    of their difference so far, NaN where they do not overlap; distance: each (n_asked, n_references);
+    relation: (n_asked, n_references, 3) size, plan, recipe.
+    """
 
     rise: Floats
-    level: Floats
+    value: Floats
     offset: Floats
-    unlike: Floats
+    misfit: Floats
     distance: Floats
     relation: Floats
 
 
-def _read(asked: Sequence[_Asked], level: Floats) -> _Readings:
+def _read(asked: Sequence[_Reading], end_value: Floats) -> _Readings:
     """Read all references at the context end, over the context and at the horizons."""
     n, most = len(asked), max(len(one.references) for one in asked)
     farthest = max(len(one.ahead) for one in asked)
@@ -153,7 +168,7 @@ def _read(asked: Sequence[_Asked], level: Floats) -> _Readings:
         ahead[i, 0, :h] = one.ahead
         end[i, : len(one.ends)] = one.ends
         for r, reference in enumerate(one.references):
-            first[i, r], last[i, r] = reference.clock[0] - 0.2, reference.clock[-1] + BEYOND
+            first[i, r], last[i, r] = reference.clock[0] - BEFORE, reference.clock[-1] + BEYOND
             distance[i, r], relation[i, r] = reference.distance, reference.relation
             values = np.interp(points + one.ends[r], reference.clock, reference.values)
             read[i, r, : 1 + k] = values[: 1 + k]
@@ -162,10 +177,11 @@ def _read(asked: Sequence[_Asked], level: Floats) -> _Readings:
     at_end = read[:, :, 0]
     overlap, later = x + end[:, :, None], ahead + end[:, :, None]
     seen = (overlap >= first[:, :, None]) & (overlap <= last[:, :, None])
-    levels = np.where((later <= last[:, :, None]) & there[:, :, None], read[:, :, 1 + RECENT :], np.nan)
-    unlike = _spread(y - read[:, :, 1 : 1 + RECENT], seen)
+    value = np.where((later <= last[:, :, None]) & there[:, :, None], read[:, :, 1 + RECENT :], np.nan)
+    misfit = _spread(y - read[:, :, 1 : 1 + RECENT], seen)
     distance = np.where(there, distance, np.inf)
-    return _Readings(levels - at_end[:, :, None], levels, level[:, None] - at_end, unlike, distance, relation)
+    offset = end_value[:, None] - at_end
+    return _Readings(value - at_end[:, :, None], value, offset, misfit, distance, relation)
 
 
 def _spread(values: Floats, seen: NDArray[np.bool_]) -> Floats:
@@ -186,41 +202,56 @@ def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
     return x[recent], values[moving][recent]
 
 
-def _combine(readings: _Readings, level: Floats, size: Floats) -> tuple[Floats, Floats]:
-    """Candidates, (n_asked, n_horizons, 4), and facts, (n_asked, n_horizons, n_reference_facts)."""
-    level, size, distance = level[:, None], size[:, None], readings.distance
-    known = np.where(np.isnan(readings.unlike), 2 * size, readings.unlike)
-    near = np.exp(-1.5 * distance)
-    alike = near * np.exp(-np.abs(readings.offset) / (0.03 + size)) * np.exp(-known / (0.01 + size))
+def _combine(readings: _Readings, end_value: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Candidates, (n_asked, n_horizons, 4) as `PER_ALIGNMENT`, and facts, (n_asked, n_horizons, n_facts).
+
+    end_value, noise: (n_asked,). Of a reference at distance d, with offset o and misfit m, of noise s,
+    nearness is exp(−1.5 d) and similarity nearness · exp(−|o| / (0.03 + s) − m / (0.01 + s)). The candidates
+    are end_value plus the rise of the nearest reference, plus the mean rise by nearness, plus the mean rise
+    by similarity; and the mean value by similarity. Means are over the references that reach the horizon;
+    where none does, all is NaN.
+    """
+    end_value, noise, distance = end_value[:, None], noise[:, None], readings.distance
+    misfit = np.where(np.isnan(readings.misfit), UNKNOWN_MISFIT * noise, readings.misfit)
+    nearness = np.exp(-NEARNESS * distance)
+    near_in_value = np.exp(-np.abs(readings.offset) / (OFFSET_SIZE + noise))
+    similarity = nearness * near_in_value * np.exp(-misfit / (MISFIT_SIZE + noise))
     reach = ~np.isnan(readings.rise)
     nearest = np.argmin(np.where(reach, distance[:, :, None], np.inf), axis=1)
-    at_nearest = np.take_along_axis(readings.rise, nearest[:, None], axis=1)[:, 0]
-    some = reach.any(axis=1)
-    rise, levels = np.where(reach, readings.rise, 0.0), np.where(reach, readings.level, 0.0)
-    by_near, by_alike = (_shares(weights, reach) for weights in (near, alike))
-    mean_rise = (by_near * rise).sum(axis=1)
-    spread = np.sqrt((by_near * (rise - mean_rise[:, None]) ** 2).sum(axis=1))
-    alike_rise, alike_level = (by_alike * rise).sum(axis=1), (by_alike * levels).sum(axis=1)
-    candidates = np.stack([level + at_nearest, level + mean_rise, level + alike_rise, alike_level], axis=-1)
-    of_nearest = (np.take_along_axis(part, nearest, axis=1) for part in (distance, known, readings.offset))
-    distance, known, offset = of_nearest
+    rise, value = np.where(reach, readings.rise, 0.0), np.where(reach, readings.value, 0.0)
+    by_nearness, by_similarity = (_shares(weights, reach) for weights in (nearness, similarity))
+    mean_rise = (by_nearness * rise).sum(axis=1)
+    spread = np.sqrt((by_nearness * (rise - mean_rise[:, None]) ** 2).sum(axis=1))
+    candidates = np.stack(
+        [
+            end_value + np.take_along_axis(readings.rise, nearest[:, None], axis=1)[:, 0],
+            end_value + mean_rise,
+            end_value + (by_similarity * rise).sum(axis=1),
+            (by_similarity * value).sum(axis=1),
+        ],
+        axis=-1,
+    )
+    distance, misfit, offset = (
+        np.take_along_axis(part, nearest, axis=1) for part in (distance, misfit, readings.offset)
+    )
     facts = np.stack(
         [
             np.log1p(reach.sum(axis=1)),
             distance,
             *np.moveaxis(np.take_along_axis(readings.relation, nearest[:, :, None], axis=1), -1, 0),
-            np.log((known + 1e-4) / size),
-            offset / size,
-            np.log((spread + 1e-4) / size),
+            np.log((misfit + TINY_SPREAD) / noise),
+            offset / noise,
+            np.log((spread + TINY_SPREAD) / noise),
         ],
         axis=-1,
     )
-    candidates[~some] = facts[~some] = np.nan
+    reached = reach.any(axis=1)
+    candidates[~reached] = facts[~reached] = np.nan
     return candidates, facts
 
 
 def _shares(weights: Floats, reach: NDArray[np.bool_]) -> Floats:
     """Weights of references at each horizon, adding up to 1 over those that reach it, as `reach`."""
-    weight = np.where(reach, weights[:, :, None] + 1e-12, 0.0)
+    weight = np.where(reach, weights[:, :, None] + TINY_WEIGHT, 0.0)
     total = weight.sum(axis=1, keepdims=True)
     return np.asarray(weight / np.where(total > 0, total, 1.0))
