@@ -5,7 +5,6 @@ python -m benchmarks.evaluation [CURVES…]: with curve files, also the six clas
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter, process_time
 
@@ -14,9 +13,9 @@ import polars as pl
 
 from neuneu.curves.table import CurveTable
 from neuneu.evaluation.benchmark import Setting, run_benchmark
+from neuneu.evaluation.comparison import evaluate
 from neuneu.evaluation.leaderboard import Results, leaderboard
 from neuneu.evaluation.protocol import Protocol
-from neuneu.evaluation.report import evaluate_files
 from neuneu.evaluation.splits import Source, leave_source_out
 
 CLASSICAL = ("last-value", "mean-k", "log-linear", "power-law", "broken-power-law", "lightgbm")
@@ -64,7 +63,7 @@ def main(paths: Sequence[str] = ()) -> None:
         measure(1000, n_checkpoints)
     if paths:
         wall, cpu = perf_counter(), process_time()
-        evaluate_files([Path(path) for path in paths], CLASSICAL)
+        leaderboard(evaluate(paths, CLASSICAL))
         memory = getrusage(RUSAGE_SELF).ru_maxrss / 2**20
         print(
             f"{len(CLASSICAL)} methods on {len(paths)} files: {perf_counter() - wall:.1f} s wall, "

@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.table import CurveTable
+from neuneu.evaluation.comparison import evaluate, write_results
 from neuneu.evaluation.metrics import SCORES, score_cells
 from neuneu.evaluation.protocol import ROLLING_ORIGINS
-from neuneu.evaluation.report import evaluate_files
 from neuneu.files import to_json, write_json, write_text
 from neuneu.forecasters.base import LEVELS, make_forecaster
 
@@ -49,7 +49,7 @@ def folds(runs: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield {"test": {"run": held}, "train": {"run": [run for run in runs if run not in held]}}
 
 
-def evaluate(curves: Path, losses: Path, group: str, seed: int, n_folds: int, work: Path) -> pl.DataFrame:
+def one_group(curves: Path, losses: Path, group: str, seed: int, n_folds: int, work: Path) -> pl.DataFrame:
     """Cells of a group's methods under one seed; those already in the work folder are read."""
     parts = []
     for fold, manifest in enumerate(islice(folds(CurveTable.read(curves).runs), n_folds)):
@@ -58,10 +58,11 @@ def evaluate(curves: Path, losses: Path, group: str, seed: int, n_folds: int, wo
         if not cells.is_file():
             sys.stderr.write(f"{group}, seed {seed}, fold {fold}\n")
             write_json(work / f"fold-{fold}.json", manifest)
-            evaluate_files(
+            found = evaluate(
                 [curves], GROUPS[group], protocol="rolling", losses=losses,
-                manifest=work / f"fold-{fold}.json", seed=seed, output=folder,
+                manifest=work / f"fold-{fold}.json", seed=seed,
             )  # fmt: skip
+            write_results(found, folder)
         parts.append(pl.read_parquet(cells))
     rank = pl.col("context_clock").rank("dense").over("run", "task", "forecaster") - 1
     origin = rank.replace_strict(dict(enumerate(ROLLING_ORIGINS)), return_dtype=pl.Float64)
@@ -134,7 +135,7 @@ def main(argv: Sequence[str] = ()) -> None:
     cells = []
     for seed in range(asked.seeds):
         for group in asked.groups.split(","):
-            cells.append(evaluate(asked.curves, asked.losses, group, seed, asked.folds, asked.work))
+            cells.append(one_group(asked.curves, asked.losses, group, seed, asked.folds, asked.work))
     # The yardsticks are in each group: once is enough.
     keys = ["forecaster", "seed", "origin", "run", "task", "step"]
     rows = summarise(scored(pl.concat(cells).unique(keys, maintain_order=True)))

@@ -16,8 +16,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from neuneu.curves.table import CurveTable
-from neuneu.evaluation.report import evaluate_files
-from neuneu.evidence.evidence import REFERENCES, EvidenceBuilder
+from neuneu.evaluation.comparison import evaluate
+from neuneu.evaluation.leaderboard import leaderboard
+from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.evidence.finished import read_references
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import REGISTRY, load_forecaster
 from neuneu.forecasters.neuneu2.model import Neuneu2
@@ -25,7 +27,7 @@ from neuneu.forecasters.neuneu2.model import Neuneu2
 RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
 SETTINGS = (
     ("none", ("neuneu-2", "gaussian-process", "lightgbm")),
-    ("same-source", ("neuneu-2", "reference-shift", "ladder")),
+    ("smaller", ("neuneu-2", "reference-shift", "ladder")),
     ("finished", ("neuneu-2", "reference-shift")),
     ("none", ("neuneu-noloss",)),
 )
@@ -69,8 +71,8 @@ def main(argv: Sequence[str] = ()) -> None:
         for references, names in (SETTINGS[i] for i in asked.settings):
             key = f"references {references}, seed {seed}: {', '.join(names)}"
             if key not in results:
-                document = evaluate_files(
-                    asked.curves, names, references=references, seed=seed, progress=print
+                document = leaderboard(
+                    evaluate(asked.curves, names, references=references, seed=seed, progress=print)
                 )
                 results[key] = compact(document)
                 write_json(asked.output, results)
@@ -84,7 +86,7 @@ def speed(path: Path, rule: str) -> dict[str, Any]:
     table = CurveTable.read(path)
     curves = table.one_metric().curves
     run, _ = Counter(curve.key.run for curve in curves).most_common(1)[0]
-    builder = EvidenceBuilder(table, references=REFERENCES[rule])
+    builder = EvidenceBuilder(table, references=read_references(rule))
     own = [curve for curve in curves if curve.key.run == run][:CURVES]
     evidences = [builder.at(c, float(c.clock[c.clock <= 0.2 * c.clock[-1]][-1])) for c in own]
     horizons = [np.geomspace(1.02 * evidence.end, 30 * evidence.end, HORIZONS) for evidence in evidences]

@@ -11,7 +11,7 @@ from typing import Any
 
 from neuneu import forecasters
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import smaller_finished_runs
+from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.files import write_json, write_text
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.hub import Served, serve
+
+if TYPE_CHECKING:
+    from neuneu.curves.table import CurveTable
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("NEUNEU_SHARED", ROOT.parent / "shared"))
@@ -52,3 +56,26 @@ def hub(tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "served").mkdir()
     with serve(tmp_path / "served") as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def home() -> "CurveTable":
+    """All packaged home-made runs."""
+    from neuneu.suite.home import read_home_curves
+
+    return read_home_curves()
+
+
+@pytest.fixture(scope="session")
+def evaluation(home: "CurveTable", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an evaluation of some packaged runs at rolling origins."""
+    from neuneu.evaluation.comparison import evaluate, write_results
+
+    folder = tmp_path_factory.mktemp("evaluation")
+    curves = home.one_metric()
+    curves.filter(task=curves.tasks[:6]).write(folder / "home.parquet")
+    names = ["last-value", "power-law", "log-linear"]
+    write_results(
+        evaluate([folder / "home.parquet"], names, protocol="rolling", fit=False), folder / "results"
+    )
+    return folder / "results"

@@ -1,7 +1,11 @@
 """The errors neuneu raises on purpose; the command line turns each into one line and an exit code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
+
+NEAR = 5
+"""At most so many names are offered where one is not known."""
 
 MAX_BITS = 2048
 """Of a whole number that an error still prints: Python refuses to print beyond 4,300 digits."""
@@ -40,6 +44,18 @@ class InputError(NeuneuError, ValueError):
 
 class TooLargeError(InputError):
     """Larger than is read: names the limit."""
+
+
+def check_known(
+    value: object, known: Iterable[object], field: str, rule: str = "is not in the table"
+) -> None:
+    """Raise InputError that offers near names where a value is not among those known."""
+    known = list(known)
+    if value in known:
+        return
+    names = [str(name) for name in known if name is not None]
+    near = get_close_matches(str(value), names, n=NEAR, cutoff=0.4) or names[:NEAR]
+    raise InputError(f"{rule}; near: {', '.join(near)}" if near else rule, field=field, value=value)
 
 
 class MissingExtraError(NeuneuError, ImportError):

@@ -103,7 +103,8 @@ def test_openapi_describes_the_answers_that_come(ask) -> None:
     schema = document["components"]["schemas"]["ForecastAnswer"]
     assert set(schema["required"]) == set(ask("api/forecast?context=0.5", b"").json)
     assert {p["name"] for p in operation["parameters"]} == {
-        "forecaster", "context", "beyond", "metric", "run", "task", "name",
+        "forecaster", "context", "beyond", "metric", "run", "task", "n_shot", "variant", "references",
+        "name",
     }  # fmt: skip
 
 

@@ -39,5 +39,5 @@ def test_a_demo_folder_that_is_a_file_is_refused(neuneu, tmp_path: Path) -> None
     (tmp_path / "demo").write_text("mine")
     done = neuneu("demo", "--output", tmp_path / "demo")
     assert done.returncode == 2
-    assert "must be a folder" in done.stderr
+    assert "a folder is to be written here" in done.stderr
     assert (tmp_path / "demo").read_text() == "mine"

@@ -38,6 +38,7 @@ def test_prints_a_leaderboard_and_writes_cells(neuneu, two_files, tmp_path):
     assert cells.columns == [
         "source", "run", "task", "metric", "n_shot", "variant", "forecaster", "context_step", "step",
         "context_clock", "clock", "value", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "refused",
+        "reason", "clock_unit",
     ]  # fmt: skip
     assert (cells["step"] > cells["context_step"]).all()
     assert cells.group_by("forecaster").len()["len"].n_unique() == 1

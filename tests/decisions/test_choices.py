@@ -3,86 +3,187 @@ import polars as pl
 import pytest
 
 from neuneu.curves.table import CurveTable
-from neuneu.decisions.choices import advise, candidates, pairs, rank
+from neuneu.decisions.choices import advise, compare_runs, measured, pairs, rank
 from neuneu.errors import CannotForecastError, InputError
+from neuneu.evidence.select import Selection
+from neuneu.forecasters.base import LEVELS
+
+PIQA = Selection(tasks=["piqa"])
 
 
-def test_runs_are_compared_at_the_farthest_planned_end(table, steady):
-    runs, at = candidates(table, table, steady)
-    assert at == 100
-    assert [run.run for run in runs] == ["small", "strong", "weak"]
-    small = runs[0]
-    # finished at 40 and never at 100: a forecast from its last value, 0.44
-    assert small.quantile(0.5) == pytest.approx(0.44, abs=1e-3)
-    early, _ = candidates(table, table, steady, horizon=10)
-    assert early[0].points.tolist() == [pytest.approx(0.41)] * 512  # known by then, so certain
+def by_run(found):
+    return {run.run: run for run in found.runs}
+
+
+def test_runs_are_compared_at_the_farthest_planned_end_and_finished_ones_at_their_own(table, steady):
+    found = compare_runs(table, steady)
+    assert found.at == 100
+    runs = by_run(found)
+    assert sorted(runs) == ["small", "strong", "weak"]
+    assert {name: run.at for name, run in runs.items()} == {"small": 40, "strong": 100, "weak": 100}
+    assert runs["small"].finished
+    assert not runs["strong"].finished
+    # finished at 40: what was measured there, not a forecast beyond its end
+    assert runs["small"].quantile(0.5) == pytest.approx(0.44)
+
+
+def test_a_measured_value_is_known_up_to_the_noise_between_checkpoints(table, steady):
+    rng = np.random.default_rng(0)
+    curve = PIQA.of(table).filter(run="small").curves[0]
+    from dataclasses import replace
+
+    noisy = replace(curve, values=0.4 + rng.normal(0, 0.01, len(curve)))
+    width = np.diff(measured(noisy)[[LEVELS.index(0.1), LEVELS.index(0.9)]])[0]
+    assert width == pytest.approx(2 * 1.2816 * 0.01, rel=0.5)
+    sure = replace(curve, values=np.full(len(curve), 0.4))
+    assert np.ptp(measured(sure)) == 0
+    told = replace(sure, stderr=np.full(len(curve), 0.02))
+    assert np.ptp(measured(told)) > 0.05
+
+
+def test_two_finished_runs_within_their_noise_are_not_told_apart(table, steady):
+    rng = np.random.default_rng(1)
+    rows = [
+        {
+            "run": run, "task": "piqa", "metric": "acc", "step": k, "tokens": k, "planned_tokens": 40,
+            "value": level + rng.normal(0, 0.02),
+        }
+        for run, level in (("a", 0.5), ("b", 0.501)) for k in range(41)
+    ]  # fmt: skip
+    found = compare_runs(CurveTable.from_frame(pl.DataFrame(rows)), steady)
+    assert 0.05 < rank(found)["p_best"][1] < 0.5
 
 
 def test_the_run_ahead_is_likeliest_to_win(table, steady):
-    frame = rank(candidates(table, table, steady)[0])
+    frame = rank(compare_runs(table, steady))
     assert frame["run"].to_list() == ["strong", "weak", "small"]
     assert frame["p_best"].sum() == pytest.approx(1)
     assert frame["p_beats_favourite"][0] is None
-    wins = pairs(candidates(table, table, steady)[0])
+    wins = pairs(compare_runs(table, steady))
     both = wins.filter(run="strong", other="weak")["p_run_wins"][0], wins.filter(run="weak", other="strong")
     assert both[0] + both[1]["p_run_wins"][0] == pytest.approx(1)
 
 
-def test_where_lower_is_better_the_lower_run_wins(table, steady):
+def test_where_lower_is_better_the_lower_run_wins_and_values_keep_their_sign(table, steady):
     losses = CurveTable(table.frame.with_columns(metric=pl.lit("bpb")))
-    assert rank(candidates(losses, losses, steady)[0])["run"][0] == "small"
+    found = compare_runs(losses, steady, selection=Selection(metric="bpb"))
+    frame = rank(found)
+    assert frame["run"][0] == "small"
+    assert (frame["q10"] <= frame["q90"]).all()
+    assert (frame["q50"] > 0).all()
+    sure = advise(found, target=0.9)
+    assert set(sure["advice"]) == {"go on"}  # all are below 0.9
 
 
 def test_tasks_of_a_run_are_fully_dependent(table, steady):
-    (one, *_), _ = candidates(table, table.filter(task="piqa"), steady)
-    (two, *_), _ = candidates(table, table, steady)
+    one = by_run(compare_runs(table, steady, selection=PIQA))
+    two = by_run(compare_runs(table, steady))
     # two equal tasks: a mean of independent ones would be narrower
-    np.testing.assert_allclose(one.points, two.points)
+    for name, run in one.items():
+        np.testing.assert_allclose(run.points, two[name].points)
+
+
+def in_settings(table, *settings):
+    """The table's piqa in several settings: (metric, shots, added to the value)."""
+    piqa = table.filter(task="piqa").frame
+    parts = [
+        piqa.with_columns(
+            metric=pl.lit(metric), n_shot=pl.lit(shots, pl.Int64), value=pl.col("value") + added
+        )
+        for metric, shots, added in settings
+    ]
+    return CurveTable.from_frame(pl.concat(parts))
+
+
+def test_settings_of_a_task_are_not_averaged_but_one_is_taken_and_told(table, steady):
+    several = in_settings(table, ("acc", 5, -0.2), ("len_norm", 5, 0.1), ("len_norm", 0, 0.0))
+    found = compare_runs(several, steady)
+    assert found.shared.settings == [("piqa", "len_norm", 0, None)]
+    assert found.shared.in_words == "piqa len_norm 0-shot"
+    alone = compare_runs(several, steady, selection=Selection(metric="len_norm", n_shot=0))
+    assert rank(found).equals(rank(alone))
+    chosen = compare_runs(several, steady, selection=Selection(metric="acc"))
+    assert chosen.shared.settings == [("piqa", "acc", 5, None)]
+    both = advise(found, target=0.5), advise(alone, target=0.5)
+    assert both[0].equals(both[1])
+
+
+def test_a_benchmark_counts_once_however_many_parts_it_has(table, steady):
+    piqa = table.filter(task="piqa").frame
+    parts = [piqa]
+    for name, added in (("mmlu", 0.1), ("mmlu_anatomy", 0.3), ("mmlu_virology", 0.3)):
+        parts.append(piqa.with_columns(task=pl.lit(name), value=pl.col("value") + added))
+    found = compare_runs(CurveTable.from_frame(pl.concat(parts)), steady)
+    assert {setting[0] for setting in found.shared.settings} == {"piqa", "mmlu"}
+    assert set(found.shared.weights.values()) == {0.5}
+    assert "mmlu_anatomy" in found.shared.lacking
+    assert by_run(found)["small"].quantile(0.5) == pytest.approx(0.44 + 0.05)
+
+
+def test_runs_that_share_nothing_say_who_lacks_what(table, steady):
+    shots = pl.when(pl.col("run") == "weak").then(5).otherwise(0)
+    apart = CurveTable.from_frame(table.frame.with_columns(n_shot=shots))
+    found = compare_runs(apart, steady)
+    assert sorted(by_run(found)) == ["small", "strong"]
+    assert found.shared.lacking["weak"].startswith("no ")
+    with pytest.raises(InputError, match="strong has not got it"):
+        compare_runs(apart, steady, selection=Selection(["weak", "strong"]))
+
+
+def test_looking_back_cuts_every_run_at_the_share(table, steady):
+    found = compare_runs(table, steady, context=0.5, horizon=15)
+    assert {run.run: run.end for run in found.runs} == {"small": 20, "strong": 10, "weak": 20}
+    assert all(evidence.end == 10 for evidence in steady.seen)  # the others are past 15 by then
 
 
 def test_advice_follows_the_threshold_and_states_its_regret(table, steady):
-    runs, at = candidates(table, table, steady)
-    sure = advise(runs, at, target=0.3)
+    found = compare_runs(table, steady)
+    sure = advise(found, target=0.3)
     assert set(sure["advice"]) == {"go on"}
     assert (sure["p_success"] == 1).all()
-    hopeless = advise(runs, at, target=0.9)
+    hopeless = advise(found, target=0.9)
     assert set(hopeless["advice"]) == {"stop"}
+    assert sorted(hopeless["run"]) == ["strong", "weak"]  # nothing is left to stop of the third
     assert (hopeless["regret"] == 0).all()
     strong = hopeless.filter(run="strong").row(0, named=True)
     assert strong["compute_saved"] == pytest.approx(0.8)
     assert strong["flops_saved"] == 6 * 200 * 80
-    between = advise(runs, at, target=0.63, threshold=0.5).filter(run="strong").row(0, named=True)
+    between = advise(found, target=0.63, threshold=0.5).filter(run="strong").row(0, named=True)
     assert between["advice"] == ("stop" if between["p_success"] < 0.5 else "go on")
     assert 0 < between["regret"] < 0.05
 
 
 def test_a_rival_is_the_bar(table, steady):
-    runs, at = candidates(table, table, steady)
-    against = advise(runs, at, rival="strong")
+    found = compare_runs(table, steady)
+    against = advise(found, rival="strong")
     assert "strong" not in against["run"].to_list()
-    wins = pairs(runs).filter(run="weak", other="strong")["p_run_wins"][0]
+    wins = pairs(found).filter(run="weak", other="strong")["p_run_wins"][0]
     assert against.filter(run="weak")["p_success"][0] == pytest.approx(wins, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "one of the two"),
+        ({"target": 0.5, "rival": "weak"}, "one of the two"),
+        ({"rival": "week"}, "near: weak"),
+        ({"target": 0.5, "threshold": 0.0}, "between 0 and 1"),
+        ({"target": 60}, "divide by 100"),
+        ({"target": float("nan")}, r"in \[0, 1\]"),
+    ],
+)
+def test_what_cannot_be_advised_is_an_error(table, steady, wrong, message):
+    with pytest.raises(InputError, match=message):
+        advise(compare_runs(table, steady), **wrong)
+
+
 def test_what_cannot_be_decided_is_an_error(table, steady, decliner):
-    runs, at = candidates(table, table, steady)
-    for wrong in (
-        {},
-        {"target": 0.5, "rival": "weak"},
-        {"rival": "nobody"},
-        {"target": 0.5, "threshold": 0.0},
-    ):
-        with pytest.raises(InputError):
-            advise(runs, at, **wrong)
-    with pytest.raises(InputError, match="before the horizon"):
-        advise(runs, 10, target=0.5)
+    with pytest.raises(InputError, match="nothing left to stop"):
+        advise(compare_runs(table, steady, horizon=10), target=0.5)
     with pytest.raises(InputError, match="two runs"):
-        rank(runs[:1])
+        rank(compare_runs(table, steady, selection=Selection(["weak"])))
     for horizon in (-1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="positive and finite"):
-            candidates(table, table, steady, horizon=horizon)
+            compare_runs(table, steady, horizon=horizon)
     with pytest.raises(CannotForecastError, match="not this task"):
-        candidates(table, table, decliner)
-    apart = table.filter((pl.col("run") == "weak") == (pl.col("task") == "piqa"))
-    with pytest.raises(InputError, match="share no task"):
-        candidates(table, apart, steady)
+        compare_runs(table, decliner)

@@ -6,10 +6,11 @@ import pytest
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.evaluation.benchmark import Setting, on_levels, run_benchmark
-from neuneu.evaluation.leaderboard import ORACLE, Results, cells_frame, leaderboard
+from neuneu.evaluation.benchmark import Setting, run_benchmark
+from neuneu.evaluation.leaderboard import ORACLE, Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import Protocol
 from neuneu.evaluation.splits import Source, leave_source_out
+from neuneu.evidence.finished import read_references
 from neuneu.files import to_json
 from neuneu.forecasters.base import LEVELS, REGISTRY, Forecast, Forecaster, Refusal
 
@@ -119,12 +120,10 @@ def test_learned_methods_never_see_the_tested_runs(two_sources, recorder):
 
 
 def test_references_are_smaller_finished_runs_only_when_asked(two_sources, recorder):
-    from neuneu.evidence.evidence import smaller_finished_runs
-
     run(two_sources, ["recorder"])
     assert not any(evidence.references for evidence, _ in recorder.shown)
     recorder.shown.clear()
-    run(two_sources, ["recorder"], references=smaller_finished_runs)
+    run(two_sources, ["recorder"], references=read_references("smaller"))
     sizes = [(e.context.facts.params, r.facts.params) for e, _ in recorder.shown for r in e.references]
     assert sizes
     assert all(theirs < mine for mine, theirs in sizes)
@@ -167,7 +166,7 @@ def test_every_method_answers_the_same_cells_and_the_oracle_bounds_flat_ones(two
 
 def test_the_leaderboard_agrees_with_the_cells(two_sources):
     results = run(two_sources, protocol=Protocol("rolling"))
-    cells, document = cells_frame(results), leaderboard(results)
+    cells, document = results_frame(results), leaderboard(results)
     curve = ["source", "run", "task", "metric"]
     by_hand = (
         cells.with_columns(error=(pl.col("value") - pl.col("q50")).abs())
@@ -201,7 +200,7 @@ def shuffled(source: Source) -> Source:
 
 def test_the_order_of_rows_does_not_matter(two_sources):
     one, other = (run(each, fit=True) for each in (two_sources, [shuffled(s) for s in two_sources]))
-    assert cells_frame(one).equals(cells_frame(other))
+    assert results_frame(one).equals(results_frame(other))
     assert to_json(leaderboard(one)) == to_json(leaderboard(other))
 
 
@@ -251,11 +250,6 @@ def test_ranking_of_curves_that_keep_their_order_is_perfect(make_table):
     row = rows_of(leaderboard(run([Source("a", CurveTable.from_frame(flat))])))["last-value"]
     assert row["ranking_within_size"] == row["ranking_across_sizes"] == 1
     assert row["mae"] == 0
-
-
-def test_published_methods_without_outer_levels_leave_them_empty():
-    forecast = Forecast(np.array([1.0]), np.array([[0.1, 0.2, 0.3, 0.4, 0.5]]), (0.1, 0.25, 0.5, 0.75, 0.9))
-    np.testing.assert_array_equal(on_levels(forecast), [[np.nan, 0.1, 0.2, 0.3, 0.4, 0.5, np.nan]])
 
 
 def test_one_curve_alone_is_scored_and_learners_refuse(make_table, recorder):

@@ -46,7 +46,7 @@ def test_anchored_context_is_the_published_one(shared: Path):
     curve = make_curve(golden["steps"], values=golden["acc"])
     for kind in ("anchored", "sequential"):
         (question,) = questions([curve], Protocol(kind, 0.2))
-        assert question.cut - 1 == golden["ctx_end"]
+        assert question.size - 1 == golden["ctx_end"]
         assert len(question.future) == len(golden["baseline_anchored"]) == len(golden["baseline_sequential"])
 
 
@@ -60,12 +60,12 @@ def test_anchored_drops_step_zero_and_fraction_keeps_it():
 
 def test_rolling_asks_at_five_origins_and_once_where_they_coincide():
     asked = questions([make_curve(range(1, 101))], Protocol("rolling"))
-    assert [q.origin for q in asked] == list(ROLLING_ORIGINS)
-    assert [q.cut for q in asked] == [10, 20, 30, 50, 70]
+    assert [q.share for q in asked] == list(ROLLING_ORIGINS)
+    assert [q.size for q in asked] == [10, 20, 30, 50, 70]
     few = questions([make_curve([1, 1000, 2000, 3000, 4000, 5000, 6000, 10000])], Protocol("rolling"))
-    assert [q.cut for q in few] == [2, 3, 4, 6, 7]
+    assert [q.size for q in few] == [2, 3, 4, 6, 7]
     coarse = questions([make_curve([5, 900, 910, 920, 930, 940, 950, 1000])], Protocol("rolling"))
-    assert [q.cut for q in coarse] == [1]
+    assert [q.size for q in coarse] == [1]
 
 
 def test_short_curves_and_contexts_at_clock_zero_ask_nothing():

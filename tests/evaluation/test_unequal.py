@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 from tests.unequal import SHAPES, unequal_tables
 
+from neuneu.evaluation.comparison import evaluate
+from neuneu.evaluation.leaderboard import leaderboard, results_frame
 from neuneu.evaluation.metrics import Grouping, average, curve_means, draw_runs
-from neuneu.evaluation.report import evaluate_files
 
 NAMES = ("last-value", "power-law")
 
@@ -18,8 +19,8 @@ def evaluated(tmp_path_factory):
     for source, table in unequal_tables().items():
         table.write(folder / f"{source}.parquet")
     paths = [folder / f"{source}.parquet" for source in SHAPES]
-    document = evaluate_files(paths, list(NAMES), output=folder / "out")
-    return document, pl.read_parquet(folder / "out" / "cells.parquet")
+    results = evaluate(paths, list(NAMES))
+    return leaderboard(results), results_frame(results)
 
 
 def errors_by_curve(cells, name):

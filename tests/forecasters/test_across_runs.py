@@ -8,7 +8,8 @@ from tests.forecasters.forecaster_cases import family, make_curve
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, finished_runs, smaller_finished_runs
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder
+from neuneu.evidence.finished import finished_runs, smaller_finished_runs
 from neuneu.evidence.loss_curves import context_loss, future_loss
 from neuneu.forecasters.base import Forecast, load_forecaster, make_forecaster
 from neuneu.losses.loss_store import MemoryLossStore

@@ -15,7 +15,8 @@ from tests.forecasters.forecaster_cases import ALONE, WITH_EXTRAS, family, make_
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder
+from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
 
 few = settings(max_examples=12)

@@ -13,7 +13,8 @@ from tests.forecasters.neuneu.test_probe_forecasters import short
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder
+from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.evidence.loss_curves import stored_loss
 from neuneu.forecasters.base import (
     REGISTRY,

@@ -5,17 +5,8 @@ from pathlib import Path
 import pytest
 
 from neuneu.curves.table import CurveTable
-from neuneu.evaluation.report import evaluate_files
 
 TASKS = 3
-
-
-@pytest.fixture(scope="session")
-def home() -> CurveTable:
-    """All packaged home-made runs."""
-    from neuneu.suite.home import read_home_curves
-
-    return read_home_curves()
 
 
 @pytest.fixture(scope="session")
@@ -33,14 +24,3 @@ def small_file(small: CurveTable, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("curves") / "small.parquet"
     small.write(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def evaluation(home: CurveTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an evaluation of some packaged runs at rolling origins."""
-    folder = tmp_path_factory.mktemp("evaluation")
-    curves = home.one_metric()
-    curves.filter(task=curves.tasks[:6]).write(folder / "home.parquet")
-    names = ["last-value", "power-law", "log-linear"]
-    evaluate_files([folder / "home.parquet"], names, protocol="rolling", fit=False, output=folder / "results")
-    return folder / "results"

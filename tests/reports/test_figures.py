@@ -8,8 +8,8 @@ import pytest
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import read_json, write_json, write_table
+from neuneu.forecasts.cells import read_cells
 from neuneu.reports.figures import KINDS, Options, write_figure
-from neuneu.reports.scores import read_cells
 
 PNG = b"\x89PNG\r\n\x1a\n"
 EVALUATED = [kind for kind in KINDS if kind not in ("fan", "compute", "ranking")]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.evidence.select import Selection
 from neuneu.reports.answer import ask
 from neuneu.reports.drawing import readings
 from neuneu.reports.html import Origin, render_report
@@ -131,7 +132,7 @@ def test_where_not_every_curve_is_drawn_the_report_says_so(small: CurveTable) ->
 def test_metrics_without_a_range_have_no_per_cent(home: CurveTable) -> None:
     bits = home.filter(metric="bpb")
     few = bits.filter(task=bits.tasks[:2])
-    page = Page(render_report(ask(few, metric="bpb", context=0.5)))
+    page = Page(render_report(ask(few, selection=Selection(metric="bpb"), context=0.5)))
     assert "metric units" in page.text
     assert "(points)" not in page.text
 
@@ -145,5 +146,5 @@ def test_files_become_a_report_and_nothing_is_written_on_bad_input(small_file: P
     with pytest.raises(InputError, match=r"\.html"):
         report_files([small_file], tmp_path / "r.pdf")
     with pytest.raises(InputError, match="nobody"):
-        report_files([small_file], tmp_path / "x.html", runs=["nobody"])
+        report_files([small_file], tmp_path / "x.html", selection=Selection(["nobody"]))
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]

@@ -2,14 +2,15 @@
 
 import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from neuneu import __version__
 from neuneu.app.uploads import MAX_UPLOAD, TooLargeError, read_body, read_upload
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError, MissingExtraError, NeuneuError
+from neuneu.errors import InputError, MissingExtraError, NeuneuError, check_known
+from neuneu.evidence.select import Selection
 from neuneu.files import to_json
 from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY
 from neuneu.reports.answer import Answer, ask, ready_forecasters
@@ -50,6 +51,11 @@ class Asked(BaseModel):
     metric: str | None = Field(None, description="One accuracy a curve where not given.")
     run: list[str] = Field([], description="Only these runs.")
     task: list[str] = Field([], description="Only these tasks.")
+    n_shot: int | None = Field(None, description="Only with this number of shots.")
+    variant: str | None = Field(None, description="Only this variant of the tasks.")
+    references: Literal["none", "smaller", "finished"] = Field(
+        "none", description="Finished runs of the same family that may be looked at."
+    )
     name: str = Field("curves.parquet", description="The file's name; its ending says how to read the body.")
 
 
@@ -104,8 +110,11 @@ BODY = {
 Question = Annotated[Asked, Query()]
 
 
-def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> FastAPI:
-    """The application. curves: a table that is used where a request has no body; max_upload: bytes of one.
+def make_app(
+    curves: Path | None = None, *, losses: Path | None = None, max_upload: int = MAX_UPLOAD
+) -> FastAPI:
+    """The application. curves: a table that is used where a request has no body; losses: of its checkpoints;
+    max_upload: bytes of a body.
 
     Raises InputError where `curves` is not a curve table.
     """
@@ -131,7 +140,7 @@ def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> Fas
             with one_at_a_time:
                 table = read_upload(data, asked.name) if data else offered
                 assert table is not None
-                return _ask(table, asked)
+                return _ask(table, asked, losses)
 
         return await run_in_threadpool(work)
 
@@ -171,17 +180,17 @@ def make_app(curves: Path | None = None, *, max_upload: int = MAX_UPLOAD) -> Fas
     return app
 
 
-def _ask(table: CurveTable, asked: Asked) -> Answer:
+def _ask(table: CurveTable, asked: Asked, losses: Path | None) -> Answer:
     """Answer with registered forecasters only: a name from outside is never a path."""
     names = [name.strip() for name in asked.forecaster.split(",") if name.strip()]
     for name in names:
-        if name not in REGISTRY:
-            raise InputError(f"unknown; known: {', '.join(REGISTRY)}", field="forecaster", value=name)
-    if len(table.one_metric(asked.metric).curves) > MAX_CURVES:
+        check_known(name, REGISTRY, "forecaster", f"unknown; known: {', '.join(REGISTRY)}")
+    selection = Selection(asked.run, asked.task, asked.metric, asked.n_shot, asked.variant)
+    if len(selection.of(table).curves) > MAX_CURVES:
         raise TooLargeError(f"more than {MAX_CURVES} curves; choose runs or tasks")
     return ask(
-        table, names, context=asked.context, beyond=asked.beyond, metric=asked.metric, runs=asked.run,
-        tasks=asked.task,
+        table, names, selection=selection, context=asked.context, beyond=asked.beyond,
+        references=asked.references, losses=losses,
     )  # fmt: skip
 
 
@@ -223,7 +232,7 @@ async def _one_line(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 413 if isinstance(error, TooLargeError) else 422)
 
 
-def serve(curves: Path | None, port: int, ready: Any = None) -> None:
+def serve(curves: Path | None, port: int, ready: Any = None, losses: Path | None = None) -> None:
     """Serve on 127.0.0.1 until interrupted; `ready` is called with the address once the port is open.
 
     Raises InputError where the port is taken.
@@ -232,7 +241,7 @@ def serve(curves: Path | None, port: int, ready: Any = None) -> None:
 
     import uvicorn
 
-    application = make_app(curves)
+    application = make_app(curves, losses=losses)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,47 +1,75 @@
 """`neuneu rank` and `neuneu advise`: forecasts → choices."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
+from neuneu.cli.options import (
+    AsJson,
+    Losses,
+    MetricName,
+    Output,
+    ReferenceRuns,
+    Runs,
+    Shots,
+    Tasks,
+    Variant,
+    make_app,
+    note,
+    print_table,
+    read_share,
+    show,
+)
 from neuneu.forecasters.base import DEFAULT_FORECASTER
+
+if TYPE_CHECKING:
+    from neuneu.decisions.choices import Comparison
 
 app = make_app()
 
 Curves = Annotated[Path, typer.Argument(help="Curve table (.parquet, .csv, .json).")]
-Run = Annotated[list[str] | None, typer.Option("--run", help="These runs only; repeatable.")]
-Task = Annotated[str | None, typer.Option("--task", help="This task only; by default the mean over all.")]
-MetricName = Annotated[str | None, typer.Option("--metric", help="By default one accuracy a curve.")]
-Method = Annotated[str, typer.Option("--forecaster", "-f", help="Name or folder.")]
+Method = Annotated[str, typer.Option("--forecaster", "-f", help="Name, folder or package.module:Class.")]
 At = Annotated[
     float | None, typer.Option("--horizon", help="Clock value; by default the farthest planned end.")
+]
+Seen = Annotated[
+    str, typer.Option("--context", help="What may be seen: all, or a share of the clock, to look back.")
 ]
 
 
 @app.command()
 def rank(
     curves: Curves,
-    run: Run = None,
-    task: Task = None,
+    run: Runs = None,
+    task: Tasks = None,
     metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
     forecaster: Method = DEFAULT_FORECASTER,
+    context: Seen = "all",
     horizon: At = None,
+    references: ReferenceRuns = "none",
+    losses: Losses = None,
     pairs: Annotated[bool, typer.Option("--pairs", help="P(run beats other) of every pair.")] = False,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Which run will win, with what probability.
 
-    A run's tasks are taken as fully dependent, runs as independent.
-    Example: neuneu rank runs.parquet --task hellaswag
+    The mean over the benchmarks that all runs have, each in one setting. A run's tasks are taken as fully
+    dependent, runs as independent. Example: neuneu rank runs.parquet --task hellaswag
     """
     from neuneu.decisions import choices
 
-    runs, at = choices.candidates_of(curves, run, task, metric, forecaster, horizon)
-    frame = choices.rank(runs)
-    show(choices.pairs(runs) if pairs else frame, f"At clock {at:.4g}", output=output, as_json=as_json)
+    found = _compare(
+        curves, run, task, metric, n_shot, variant, forecaster, context, horizon, references, losses
+    )
+    frame = choices.pairs(found) if pairs else choices.rank(found)
+    if not (pairs or output or as_json):
+        frame = frame.drop("at", "finished")
+    show(frame, f"At clock {found.at:.4g}: {found.shared.in_words}", output=output, as_json=as_json)
+    _tell(found)
 
 
 @app.command()
@@ -50,11 +78,16 @@ def advise(
     target: Annotated[float | None, typer.Option(help="Value to reach, e.g. 0.6.")] = None,
     rival: Annotated[str | None, typer.Option(help="Run to beat.")] = None,
     threshold: Annotated[float, typer.Option(help="Stop where success is less likely than this.")] = 0.05,
-    run: Run = None,
-    task: Task = None,
+    run: Runs = None,
+    task: Tasks = None,
     metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
     forecaster: Method = DEFAULT_FORECASTER,
+    context: Seen = "all",
     horizon: At = None,
+    references: ReferenceRuns = "none",
+    losses: Losses = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,10 +99,48 @@ def advise(
     from neuneu.decisions import choices
 
     wanted = sorted({*run, rival}) if run and rival else run
-    runs, at = choices.candidates_of(curves, wanted, task, metric, forecaster, horizon)
-    frame = choices.advise(runs, at, target=target, rival=rival, threshold=threshold)
+    found = _compare(
+        curves, wanted, task, metric, n_shot, variant, forecaster, context, horizon, references, losses
+    )
+    frame = choices.advise(found, target=target, rival=rival, threshold=threshold)
     if output is not None or as_json:
         show(frame, "", output=output, as_json=as_json)
-        return
-    print_table(frame.select(choices.ADVICE_IN_BRIEF), f"At clock {at:.4g}")
-    note(choices.rule_in_words(threshold))
+    else:
+        title = f"At clock {found.at:.4g}: {found.shared.in_words}"
+        print_table(frame.select(choices.ADVICE_IN_BRIEF), title)
+        note(choices.rule_in_words(threshold))
+    _tell(found)
+
+
+def _compare(
+    curves: Path,
+    run: list[str] | None,
+    task: list[str] | None,
+    metric: str | None,
+    n_shot: int | None,
+    variant: str | None,
+    forecaster: str,
+    context: str,
+    horizon: float | None,
+    references: str,
+    losses: Path | None,
+) -> "Comparison":
+    from neuneu.curves.table import read_curves
+    from neuneu.decisions.choices import compare_runs
+    from neuneu.evidence.select import Selection
+
+    return compare_runs(
+        read_curves(curves),
+        forecaster,
+        selection=Selection(run or (), task or (), metric, n_shot, variant),
+        horizon=horizon,
+        context=read_share(context),
+        references=references,
+        losses=losses,
+    )
+
+
+def _tell(found: "Comparison") -> None:
+    """Runs and tasks that were left out, and why, on stderr."""
+    for name, why in found.shared.lacking.items():
+        note(f"left out: {name}: {why}")

@@ -1,11 +1,25 @@
 """`neuneu evaluate`: forecasters on the same cells, one leaderboard."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from neuneu.cli.options import AsJson, folder_place, make_app, note
+from neuneu.cli.options import (
+    AsJson,
+    Losses,
+    MetricName,
+    ReferenceRuns,
+    Runs,
+    Shots,
+    Tasks,
+    Variant,
+    folder_place,
+    make_app,
+    note,
+    split_names,
+)
 
 app = make_app()
 
@@ -24,14 +38,13 @@ def evaluate(
     feed: Annotated[
         str, typer.Option(help="Sequential: append the median, or the truth (sees the future).")
     ] = "median",
-    metric: Annotated[str | None, typer.Option(help="This metric; by default one accuracy a curve.")] = None,
-    losses: Annotated[Path | None, typer.Option(help="Store of checkpoints' token losses.")] = None,
-    references: Annotated[
-        str,
-        typer.Option(
-            help="Finished runs to look at: none, same-source (smaller ones), or finished (any size)."
-        ),
-    ] = "none",
+    run: Runs = None,
+    task: Tasks = None,
+    metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
+    losses: Losses = None,
+    references: ReferenceRuns = "none",
     manifest: Annotated[
         Path | None,
         typer.Option(help="JSON or YAML with train and test lists, in place of leave-one-source-out."),
@@ -55,26 +68,97 @@ def evaluate(
 
     Example: neuneu evaluate a.parquet b.parquet --forecasters last-value,power-law,lightgbm -o results
     """
-    from neuneu.evaluation.report import evaluate_files, print_leaderboard
+    from neuneu.evaluation.comparison import check_output, write_results
+    from neuneu.evaluation.comparison import evaluate as compare
+    from neuneu.evaluation.leaderboard import leaderboard
+    from neuneu.evidence.select import Selection
     from neuneu.files import to_json
 
-    results = evaluate_files(
+    check_output(output)
+    results = compare(
         curves,
-        [name.strip() for name in forecasters.split(",") if name.strip()],
+        split_names(forecasters),
         protocol=protocol,
         context=context,
         by=by,
         feed=feed,
-        metric=metric,
+        selection=Selection(run or (), task or (), metric, n_shot, variant),
         losses=losses,
         references=references,
         manifest=manifest,
         fit=fit,
         seed=seed,
-        output=output,
         progress=note,
     )
+    if output is not None:
+        write_results(results, output)
     if as_json:
-        typer.echo(to_json(results), nl=False)
+        typer.echo(to_json(leaderboard(results)), nl=False)
     else:
-        print_leaderboard(results)
+        print_leaderboard(leaderboard(results))
+
+
+COLUMNS = (
+    "MAE", "95 %", "pinball", "cov80", "width80", "skill LV", "skill PL", "rank", "runs", "curves", "cells",
+    "refused",
+)  # fmt: skip
+LEGEND = (
+    "MAE, pinball and width in points where the metric is an accuracy; cov80: share inside the 80 % "
+    "interval, ! where further than 5 points from 80 %; skill: 1 - MAE / MAE of last-value (LV), power-law "
+    "(PL); rank: pairs of runs of one size and budget, different recipes, put in the right order; refused "
+    "cells are scored with last-value's forecast"
+)
+
+
+def print_leaderboard(document: dict[str, Any]) -> None:
+    """The leaderboard for people: all sources, then each; accuracies in points (hundredths)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from neuneu.curves.tasks import find_metric
+
+    metric = document["protocol"]["metric"]
+    scale = 100.0 if " " in metric or find_metric(metric).accuracy else 1.0
+    table = Table(title=_board_title(document), title_justify="left", header_style="bold", box=None)
+    table.caption, table.caption_justify = LEGEND, "left"
+    for name in ("source", "forecaster"):
+        table.add_column(name)
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    sections = [("all", document["overall"]), *document["sources"].items()]
+    for source, rows in sections if len(sections) > 2 else sections[1:]:
+        for row in sorted(rows, key=lambda row: (row["sees_future"], row["mae"])):
+            table.add_row(*_cells(source, row, scale))
+        table.add_section()
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def _board_title(document: dict[str, Any]) -> str:
+    protocol = document["protocol"]
+    share = ", ".join(f"{origin:.0%}" for origin in protocol["context"])
+    return f"{protocol['kind']}, context {share} by {protocol['by']}; fitted: {protocol['fitting']}"
+
+
+def _cells(source: str, row: dict[str, Any], scale: float) -> list[str]:
+    bounds = row["intervals"]["mae"]
+    label = row["forecaster"] + (" (sees the future)" if row["sees_future"] else "")
+    return [
+        source,
+        label,
+        _number(row["mae"] * scale, ".2f"),
+        f"{bounds[0] * scale:.2f}–{bounds[1] * scale:.2f}" if bounds else "–",
+        _number(row["pinball"] * scale, ".2f"),
+        _number(row["coverage80"], ".1%") + ("!" if abs(row["coverage80"] - 0.8) > 0.05 else ""),
+        _number(row["width80"] * scale, ".2f"),
+        _number(row["skill_vs_last_value"], "+.1%"),
+        _number(row["skill_vs_power_law"], "+.1%"),
+        _number(row.get("ranking_within_size", float("nan")), ".1%"),
+        str(row["n_runs"]),
+        str(row["n_curves"]),
+        str(row["n_cells"]),
+        str(row["n_refused"]),
+    ]
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)

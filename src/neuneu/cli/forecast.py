@@ -1,12 +1,33 @@
 """`neuneu forecast`: quantiles at horizons."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, make_app, note, print_table, show
-from neuneu.forecasters.base import DEFAULT_FORECASTER
+from neuneu.cli.options import (
+    AsJson,
+    Losses,
+    Methods,
+    MetricName,
+    Output,
+    ReferenceRuns,
+    Runs,
+    Shots,
+    Tasks,
+    Variant,
+    make_app,
+    note,
+    print_table,
+    read_share,
+    show,
+    split_names,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from neuneu.forecasts.forecast import Forecasts
 
 app = make_app()
 
@@ -14,12 +35,12 @@ app = make_app()
 @app.command()
 def forecast(
     curves: Annotated[Path, typer.Argument(help="Curve table (.parquet, .csv, .json).")],
-    run: Annotated[str | None, typer.Option(help="This run only.")] = None,
-    task: Annotated[str | None, typer.Option(help="This task only.")] = None,
-    metric: Annotated[str | None, typer.Option(help="This metric; by default one accuracy a curve.")] = None,
-    forecaster: Annotated[
-        str, typer.Option("--forecaster", "-f", help="Name or folder.")
-    ] = DEFAULT_FORECASTER,
+    run: Runs = None,
+    task: Tasks = None,
+    metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
+    forecaster: Methods = None,
     context: Annotated[
         str, typer.Option(help="What may be seen: all, or a share of the clock such as 0.2.")
     ] = "all",
@@ -27,13 +48,8 @@ def forecast(
         list[str] | None,
         typer.Option(help="Clock value (3e11) or multiple of the context end (2x); repeatable."),
     ] = None,
-    references: Annotated[
-        str,
-        typer.Option(
-            help="Finished runs: none, same-source (smaller ones), finished (any size), or a curve table."
-        ),
-    ] = "none",
-    losses: Annotated[Path | None, typer.Option(help="Store of checkpoints' token losses.")] = None,
+    references: ReferenceRuns = "none",
+    losses: Losses = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,44 +59,62 @@ def forecast(
     first fifth at every later checkpoint. Example: neuneu forecast runs.parquet --run my-run --horizon 2x
     """
     from neuneu.curves.table import read_curves
-    from neuneu.decisions.outlook import (
-        Horizon,
-        brief,
-        look_ahead,
-        outlook_frame,
-        read_context,
-        read_references,
-        ready_forecaster,
-        select,
-        title,
-    )
+    from neuneu.evidence.select import Selection
+    from neuneu.forecasters.base import DEFAULT_FORECASTER
+    from neuneu.forecasts import forecast as forecasts
+    from neuneu.forecasts.horizons import given, read_horizons
 
-    asked = [Horizon.parse(text) for text in horizon or []]
-    share = read_context(context)
+    asked = read_horizons(horizon or [])
+    share = read_share(context)
     table = read_curves(curves)
-    chosen = select(table, run, task, metric)
-    allowed, finished = read_references(references)
-    store = None
-    if losses is not None:
-        from neuneu.losses.open import open_losses
-
-        store = open_losses(losses, table.runs)
-    method = ready_forecaster(forecaster, finished, store)
-    outlooks = look_ahead(
+    found = forecasts.forecast(
         table,
-        chosen,
-        method,
+        split_names(forecaster) or [DEFAULT_FORECASTER],
+        selection=Selection(run or (), task or (), metric, n_shot, variant),
         context=share,
-        horizons=asked,
-        references=allowed,
-        finished=finished,
-        losses=store,
+        plan=given(asked) if asked else None,
+        references=references,
+        losses=losses,
     )
-    frame = outlook_frame(outlooks, method.name)
     if output is None and not as_json:
-        print_table(brief(frame), f"{method.name}, {title(outlooks)}")
+        print_table(brief(found.cells), title(found))
     else:
-        show(frame, "", output=output, as_json=as_json)
-    declined = frame["refused"].drop_nulls()
-    if len(declined):
-        note(f"{method.name} declined {len(declined)} of {len(frame)} cells: {declined[0]}")
+        show(found.cells, "", output=output, as_json=as_json)
+    for line in left_out_in_words(found):
+        note(line)
+
+
+def brief(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """The columns of cells that fit a terminal; without what is the same or missing in all rows."""
+    import polars as pl
+
+    wanted = ["task", "clock", "q10", "q50", "q90", "value", "reason"]
+    varied = [n for n in ("forecaster", "run", "metric", "n_shot", "variant") if frame[n].n_unique() > 1]
+    present = [name for name in wanted if frame[name].null_count() < len(frame)]
+    clock = [f"{value:.4g}" for value in frame["clock"]]
+    return frame.with_columns(clock=pl.Series(clock, dtype=pl.String)).select(*varied, *present)
+
+
+def title(found: "Forecasts") -> str:
+    """What is forecast, in a line for people."""
+    units = sorted({each.curve.clock_unit for each in found.curves})
+    who = found.runs[0] if len(found.runs) == 1 else f"{len(found.runs)} runs"
+    curves = "1 curve" if len(found.curves) == 1 else f"{len(found.curves)} curves"
+    references = "" if found.references == "none" else f", references: {found.references}"
+    return f"{', '.join(found.names)}, {who}, {curves}, clock in {' and '.join(units)}{references}"
+
+
+def left_out_in_words(found: "Forecasts") -> list[str]:
+    """Refusals and curves that were not asked, counted, for people."""
+    lines = []
+    for name in found.names:
+        refused = found.cells.filter(forecaster=name, refused=True)
+        if len(refused):
+            every = len(found.cells.filter(forecaster=name))
+            lines.append(f"{name} declined {len(refused)} of {every} cells: {refused['reason'][0]}")
+    if found.left_out:
+        n = len(found.left_out)
+        lines.append(
+            f"{n} curve{'s were' if n > 1 else ' was'} not asked: {next(iter(found.left_out.values()))}"
+        )
+    return lines

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuneu.errors import InputError
 from neuneu.files import check_place, to_json, write_table
 
 if TYPE_CHECKING:
@@ -29,6 +30,41 @@ Output = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+Runs = Annotated[list[str] | None, typer.Option("--run", help="Only this run; repeatable.")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
+MetricName = Annotated[
+    str | None, typer.Option("--metric", help="This metric; by default one accuracy a curve.")
+]
+Shots = Annotated[int | None, typer.Option("--n-shot", "--shots", help="Only with this number of shots.")]
+Variant = Annotated[str | None, typer.Option("--variant", help="Only this variant of the tasks.")]
+ReferenceRuns = Annotated[
+    str,
+    typer.Option(
+        "--references",
+        help="Finished runs to look at: none, smaller or finished (of the same family), or a curve table.",
+    ),
+]
+Losses = Annotated[Path | None, typer.Option("--losses", help="Store of checkpoints' token losses.")]
+Methods = Annotated[
+    str | None,
+    typer.Option("--forecaster", "-f", help="Names, folders or package.module:Class, separated by commas."),
+]
+
+
+def split_names(text: str | None) -> list[str]:
+    """Names separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def read_share(text: str | None) -> float | None:
+    """`all` → 1, or a share of the clock such as 0.2; None stays None. Raises InputError."""
+    if text is None or text == "all":
+        return None if text is None else 1.0
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError("must be `all` or a share such as 0.2", field="context", value=text) from error
 
 
 def make_app() -> typer.Typer:

@@ -5,13 +5,23 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import file_place, make_app, note
+from neuneu.cli.options import (
+    Losses,
+    Methods,
+    MetricName,
+    ReferenceRuns,
+    Runs,
+    Shots,
+    Tasks,
+    Variant,
+    file_place,
+    make_app,
+    note,
+    split_names,
+)
 
 app = make_app()
 
-Runs = Annotated[list[str] | None, typer.Option("--run", help="Only this run; may be repeated.")]
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")]
-Metric = Annotated[str | None, typer.Option(help="This metric; by default one accuracy a curve.")]
 Beyond = Annotated[
     float | None,
     typer.Option(help="Also forecast past the last checkpoint, up to this multiple of its clock."),
@@ -31,16 +41,16 @@ def plot(
         typer.Argument(help="Curve tables (fan, compute), or the folder that `neuneu evaluate` wrote."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.", callback=file_place)],
-    forecaster: Annotated[
-        str | None, typer.Option("--forecaster", "-f", help="Names or folders, separated by commas.")
-    ] = None,
+    forecaster: Methods = None,
     run: Runs = None,
     task: Tasks = None,
-    metric: Metric = None,
-    n_shot: Annotated[int | None, typer.Option(help="Only curves with this number of shots.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Only this variant of the tasks.")] = None,
+    metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
     context: Annotated[float | None, typer.Option(help="Share of the clock that is seen (fan: 0.2).")] = None,
     beyond: Beyond = None,
+    references: ReferenceRuns = "none",
+    losses: Losses = None,
     log: Annotated[bool, typer.Option("--log", help="Logarithmic clock.")] = False,
     title: Annotated[str | None, typer.Option(help="A line above the figure (fan).")] = None,
 ) -> None:
@@ -53,16 +63,12 @@ def plot(
 
     options = Options(
         forecasters=split_names(forecaster), runs=run or (), tasks=task or (), metric=metric, n_shot=n_shot,
-        variant=variant, context=context, beyond=beyond, log=log, title=title,
+        variant=variant, context=context, beyond=beyond, references=references, losses=losses, log=log,
+        title=title,
     )  # fmt: skip
     for line in write_figure(kind, paths, output, options):
         note(line)
     note(f"{kind} → {output}")
-
-
-def split_names(text: str | None) -> list[str]:
-    """Names separated by commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 @app.command()
@@ -71,12 +77,7 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .html file.", callback=file_place)
     ] = Path("report.html"),
-    forecaster: Annotated[
-        str | None,
-        typer.Option(
-            "--forecaster", "-f", help="Names or folders, separated by commas; the first is drawn as a fan."
-        ),
-    ] = None,
+    forecaster: Methods = None,
     context: Annotated[
         float,
         typer.Option(help="Share of each run's clock that is seen; 1 forecasts past the last checkpoint."),
@@ -84,7 +85,11 @@ def report(
     beyond: Beyond = None,
     run: Runs = None,
     task: Tasks = None,
-    metric: Metric = None,
+    metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
+    references: ReferenceRuns = "none",
+    losses: Losses = None,
     title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
     charts: Annotated[int, typer.Option(help="Draw at most this many curves.", min=1)] = 60,
 ) -> None:
@@ -92,6 +97,7 @@ def report(
 
     Example: neuneu report curves.parquet --forecaster power-law --context 0.2 -o report.html
     """
+    from neuneu.evidence.select import Selection
     from neuneu.reports.writing import report_files
 
     note(
@@ -101,9 +107,9 @@ def report(
             forecasters=split_names(forecaster),
             context=context,
             beyond=beyond,
-            runs=run or (),
-            tasks=task or (),
-            metric=metric,
+            selection=Selection(run or (), task or (), metric, n_shot, variant),
+            references=references,
+            losses=losses,
             title=title,
             max_charts=charts,
         )

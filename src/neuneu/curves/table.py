@@ -11,7 +11,7 @@ import polars as pl
 from neuneu.curves.curve import Curve, CurveKey, Facts
 from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.files import write_table
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ MAX_PERCENT_HINT = 100.0
 MAX_WHOLE = 2.0**63 - 1024
 MAX_COUNTED = 1e6
 MIN_MULTIPLES = 8
+CHOSEN = ("run", "task", "metric", "variant")
+"""Columns whose values are names that somebody may mistype when choosing rows."""
 NAMES = ("run", "task", "metric", "variant", "source")
 NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "must not be empty": lambda name: name == "",
@@ -119,7 +121,16 @@ class CurveTable:
         return sorted(self.frame["metric"].unique())
 
     def filter(self, *predicates: pl.Expr, **equal: Any) -> "CurveTable":
-        """Rows that satisfy Polars expressions and `column=value` or `column=[values]` conditions."""
+        """Rows that satisfy Polars expressions and `column=value` or `column=[values]` conditions.
+
+        Raises InputError, with near names, on a run, task, metric or variant that the table has not, and on a
+        column that is none of SCHEMA.
+        """
+        for name, value in equal.items():
+            check_known(name, SCHEMA, "column", "is not a column of curve tables")
+            known = set(self.frame[name].unique()) if name in CHOSEN else set()
+            for one in (value if isinstance(value, list | tuple | set) else [value]) if known else ():
+                check_known(one, sorted(known, key=str), name)
         conditions = [
             pl.col(name).is_in(list(value), nulls_equal=True)
             if isinstance(value, list | tuple | set)
@@ -132,8 +143,11 @@ class CurveTable:
         """One metric a curve: `metric` if given, else the first accuracy of ACCURACIES that is there.
 
         A curve here is (run, task, n_shot, variant); one without any accuracy is left out. The answer is
-        kept: every forecaster that is fitted on a table asks for it.
+        kept: every forecaster that is fitted on a table asks for it. Raises InputError, with near names, on a
+        metric that the table has not.
         """
+        if metric is not None:
+            check_known(metric, self.metrics, "metric")
         if metric not in self._one_metric:
             self._one_metric[metric] = self.filter(metric=metric) if metric else self._best_accuracy()
         return self._one_metric[metric]

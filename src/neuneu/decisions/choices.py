@@ -1,31 +1,43 @@
 """Which run wins, and whether a run is worth finishing: forecasts → choices, with what they may cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
 
 from neuneu.curves.curve import Curve, CurveKey, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.decisions.chances import (
-    N_POINTS,
     best_probabilities,
     expected_excess,
     reach_probability,
     spread,
     win_probabilities,
 )
-from neuneu.decisions.outlook import ready_forecaster, select
-from neuneu.errors import CannotForecastError, InputError
-from neuneu.evidence.evidence import EvidenceBuilder, References, planned_end
-from neuneu.forecasters.base import Forecast, Forecaster
-from neuneu.losses.loss_store import LossStore
+from neuneu.decisions.shared import Shared, shared_curves
+from neuneu.errors import CannotForecastError, InputError, check_known
+from neuneu.evidence.cut import Question, check_share, seen
+from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.evidence.finished import FINISHED, planned_end
+from neuneu.evidence.select import Selection
+from neuneu.forecasters.base import DEFAULT_FORECASTER, LEVELS, Forecast, Forecaster
+from neuneu.forecasts.cells import on_levels
+from neuneu.forecasts.forecast import ask, read_evidence, ready_forecaster
 
 THRESHOLD = 0.05
 """Advise to stop where success is less likely than this."""
+
+FLOPS_PER_TOKEN = 6.0
+"""Floating-point operations of training, for each parameter and token (Kaplan et al. 2020)."""
+
+NOISE_POINTS = 12
+"""Noise between checkpoints is told from at most so many of the last ones."""
 
 ADVICE_IN_BRIEF = ("run", "done", "q50", "p_success", "advice", "compute_saved", "regret")
 """The columns of `advise` that fit a terminal."""
@@ -33,149 +45,216 @@ ADVICE_IN_BRIEF = ("run", "done", "q50", "p_success", "advice", "compute_saved",
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run's mean over tasks at a common horizon.
+    """A run's mean over tasks at a common horizon; higher is better.
 
-    points: (N_POINTS,) equally likely values, increasing, higher is better; end: clock of its last
-    checkpoint; planned: clock where it will end.
+    quantiles: (len(LEVELS),); points: equally likely values, increasing; end: clock of the context end; at:
+    clock that it is compared at, its own end where it ends before the horizon; finished: whether that has
+    been reached, so that the value is measured, not forecast.
     """
 
     run: str
     end: float
-    planned: float
+    at: float
     params: int | None
+    quantiles: Floats
     points: Floats
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached the clock that it is compared at."""
+        return self.end >= FINISHED * self.at
+
     def quantile(self, level: float) -> float:
-        """A quantile of the mean over tasks."""
-        return float(np.quantile(self.points, level))
+        """The quantile of the mean over tasks at one of LEVELS."""
+        return float(self.quantiles[LEVELS.index(level)])
 
 
-def candidates(
+@dataclass(frozen=True)
+class Comparison:
+    """Runs at a common horizon. at: its clock; shared: the curves they are compared on."""
+
+    runs: Sequence[Candidate]
+    at: float
+    shared: Shared
+
+    @property
+    def points(self) -> Floats:
+        """Equally likely values of each run, higher is better, (n_runs, n_points)."""
+        return np.stack([run.points for run in self.runs])
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether every metric compared is a loss, so that tables show values with their sign back."""
+        return not any(find_metric(setting[1]).higher_is_better for setting in self.shared.settings)
+
+    def shown(self, run: Candidate) -> dict[str, float]:
+        """q10, q50 and q90 of a run in the metric's own numbers."""
+        if self.lower_is_better:
+            return {"q10": -run.quantile(0.9), "q50": -run.quantile(0.5), "q90": -run.quantile(0.1)}
+        return {"q10": run.quantile(0.1), "q50": run.quantile(0.5), "q90": run.quantile(0.9)}
+
+    def bar(self, target: float) -> float:
+        """A target as runs are compared, higher is better. Raises InputError where it cannot be reached."""
+        metrics = [find_metric(setting[1]) for setting in self.shared.settings]
+        if len({metric.higher_is_better for metric in metrics}) > 1:
+            raise InputError("the tasks' metrics point both ways; choose a metric", field="metric")
+        low, high = min(metric.low for metric in metrics), max(metric.high for metric in metrics)
+        if not math.isfinite(target) or not low <= target <= high:
+            hint = "; if this is a percentage, divide by 100" if high == 1 < target <= 100 else ""
+            raise InputError(f"must be in [{low:g}, {high:g}]{hint}", field="target", value=target)
+        return -target if self.lower_is_better else target
+
+
+def compare_runs(
     table: CurveTable,
-    chosen: CurveTable,
-    forecaster: Forecaster,
+    forecaster: str | Path | Forecaster = DEFAULT_FORECASTER,
     *,
+    selection: Selection | None = None,
     horizon: float | None = None,
-    references: References | None = None,
-    losses: LossStore | None = None,
-) -> tuple[list[Candidate], float]:
-    """Each run's distribution at a common horizon, over the (task, metric, setting) that all runs have.
+    context: float | None = None,
+    references: Any = None,
+    losses: Any = None,
+) -> Comparison:
+    """Each run's distribution at a common horizon: the mean over the benchmarks that all runs have.
 
-    horizon: a clock value, by default the farthest end that any run has or plans. A run that is already there
-    counts with its last value until then, taken as certain. A run's errors on its tasks are taken as fully
-    dependent (quantiles of the mean = mean of quantiles): tasks of one run do go wrong together, and where
-    they do not the interval is too wide rather than too narrow. Runs are independent of each other. Where
-    lower is better, values count negative. Raises InputError where the runs share no task or clock.
+    Of each task one setting counts (see `shared_curves`). horizon: a clock value, by default the farthest end
+    that any run has or plans; a run whose plan ends before it is compared at its own end. context: share of
+    each run's clock that may be seen, to look back; all where None. A value that has been measured is known
+    up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint. A run's
+    errors on its tasks are taken as fully dependent (quantiles of the mean = mean of quantiles): tasks of one
+    run do go wrong together, and where they do not the interval is too wide rather than too narrow. Runs are
+    independent of each other. Where lower is better, values count negative.
+    Raises InputError where the runs share no task or clock, CannotForecastError where the forecaster
+    declines.
     """
-    by_run = _shared_curves(chosen)
-    units = {curve.clock_unit for curves in by_run.values() for curve in curves}
-    if len(units) > 1:
-        raise InputError("the runs have no clock in common", field="curves", value=sorted(units))
-    every = [curve for curves in by_run.values() for curve in curves]
-    at = horizon if horizon is not None else max(planned_end(curve) for curve in every)
-    if not np.isfinite(at) or at <= 0:
+    selection = selection or Selection()
+    chosen = selection.of(table)
+    given, store = read_evidence(references, losses, table.runs)
+    method = ready_forecaster(forecaster, given.table, store)
+    builder = EvidenceBuilder(table, store, given)
+    shared = shared_curves(chosen, named=bool(selection.runs))
+    share = check_share(context)
+    every = [curve for curves in shared.curves.values() for curve in curves]
+    at = float(horizon) if horizon is not None else max(planned_end(curve) for curve in every)
+    if not math.isfinite(at) or at <= 0:
         raise InputError("must be positive and finite", field="horizon", value=at)
-    builder = EvidenceBuilder(table, losses, references)
-    ahead = [curve for curve in every if curve.clock[-1] < at]
-    evidences = [builder.at(curve, float(curve.clock[-1])) for curve in ahead]
-    answers = forecaster.forecast_many(evidences, [np.array([at])] * len(ahead)) if ahead else []
-    points: dict[CurveKey, Floats] = {}
-    for curve, answer in zip(ahead, answers, strict=True):
+    questions = {curve.key: _question(curve, share, min(at, _own_end(curve))) for curve in every}
+    ahead = [question for question in questions.values() if question.end < question.horizons[0]]
+    answers = ask(method, ahead, builder) if ahead else []
+    quantiles: dict[CurveKey, Floats] = {}
+    for question, answer in zip(ahead, answers, strict=True):
+        key = question.curve.key
         if not isinstance(answer, Forecast):
-            raise CannotForecastError(f"{curve.key.run}, {curve.key.task}: {answer.reason}")
-        points[curve.key] = spread(answer.values[0], answer.levels, curve.low, curve.high)
-    for curve in every:
-        if curve.key not in points:
-            points[curve.key] = np.full(N_POINTS, _last_until(curve, at))
-    return [_candidate(run, curves, points) for run, curves in by_run.items()], at
-
-
-def candidates_of(
-    path: Path,
-    runs: Sequence[str] | None,
-    task: str | None,
-    metric: str | None,
-    forecaster: str,
-    horizon: float | None,
-) -> tuple[list[Candidate], float]:
-    """`candidates` of a curve file, the runs and task by name. Raises InputError that lists near names."""
-    table = CurveTable.read(path)
-    parts = (
-        [select(table, run, task, metric) for run in runs] if runs else [select(table, None, task, metric)]
-    )
-    chosen = parts[0] if len(parts) == 1 else CurveTable.concat(parts)
-    return candidates(table, chosen, ready_forecaster(forecaster), horizon=horizon)
-
-
-def _shared_curves(chosen: CurveTable) -> dict[str, list[Curve]]:
-    by_run: dict[str, dict[object, Curve]] = {}
-    for curve in chosen:
-        by_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
-    shared = set.intersection(*(set(curves) for curves in by_run.values()))
-    if not shared:
-        raise InputError("the runs share no task in one metric and setting", field="task")
-    return {run: [c for key, c in curves.items() if key in shared] for run, curves in by_run.items()}
-
-
-def _last_until(curve: Curve, clock: float) -> float:
-    seen = curve.until(clock)
-    if not len(seen):
-        rule = f"is before the first checkpoint of {curve.key.run}"
-        raise InputError(rule, field="horizon", value=clock)
-    return float(seen.values[-1])
-
-
-def _candidate(run: str, curves: Sequence[Curve], points: Mapping[CurveKey, Floats]) -> Candidate:
-    better = [
-        points[c.key] if find_metric(c.key.metric).higher_is_better else -points[c.key][::-1] for c in curves
+            raise CannotForecastError(f"{key.run}, {key.task}: {answer.reason}")
+        quantiles[key] = on_levels(answer)[0]
+    for key, question in questions.items():
+        if key not in quantiles:
+            quantiles[key] = measured(question.context.until(question.horizons[0]))
+    runs = [
+        _candidate(run, curves, [questions[curve.key] for curve in curves], quantiles, shared.weights)
+        for run, curves in shared.curves.items()
     ]
+    return Comparison(runs, at, shared)
+
+
+def _own_end(curve: Curve) -> float:
+    """Where a run ends by its plan; a run without one may go on."""
+    return planned_end(curve) if curve.facts.planned_tokens is not None else math.inf
+
+
+def _question(curve: Curve, share: float, at: float) -> Question:
+    size = seen(curve, share)
+    if not size or curve.clock[0] > at:
+        what = "context" if size == 0 and share < 1 else "horizon"
+        rule = f"is before the first checkpoint after clock 0 of {curve.key.run} on {curve.key.task}"
+        raise InputError(rule, field=what, value=share if what == "context" else at)
+    return Question(curve, size, np.array([at]), share)
+
+
+def measured(curve: Curve) -> Floats:
+    """Quantiles of what a run is worth at its last checkpoint, (len(LEVELS),): its value and its noise.
+
+    Normal around the value; the deviation is that between neighbouring checkpoints, E|v[i+1] − v[i]| · √π / 2
+    over the last NOISE_POINTS, or the standard error of the measurement, whichever is larger.
+    """
+    steps = np.abs(np.diff(curve.values[-NOISE_POINTS:]))
+    between = float(steps.mean()) * math.sqrt(math.pi) / 2 if len(steps) else 0.0
+    error = float(curve.stderr[-1]) if np.isfinite(curve.stderr[-1]) else 0.0
+    deviation = max(between, error)
+    if deviation == 0:
+        return np.full(len(LEVELS), float(curve.values[-1]))
+    return np.clip(norm.ppf(LEVELS, curve.values[-1], deviation), curve.low, curve.high)
+
+
+def _candidate(
+    run: str,
+    curves: Sequence[Curve],
+    questions: Sequence[Question],
+    quantiles: Mapping[CurveKey, Floats],
+    weights: Mapping[str, float],
+) -> Candidate:
+    rows, points = [], []
+    for curve in curves:
+        own = quantiles[curve.key]
+        given = np.isfinite(own)
+        levels = [level for level, known in zip(LEVELS, given, strict=True) if known]
+        values = spread(own[given], levels, curve.low, curve.high)
+        higher = find_metric(curve.key.metric).higher_is_better
+        rows.append(own if higher else -own[::-1])
+        points.append(values if higher else -values[::-1])
+    share = np.array([weights[curve.key.task] for curve in curves])
+    alone = len(curves) == 1
     return Candidate(
         run,
-        end=min(float(c.clock[-1]) for c in curves),
-        planned=max(planned_end(c) for c in curves),
+        end=min(question.end for question in questions),
+        at=max(float(question.horizons[0]) for question in questions),
         params=curves[0].facts.params,
-        points=np.mean(better, axis=0),
+        quantiles=rows[0] if alone else share @ np.stack(rows),
+        points=points[0] if alone else share @ np.stack(points),
     )
 
 
-def rank(runs: Sequence[Candidate]) -> pl.DataFrame:
+def rank(found: Comparison) -> pl.DataFrame:
     """Runs, the likeliest best first: mean over tasks (q10, q50, q90), P(best), P(beats the favourite)."""
-    if len(runs) < 2:
-        raise InputError("at least two runs are needed", field="run", value=len(runs))
-    points = np.stack([run.points for run in runs])
+    if len(found.runs) < 2:
+        raise InputError("at least two runs are needed", field="run", value=len(found.runs))
+    points = found.points
     best, wins = best_probabilities(points), win_probabilities(points)
     favourite = int(np.lexsort((-points.mean(axis=1), -best))[0])
-    frame = pl.DataFrame(
+    rows = [
         {
-            "run": [run.run for run in runs],
-            "q10": [run.quantile(0.1) for run in runs],
-            "q50": [run.quantile(0.5) for run in runs],
-            "q90": [run.quantile(0.9) for run in runs],
-            "p_best": best,
-            "p_beats_favourite": [None if i == favourite else wins[i, favourite] for i in range(len(runs))],
+            "run": run.run,
+            **found.shown(run),
+            "p_best": float(best[i]),
+            "p_beats_favourite": None if i == favourite else float(wins[i, favourite]),
+            "at": run.at,
+            "finished": run.finished,
         }
-    )
-    return frame.sort(["p_best", "q50", "run"], descending=[True, True, False])
+        for i, run in enumerate(found.runs)
+    ]
+    order = sorted(range(len(rows)), key=lambda i: (-best[i], -found.runs[i].quantile(0.5), rows[i]["run"]))
+    return pl.DataFrame([rows[i] for i in order], schema_overrides={"p_beats_favourite": pl.Float64})
 
 
-def pairs(runs: Sequence[Candidate]) -> pl.DataFrame:
+def pairs(found: Comparison) -> pl.DataFrame:
     """P(run beats other) of every ordered pair."""
-    wins = win_probabilities(np.stack([run.points for run in runs]))
+    wins = win_probabilities(found.points)
     return pl.DataFrame(
         [
             {"run": one.run, "other": other.run, "p_run_wins": float(wins[i, j])}
-            for i, one in enumerate(runs)
-            for j, other in enumerate(runs)
+            for i, one in enumerate(found.runs)
+            for j, other in enumerate(found.runs)
             if i != j
-        ]
+        ],
+        schema={"run": pl.String, "other": pl.String, "p_run_wins": pl.Float64},
     )
 
 
 def advise(
-    runs: Sequence[Candidate], at: float, *, target: float | None = None, rival: str | None = None,
+    found: Comparison, *, target: float | None = None, rival: str | None = None,
     threshold: float = THRESHOLD,
 ) -> pl.DataFrame:  # fmt: skip
-    """Stop or go on, for every run that has not reached the horizon.
+    """Stop or go on, for every run that has not reached its end or the horizon.
 
     A run succeeds if at the horizon its mean over tasks reaches `target`, or beats the run `rival`. Rule:
     stop where P(success) < threshold. If the intervals are calibrated, less than that share of stopped runs
@@ -186,32 +265,35 @@ def advise(
         raise InputError("give a target or a rival run, one of the two", field="target", value=target)
     if not 0 < threshold < 1:
         raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
-    bars = {run.run: run for run in runs}
-    if rival is not None and rival not in bars:
-        raise InputError("is not among these runs", field="rival", value=rival)
-    rows = []
-    for run in runs:
-        if run.end >= at or run.run == rival:
-            continue
-        bar = np.array([target]) if target is not None else bars[str(rival)].points
-        chance = float(np.mean([reach_probability(run.points, value) for value in bar]))
-        rows.append(
-            {
-                "run": run.run,
-                "done": run.end / at,
-                "q10": run.quantile(0.1),
-                "q50": run.quantile(0.5),
-                "q90": run.quantile(0.9),
-                "p_success": chance,
-                "advice": "stop" if chance < threshold else "go on",
-                "compute_saved": (at - run.end) / at,
-                "flops_saved": None if run.params is None else 6.0 * run.params * (at - run.end),
-                "regret": float(np.mean([expected_excess(run.points, value) for value in bar])),
-            }
-        )
+    by_name = {run.run: run for run in found.runs}
+    if target is not None:
+        bar = np.array([found.bar(target)])
+    else:
+        check_known(rival, by_name, "rival", "is not among these runs")
+        bar = by_name[str(rival)].points
+    rows = [
+        _advice(found, run, bar, threshold) for run in found.runs if not run.finished and run.run != rival
+    ]
     if not rows:
-        raise InputError("no run is still before the horizon", field="horizon", value=at)
+        rule = "every run has reached its end or the horizon: there is nothing left to stop; give a later one"
+        raise InputError(rule, field="horizon", value=found.at)
     return pl.DataFrame(rows, schema_overrides={"flops_saved": pl.Float64}).sort("p_success", "run")
+
+
+def _advice(found: Comparison, run: Candidate, bar: Floats, threshold: float) -> dict[str, object]:
+    """A row of `advise`. bar: equally likely values to reach."""
+    chance = float(np.mean([reach_probability(run.points, value) for value in bar]))
+    ahead = run.at - run.end
+    return {
+        "run": run.run,
+        "done": run.end / run.at,
+        **found.shown(run),
+        "p_success": chance,
+        "advice": "stop" if chance < threshold else "go on",
+        "compute_saved": ahead / run.at,
+        "flops_saved": None if run.params is None else FLOPS_PER_TOKEN * run.params * ahead,
+        "regret": float(np.mean([expected_excess(run.points, value) for value in bar])),
+    }
 
 
 def rule_in_words(threshold: float) -> str:

@@ -1,28 +1,39 @@
 """Forecasters × cells → results: every method answers the same questions."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from neuneu.curves.curve import Curve, CurveKey, Floats
+from neuneu.curves.curve import CurveKey, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import Bools, Grouping, Index
-from neuneu.evaluation.protocol import Protocol, Question, questions
+from neuneu.evaluation.protocol import Protocol, questions
+from neuneu.evaluation.sequential import one_by_one
 from neuneu.evaluation.splits import Fold, Source, Split
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, References
-from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, Refusal, load_forecaster, make_forecaster
-from neuneu.forecasters.base import REGISTRY as KNOWN
+from neuneu.evidence.cut import Question
+from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.evidence.finished import FinishedRuns
+from neuneu.evidence.select import Selection
+from neuneu.forecasters.base import (
+    Forecast,
+    Forecaster,
+    Refusal,
+    load_forecaster,
+    make_forecaster,
+    resolve_forecaster,
+)
+from neuneu.forecasts.cells import FALLBACK, Answers
+from neuneu.forecasts.forecast import ask, label_of
 from neuneu.losses.loss_store import LossStore
 
-YARDSTICKS = ("last-value", "power-law")
-"""What every method is compared with."""
-
-FALLBACK = YARDSTICKS[0]
-"""Whose forecast is scored where a method declines."""
+YARDSTICKS = (FALLBACK, "power-law")
+"""What every method is compared with; the first one's forecast is scored where a method declines."""
 
 CHUNK = 1024
 """Questions answered in one call: bounds memory."""
@@ -46,7 +57,7 @@ class Cells:
     @cached_property
     def owner(self) -> Index:
         """Question of each cell, (n_cells,)."""
-        return np.repeat(np.arange(len(self.questions)), [len(q.curve) - q.cut for q in self.questions])
+        return np.repeat(np.arange(len(self.questions)), [len(q.horizons) for q in self.questions])
 
     def part(self, question: int) -> slice:
         """Places of a question's cells."""
@@ -54,22 +65,22 @@ class Cells:
 
     @cached_property
     def _bounds(self) -> Index:
-        return np.concatenate([[0], np.cumsum([len(q.curve) - q.cut for q in self.questions])])
+        return np.concatenate([[0], np.cumsum([len(q.horizons) for q in self.questions])])
 
     @cached_property
     def values(self) -> Floats:
         """What came true, (n_cells,)."""
-        return np.concatenate([q.curve.values[q.cut :] for q in self.questions])
+        return np.concatenate([q.curve.values[q.size :] for q in self.questions])
 
     @cached_property
     def clock(self) -> Floats:
         """Clock of each horizon, (n_cells,)."""
-        return np.concatenate([q.curve.clock[q.cut :] for q in self.questions])
+        return np.concatenate([q.horizons for q in self.questions])
 
     @cached_property
     def steps(self) -> Index:
         """Step of each horizon, (n_cells,)."""
-        return np.concatenate([q.curve.steps[q.cut :] for q in self.questions])
+        return np.concatenate([q.curve.steps[q.size :] for q in self.questions])
 
     @cached_property
     def curves(self) -> list[tuple[int, CurveKey]]:
@@ -94,36 +105,44 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One method's forecasts of all cells.
+class Scored:
+    """One method's forecasts of all cells, and how they came about.
 
-    quantiles: (n_cells, len(LEVELS)), NaN at levels that it does not give; refused: (n_cells,) where it
-    declined and last-value's forecast stands in; reasons: how many cells it declined, by reason.
+    given: where it declined, last-value's quantiles stand in; reasons: how many cells it declined, by reason.
     """
 
     name: str
-    quantiles: Floats
-    refused: Bools
+    given: Answers
     fitted: str
     sees_future: bool
     reasons: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def quantiles(self) -> Floats:
+        """(n_cells, len(LEVELS)), NaN at levels that it does not give."""
+        return self.given.quantiles
+
+    @property
+    def refused(self) -> Bools:
+        """Where it declined, (n_cells,)."""
+        return self.given.refused
 
 
 @dataclass(frozen=True)
 class Setting:
     """All that a comparison is made under, the same for every method.
 
-    references: which finished runs of the same source a method may look at, none by default; metric: the one
-    metric a curve is taken in (by rule where None); fit: whether registered methods are fitted afresh on what
+    references: which finished runs a method may look at, none by default; selection: which curves of the
+    tested runs are asked, each in one metric; fit: whether registered methods are fitted afresh on what
     the split allows (else they are used as they ship).
     """
 
     protocol: Protocol
     split: Split
     losses: LossStore | None = None
-    references: References | None = None
-    metric: str | None = None
+    references: FinishedRuns = field(default_factory=FinishedRuns)
+    selection: Selection = field(default_factory=Selection)
     fit: bool = True
     seed: int = 0
 
@@ -134,10 +153,11 @@ def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
     asked: list[Question] = []
     code: list[int] = []
     left_out = 0
+    setting.selection.check([source.table for source in sources])
     for index, source in enumerate(sources):
         curves = [
             curve
-            for curve in source.table.one_metric(setting.metric)
+            for curve in setting.selection.narrowed(source.table)
             if (source.name, curve.key.run) in tested
             and (setting.split.tasks is None or curve.key.task in setting.split.tasks)
         ]
@@ -147,50 +167,53 @@ def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
         code += [index] * len(found)
     if not asked:
         rule = f"no curve has {setting.protocol.min_checkpoints} checkpoints and a context point"
-        raise InputError(
-            rule + (f" in metric {setting.metric}" if setting.metric else ""), field="curves", value=left_out
-        )
+        metric = setting.selection.metric
+        raise InputError(rule + (f" in metric {metric}" if metric else ""), field="curves", value=left_out)
     return Cells(tuple(s.name for s in sources), tuple(asked), np.array(code, dtype=np.intp), left_out)
 
 
 def run_benchmark(
-    names: Sequence[str], sources: Sequence[Source], setting: Setting, progress: Progress | None = None
-) -> tuple[Cells, list[Answers]]:
+    forecasters: Sequence[str | Path | Forecaster],
+    sources: Sequence[Source],
+    setting: Setting,
+    progress: Progress | None = None,
+) -> tuple[Cells, list[Scored]]:
     """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not.
 
-    names: registered forecasters or folders. Fold by fold, each method is fitted on what the fold allows and
-    answers the fold's questions.
+    forecasters: names, folders or instances. Fold by fold, each method is fitted on what the fold allows, of
+    an instance a copy, and answers the fold's questions; a folder answers as it was saved.
     """
-    if len(set(names)) != len(names):
-        raise InputError("must not name one twice", field="forecasters", value=",".join(names))
-    for name in names:
-        make_forecaster(name) if name in KNOWN else load_forecaster(name)
+    labels = [label_of(each) for each in forecasters]
+    if len(set(labels)) != len(labels):
+        raise InputError("must not name one twice", field="forecasters", value=",".join(labels))
+    for each in forecasters:
+        _fresh(each)
     cells = make_cells(sources, setting)
-    sheets = [_Sheet(n, cells, setting) for n in [*YARDSTICKS, *(n for n in names if n not in YARDSTICKS)]]
+    others = [each for each in forecasters if label_of(each) not in YARDSTICKS]
+    methods = [_Method(each, cells, setting) for each in (*YARDSTICKS, *others)]
     builders = [EvidenceBuilder(s.table, setting.losses, setting.references) for s in sources]
     for number, fold in enumerate(setting.split.folds, start=1):
         train = fold.train() if setting.fit else None
-        for sheet in sheets:
+        for method in methods:
             if progress is not None:
-                progress(f"fold {number} of {len(setting.split.folds)}: {sheet.name}")
-            sheet.fill(fold, train, builders, sheets[0].quantiles)
-    return cells, [sheet.answers() for sheet in sheets]
+                progress(f"fold {number} of {len(setting.split.folds)}: {method.name}")
+            method.answer(fold, train, builders, methods[0].given.quantiles)
+    return cells, [method.scored() for method in methods]
 
 
-class _Sheet:
-    """One method's answers while they are being filled in."""
+class _Method:
+    """One method while it is being fitted and asked, fold by fold."""
 
-    def __init__(self, name: str, cells: Cells, setting: Setting) -> None:
-        self.name, self.cells, self.setting = name, cells, setting
-        self.fitted = setting.fit and name in KNOWN
-        self.quantiles = np.full((len(cells.values), len(LEVELS)), np.nan)
-        self.refused = np.zeros(len(cells.values), dtype=bool)
-        self.reasons: dict[str, int] = {}
+    def __init__(self, forecaster: str | Path | Forecaster, cells: Cells, setting: Setting) -> None:
+        self.forecaster, self.name = forecaster, label_of(forecaster)
+        self.cells, self.setting = cells, setting
+        self.fitted = setting.fit and not _is_folder(forecaster)
+        self.given = Answers.empty(len(cells.values))
         self.seconds = {"fit": 0.0, "forecast": 0.0}
         self.sees_future = setting.protocol.sees_future
         self.ships = False
 
-    def fill(
+    def answer(
         self, fold: Fold, train: CurveTable | None, builders: Sequence[EvidenceBuilder], fallback: Floats
     ) -> None:
         """Fit on `train` and answer the fold's questions; refused ones take the fallback's quantiles."""
@@ -198,19 +221,23 @@ class _Sheet:
         forecaster = self._fit(train)
         self.seconds["fit"] += perf_counter() - began
         began = perf_counter()
-        for chunk in _chunks(self.cells, fold):
-            asked = [(self.cells.questions[i], builders[self.cells.source[i]]) for i in chunk]
+        for source, chunk in _chunks(self.cells, fold):
+            asked = [self.cells.questions[i] for i in chunk]
             if isinstance(forecaster, Refusal):
                 answers: list[Forecast | Refusal] = [forecaster] * len(chunk)
+            elif self.setting.protocol.kind == "sequential":
+                answers = one_by_one(forecaster, asked, builders[source], self.setting.protocol)
             else:
-                answers = _answer(forecaster, asked, self.setting.protocol)
+                answers = ask(forecaster, asked, builders[source])
             for i, answer in zip(chunk, answers, strict=True):
-                self._note(self.cells.part(i), answer, fallback)
+                if isinstance(answer, Refusal) and self.name == FALLBACK:
+                    raise InputError(answer.reason, field="forecaster", value=self.name)
+                self.given.note(i, self.cells.part(i), answer, fallback)
         self.seconds["forecast"] += perf_counter() - began
 
     def _fit(self, train: CurveTable | None) -> Forecaster | Refusal:
         """The method fitted on what the fold allows; a refusal where that is too little for it."""
-        forecaster = make_forecaster(self.name) if self.fitted else load_forecaster(self.name)
+        forecaster = _fresh(self.forecaster) if self.fitted else resolve_forecaster(self.forecaster)
         self.sees_future |= forecaster.sees_future
         if not self.fitted:
             return forecaster
@@ -219,119 +246,49 @@ class _Sheet:
             return Refusal("no other run to learn from") if forecaster.learns else forecaster
         setting = self.setting
         try:
-            return forecaster.fit(train, setting.losses, references=setting.references, seed=setting.seed)
+            rule = setting.references if setting.references.name != "none" else None
+            return forecaster.fit(train, setting.losses, references=rule, seed=setting.seed)
         except InputError as error:
             if error.field not in ("forecaster", "curves"):
                 raise
             if not forecaster.learns:  # only its widths lack runs to be calibrated on
                 self.ships = True
-                return load_forecaster(self.name)
+                return resolve_forecaster(self.forecaster)
             return Refusal(f"cannot be fitted: {error.rule}")
 
-    def _note(self, part: slice, answer: Forecast | Refusal, fallback: Floats) -> None:
-        if isinstance(answer, Forecast):
-            self.quantiles[part] = on_levels(answer)
-            return
-        if self.name == FALLBACK:
-            raise InputError(answer.reason, field="forecaster", value=self.name)
-        self.quantiles[part], self.refused[part] = fallback[part], True
-        self.reasons[answer.reason] = self.reasons.get(answer.reason, 0) + part.stop - part.start
-
-    def answers(self) -> Answers:
-        """What was filled in."""
-        how = self.setting.split.rule if self.fitted else "as it ships"
+    def scored(self) -> Scored:
+        """What was answered."""
+        as_is = "as given" if isinstance(self.forecaster, Forecaster) else "as it ships"
+        how = self.setting.split.rule if self.fitted else as_is
         if self.fitted and self.ships:
             how += "; as it ships where the runs left were too few to fit on"
-        reasons = dict(sorted(self.reasons.items()))
-        return Answers(self.name, self.quantiles, self.refused, how, self.sees_future, reasons, self.seconds)
+        counts: dict[str, int] = {}
+        for question, reason in self.given.reasons.items():
+            part = self.cells.part(question)
+            counts[reason] = counts.get(reason, 0) + part.stop - part.start
+        return Scored(
+            self.name, self.given, how, self.sees_future, dict(sorted(counts.items())), self.seconds
+        )
 
 
-def on_levels(forecast: Forecast) -> Floats:
-    """A forecast's quantiles at LEVELS, (n_horizons, len(LEVELS)); NaN outside the levels that it gives."""
-    if forecast.levels == LEVELS:
-        return forecast.values
-    given = np.asarray(forecast.levels)
-    return np.array([np.interp(LEVELS, given, row, left=np.nan, right=np.nan) for row in forecast.values])
+def _is_folder(forecaster: str | Path | Forecaster) -> bool:
+    return not isinstance(forecaster, Forecaster) and Path(forecaster).is_dir()
 
 
-def _chunks(cells: Cells, fold: Fold) -> Iterator[list[int]]:
-    mine = [
-        i
-        for i, (source, question) in enumerate(zip(cells.source, cells.questions, strict=True))
-        if (cells.sources[source], question.curve.key.run) in fold.test
-    ]
-    for start in range(0, len(mine), CHUNK):
-        yield mine[start : start + CHUNK]
+def _fresh(forecaster: str | Path | Forecaster) -> Forecaster:
+    """A forecaster to fit: a new one of this name, a copy of this instance, or what a folder holds."""
+    if isinstance(forecaster, Forecaster):
+        return deepcopy(forecaster)
+    return load_forecaster(forecaster) if _is_folder(forecaster) else make_forecaster(str(forecaster))
 
 
-def _answer(
-    forecaster: Forecaster, asked: Sequence[tuple[Question, EvidenceBuilder]], protocol: Protocol
-) -> list[Forecast | Refusal]:
-    if protocol.kind == "sequential":
-        return _one_by_one(forecaster, asked, protocol)
-    evidences = [b.at(q.curve, q.end, sees_future=forecaster.sees_future) for q, b in asked]
-    return forecaster.forecast_many(evidences, [q.future.clock for q, _ in asked])
-
-
-def _one_by_one(
-    forecaster: Forecaster, asked: Sequence[tuple[Question, EvidenceBuilder]], protocol: Protocol
-) -> list[Forecast | Refusal]:
-    """Forecast each question's next checkpoint, append the answer, repeat; all questions side by side.
-
-    Fed with medians, everything but the context (losses, other tasks) stays as it was at the context end;
-    fed with the truth, the context end itself moves.
-    """
-    said: list[list[Forecast]] = [[] for _ in asked]
-    declined: dict[int, Refusal] = {}
-    longest = max(len(question.future) for question, _ in asked)
-    for done in range(longest):
-        open_ones = [i for i, (q, _) in enumerate(asked) if done < len(q.future) and i not in declined]
-        if not open_ones:
-            break
-        evidences = [_next_evidence(forecaster, *asked[i], said[i], protocol) for i in open_ones]
-        horizons = [asked[i][0].future.clock[done : done + 1] for i in open_ones]
-        for i, answer in zip(open_ones, forecaster.forecast_many(evidences, horizons), strict=True):
-            if isinstance(answer, Refusal):
-                declined[i] = answer
-            else:
-                said[i].append(answer)
-    return [declined[i] if i in declined else _joined(said[i]) for i in range(len(asked))]
-
-
-def _next_evidence(
-    forecaster: Forecaster,
-    question: Question,
-    builder: EvidenceBuilder,
-    said: Sequence[Forecast],
-    protocol: Protocol,
-) -> Evidence:
-    curve, cut = question.curve, question.cut + len(said)
-    if protocol.feed == "truth":
-        return builder.at(curve, float(curve.clock[cut - 1]), sees_future=forecaster.sees_future)
-    known = builder.at(curve, question.end, sees_future=forecaster.sees_future)
-    if not said:
-        return known
-    return replace(
-        known,
-        context=_extended(known.context, curve, [float(f.median[0]) for f in said]),
-        run_curves=(*known.other_tasks, *known.other_metrics),
-    )
-
-
-def _extended(context: Curve, curve: Curve, medians: Sequence[float]) -> Curve:
-    stop = len(context) + len(medians)
-    return replace(
-        context,
-        steps=curve.steps[:stop],
-        clock=curve.clock[:stop],
-        values=np.concatenate([context.values, medians]),
-        stderr=np.concatenate([context.stderr, np.full(len(medians), np.nan)]),
-    )
-
-
-def _joined(forecasts: Sequence[Forecast]) -> Forecast:
-    return Forecast(
-        np.concatenate([f.horizons for f in forecasts]),
-        np.concatenate([f.values for f in forecasts]),
-        forecasts[0].levels,
-    )
+def _chunks(cells: Cells, fold: Fold) -> Iterator[tuple[int, list[int]]]:
+    """Questions of a fold, of one source at a time (its index) and at most CHUNK."""
+    for source, name in enumerate(cells.sources):
+        own = [
+            i
+            for i in np.flatnonzero(cells.source == source).tolist()
+            if (name, cells.questions[i].curve.key.run) in fold.test
+        ]
+        for start in range(0, len(own), CHUNK):
+            yield source, own[start : start + CHUNK]

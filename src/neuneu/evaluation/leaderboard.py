@@ -11,7 +11,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric, find_task
-from neuneu.evaluation.benchmark import FALLBACK, YARDSTICKS, Answers, Cells, Setting
+from neuneu.evaluation.benchmark import YARDSTICKS, Cells, Scored, Setting
 from neuneu.evaluation.metrics import (
     N_DRAWS,
     SCORES,
@@ -28,7 +28,9 @@ from neuneu.evaluation.metrics import (
     score_cells,
     skill,
 )
+from neuneu.evidence.cut import Question
 from neuneu.forecasters.base import LEVELS
+from neuneu.forecasts.cells import FALLBACK, cells_frame
 
 ORACLE = "best-constant"
 """The row of the median of each curve's asked values: no flat forecast errs by less. It sees the future."""
@@ -47,7 +49,7 @@ class Results:
     """What `run_benchmark` gave, ready to be averaged."""
 
     cells: Cells
-    answers: Sequence[Answers]
+    answers: Sequence[Scored]
     setting: Setting
 
     @cached_property
@@ -55,7 +57,7 @@ class Results:
         """Scores of each cell by forecaster, (n_cells, len(SCORES)); the oracle has errors only."""
         cells = self.cells
         scored = {a.name: score_cells(a.quantiles, cells.values) for a in self.answers}
-        constant = np.array([np.median(q.curve.values[q.cut :]) for q in cells.questions])[cells.owner]
+        constant = np.array([np.median(q.curve.values[q.size :]) for q in cells.questions])[cells.owner]
         oracle = np.full((len(cells.values), len(SCORES)), np.nan)
         oracle[:, 0] = np.abs(cells.values - constant)
         oracle[:, 1] = oracle[:, 0] ** 2
@@ -106,10 +108,12 @@ def _protocol(results: Results) -> Row:
         "by": protocol.by if protocol.kind in ("fraction", "rolling") else "checkpoints",
         "feed": protocol.feed if protocol.kind == "sequential" else None,
         "min_checkpoints": protocol.min_checkpoints,
-        "metric": setting.metric or "one accuracy a curve, length-normalised where present",
+        "metric": setting.selection.metric or "one accuracy a curve, length-normalised where present",
+        "n_shot": setting.selection.n_shot,
+        "variant": setting.selection.variant,
         "clock": sorted({q.curve.clock_unit for q in cells.questions}),
         "fitting": setting.split.rule if setting.fit else "as they ship",
-        "references": "none" if setting.references is None else "smaller finished runs of the same source",
+        "references": setting.references.in_words,
         "losses": None if setting.losses is None else setting.losses.fingerprint,
         "averages": "cells of a curve, curves of a source, sources; unweighted",
         "refusals": f"scored with {FALLBACK}'s forecast, counted in n_refused",
@@ -229,11 +233,11 @@ def _rankings(results: Results) -> dict[str, dict[str, list[Rank]]]:
     return ranks
 
 
-def _pairs(questions: Sequence[Any], places: Index) -> dict[str, Index]:
+def _pairs(questions: Sequence[Question], places: Index) -> dict[str, Index]:
     settings: dict[object, list[int]] = {}
     for place in places.tolist():
         question = questions[place]
-        settings.setdefault((*question.curve.key[1:], question.origin), []).append(place)
+        settings.setdefault((*question.curve.key[1:], question.share), []).append(place)
     found: dict[str, list[tuple[int, int]]] = {"ranking_within_size": [], "ranking_across_sizes": []}
     for members in settings.values():
         for i, j in combinations(members, 2):
@@ -290,43 +294,14 @@ def _known_mean(values: Sequence[float]) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def cells_frame(results: Results) -> pl.DataFrame:
+def results_frame(results: Results) -> pl.DataFrame:
     """Every forecast, a row a cell: forecasters in turn, cells in order; levels not given are null."""
     cells = results.cells
-    heads = pl.DataFrame(
-        [
-            {
-                "source": cells.sources[source],
-                **dict(zip(("run", "task", "metric", "n_shot", "variant"), q.curve.key, strict=True)),
-                "context_step": int(q.curve.steps[q.cut - 1]),
-                "context_clock": q.end,
-            }
-            for source, q in zip(cells.source, cells.questions, strict=True)
-        ],
-        schema={
-            "source": pl.String, "run": pl.String, "task": pl.String, "metric": pl.String, "n_shot": pl.Int64,
-            "variant": pl.String, "context_step": pl.Int64, "context_clock": pl.Float64,
-        },
-    )  # fmt: skip
-    questions = heads[cells.owner.tolist()].with_columns(
-        step=pl.Series(cells.steps, dtype=pl.Int64),
-        clock=pl.Series(cells.clock),
-        value=pl.Series(cells.values),
+    asked = cells.questions
+    return cells_frame(
+        [question.curve for question in asked],
+        [question.end for question in asked],
+        [question.horizons for question in asked],
+        {answers.name: answers.given for answers in results.answers},
+        [cells.sources[source] for source in cells.source.tolist()],
     )
-    frames: list[pl.DataFrame] = []
-    for answers in results.answers:
-        levels = [
-            pl.Series(f"q{round(level * 100):02d}", answers.quantiles[:, i]).fill_nan(None)
-            for i, level in enumerate(LEVELS)
-        ]
-        frames.append(
-            questions.with_columns(
-                pl.lit(answers.name).alias("forecaster"), *levels, pl.Series("refused", answers.refused)
-            )
-        )
-    quantiles = [f"q{round(level * 100):02d}" for level in LEVELS]
-    columns: list[str] = [
-        "source", "run", "task", "metric", "n_shot", "variant", "forecaster", "context_step", "step",
-        "context_clock", "clock", "value", *quantiles, "refused",
-    ]  # fmt: skip
-    return pl.concat(frames).select(columns).rechunk()

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
 from neuneu.curves.curve import Curve
 from neuneu.errors import InputError
+from neuneu.evidence.cut import Question
+from neuneu.evidence.cut import seen as seen_checkpoints
 
 Kind = Literal["fraction", "anchored", "sequential", "rolling"]
 By = Literal["clock", "checkpoints"]
@@ -15,9 +15,6 @@ Feed = Literal["median", "truth"]
 
 ROLLING_ORIGINS = (0.1, 0.2, 0.3, 0.5, 0.7)
 MIN_CHECKPOINTS = 8
-
-ROUNDING = 1e-9
-"""Share by which a clock may exceed context × final clock and still count as at it: float rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +61,6 @@ class Protocol:
         return self.kind == "sequential" and self.feed == "truth"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A curve with its context end: curve[:cut] is context, every later checkpoint is a cell.
-
-    curve: whole, as forecast (without step 0 where the protocol drops it); origin: the context fraction.
-    """
-
-    curve: Curve
-    cut: int
-    origin: float
-
-    @property
-    def end(self) -> float:
-        """Clock of the context end."""
-        return float(self.curve.clock[self.cut - 1])
-
-    @property
-    def context(self) -> Curve:
-        """The part of the curve that may be seen."""
-        return self.curve.until(self.end)
-
-    @property
-    def future(self) -> Curve:
-        """The part of the curve that is asked."""
-        return self.curve.after(self.end)
-
-
 def questions(curves: Iterable[Curve], protocol: Protocol) -> list[Question]:
     """The questions of a protocol, curve by curve, then by origin.
 
@@ -104,20 +74,20 @@ def questions(curves: Iterable[Curve], protocol: Protocol) -> list[Question]:
         seen = set()
         for origin in protocol.origins:
             question = _ask(curve, protocol, origin)
-            if question is not None and question.cut not in seen:
-                seen.add(question.cut)
+            if question is not None and question.size not in seen:
+                seen.add(question.size)
                 asked.append(question)
     return asked
 
 
-def _ask(curve: Curve, protocol: Protocol, origin: float) -> Question | None:
+def _ask(curve: Curve, protocol: Protocol, share: float) -> Question | None:
     if protocol.kind in ("anchored", "sequential"):
         curve = curve.after(float(curve.clock[0])) if curve.steps[0] == 0 else curve
-        cut = int(len(curve) * origin) + 1
+        size = int(len(curve) * share) + 1
     elif protocol.by == "checkpoints":
-        cut = max(1, int(len(curve) * origin))
+        size = max(1, int(len(curve) * share))
     else:
-        cut = int(np.searchsorted(curve.clock, origin * curve.clock[-1] * (1 + ROUNDING), side="right"))
-    if not 0 < cut < len(curve) or curve.clock[cut - 1] <= 0:
+        size = seen_checkpoints(curve, share)
+    if not 0 < size < len(curve) or curve.clock[size - 1] <= 0:
         return None
-    return Question(curve, cut, origin)
+    return Question(curve, size, curve.clock[size:], share)

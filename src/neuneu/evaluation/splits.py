@@ -57,16 +57,21 @@ class Split:
     tasks: frozenset[str] | None = None
 
 
-def read_sources(paths: Sequence[str | Path]) -> list[Source]:
-    """Read curve tables and part them by their `source` column (the file's stem where it is empty).
+def read_sources(curves: Sequence[Any]) -> list[Source]:
+    """Part curve tables by their `source` column; where that is empty, the file's stem, or `table`.
 
-    Files that hold the same source are joined. The sources come sorted by name.
+    curves: paths, curve tables or frames. Those that hold the same source are joined. The sources come sorted
+    by name.
     """
-    if not paths:
-        raise InputError("at least one file is needed", field="curves")
+    if isinstance(curves, str | Path | CurveTable):
+        curves = [curves]
+    if not curves:
+        raise InputError("at least one table or file is needed", field="curves")
     parts: dict[str, list[CurveTable]] = defaultdict(list)
-    for path in map(Path, paths):
-        frame = CurveTable.read(path).frame.with_columns(pl.col("source").fill_null(path.stem))
+    for given in curves:
+        stem = Path(given).stem if isinstance(given, str | Path) else "table"
+        table = CurveTable.read(given) if isinstance(given, str | Path) else CurveTable.from_frame(given)
+        frame = table.frame.with_columns(pl.col("source").fill_null(stem))
         for (name,), part in frame.partition_by("source", as_dict=True, maintain_order=True).items():
             parts[str(name)].append(CurveTable(part))
     return [Source(name, parts[name][0] if len(parts[name]) == 1 else CurveTable.concat(parts[name]))

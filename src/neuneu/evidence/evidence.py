@@ -2,21 +2,16 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from neuneu.curves.curve import Curve, Floats, Integers
 from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.evidence.cut import Question, context_size
+from neuneu.evidence.finished import FinishedRuns, References, planned_end
 from neuneu.losses.loss_store import LossStore
-
-References = Callable[[Curve, Curve], bool]
-"""Whether the second curve's run is a finished run that a forecaster of the first may look at."""
-
-FINISHED = 0.99
-"""Share of its planned end that a finished run has reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +80,17 @@ class Evidence:
 
         return tuple(sorted(self.references, key=distance))
 
+    def earlier(self, curve: Curve, share: float) -> "Evidence | None":
+        """The run asked again about a curve of it from an earlier context end, without references.
+
+        share: of this context's clock. None where nothing is after clock 0 by then, or nothing after it.
+        """
+        size = context_size(curve.clock, share * self.end)
+        if not 0 < size < len(curve) or curve.clock[size - 1] <= 0:
+            return None
+        context = curve.until(float(curve.clock[size - 1]))
+        return Evidence(context=context, run_curves=self.run_curves, planned_end=self.planned_end)
+
     def _cut(self, *, same_setting: bool) -> tuple[Curve, ...]:
         key, own, unit = self.context.key, _setting(self.context), self.context.clock_unit
         others = (c for c in self.run_curves if (_setting(c) == own) is same_setting)
@@ -92,30 +98,56 @@ class Evidence:
         return tuple(cut for cut in cuts if len(cut))
 
 
+def check_losses(losses: object) -> None:
+    """Raise InputError where losses are something else than a store, such as a rule of references."""
+    if losses is not None and not isinstance(losses, LossStore):
+        rule = "must be a store of losses, as `open_losses` gives; finished runs are given as `references`"
+        raise InputError(rule, field="losses", value=losses)
+
+
 @dataclass
 class EvidenceBuilder:
     """Makes evidence for the curves of a table at any context end.
 
     table: all that is known (other metrics, other tasks, other runs); losses: of their checkpoints;
-    references: which finished runs may be looked at, none by default.
+    references: which finished runs may be looked at, none by default; what `read_references` gives may bring
+    runs of another table. Raises InputError where one of them is something else.
     """
 
     table: CurveTable
     losses: LossStore | None = None
     references: References | None = None
+    _outside: frozenset[str] = field(init=False, repr=False)
     _of_run: dict[str, tuple[Curve, ...]] = field(init=False, repr=False)
     _of_task: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
     _of_setting: dict[tuple[object, ...], list[Curve]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the curves by run, by task and by setting of a run."""
+        check_losses(self.losses)
+        rule: object = self.references
+        if rule is not None and not callable(rule):
+            raise InputError("must be what `read_references` gives", field="references", value=rule)
         of_run: dict[str, list[Curve]] = defaultdict(list)
         self._of_task, self._of_setting = defaultdict(list), defaultdict(list)
-        for curve in self.table:
+        for curve in (*self.table, *self._other_table()):
             of_run[curve.key.run].append(curve)
             self._of_task[curve.key[1:]].append(curve)
             self._of_setting[curve.key.run, _setting(curve)].append(curve)
         self._of_run = {run: tuple(curves) for run, curves in of_run.items()}
+
+    def _other_table(self) -> list[Curve]:
+        """Curves of the references' own table whose runs this table has not."""
+        given = self.references.table if isinstance(self.references, FinishedRuns) else None
+        if given is None:
+            self._outside = frozenset()
+            return []
+        self._outside = frozenset(given.runs) - frozenset(self.table.runs)
+        return [curve for curve in given if curve.key.run in self._outside]
+
+    def ask(self, question: Question, *, sees_future: bool = False) -> Evidence:
+        """Evidence for a question."""
+        return self.at(question.curve, question.end, sees_future=sees_future)
 
     def at(self, curve: Curve, end: float, *, sees_future: bool = False) -> Evidence:
         """Evidence for this curve with the context ending at this clock."""
@@ -137,10 +169,15 @@ class EvidenceBuilder:
         )
 
     def _references(self, curve: Curve) -> tuple[Curve, ...]:
-        if self.references is None:
+        rule = self.references
+        if rule is None:
             return ()
         others: Iterable[Curve] = self._of_task[curve.key[1:]]
-        return tuple(o for o in others if o.key.run != curve.key.run and self.references(curve, o))
+        return tuple(
+            other
+            for other in others
+            if other.key.run != curve.key.run and (other.key.run in self._outside or rule(curve, other))
+        )
 
     def _view(self, curve: Curve, last_step: int | None) -> LossView | None:
         if self.losses is None or curve.key.run not in self.losses.runs:
@@ -150,47 +187,6 @@ class EvidenceBuilder:
 
 def _setting(curve: Curve) -> tuple[object, ...]:
     return curve.key.task, curve.key.n_shot, curve.key.variant
-
-
-def smaller_finished_runs(curve: Curve, other: Curve) -> bool:
-    """References = runs of the same family whose whole training took less compute than this run's will.
-
-    Compute is parameters × final clock; a run of unknown size has no smaller ones. Such runs would have
-    ended before this one was started. A run that has not reached its planned end is not finished.
-    """
-    mine, theirs = curve.facts, other.facts
-    if mine.params is None or theirs.params is None or not finished_runs(curve, other):
-        return False
-    smaller = theirs.params * planned_end(other) < mine.params * planned_end(curve)
-    return theirs.params <= mine.params and smaller
-
-
-def finished_runs(curve: Curve, other: Curve) -> bool:
-    """References = all runs of the same family that have reached their planned end, of whatever size.
-
-    What is known of one more run of a finished family: another recipe, another seed, a size between others.
-    """
-    mine, theirs = curve.facts, other.facts
-    if curve.clock_unit != other.clock_unit:
-        return False
-    same = (mine.family or mine.source) == (theirs.family or theirs.source)
-    return same and float(np.max(other.clock)) >= FINISHED * planned_end(other)
-
-
-REFERENCES: dict[str, References | None] = {
-    "none": None,
-    "same-source": smaller_finished_runs,
-    "finished": finished_runs,
-}
-"""Rules by name, as commands take them."""
-
-
-def planned_end(curve: Curve) -> float:
-    """Clock where a run will end: planned tokens if known, else the last clock (it had been planned)."""
-    planned = curve.facts.planned_tokens
-    if planned is not None and curve.clock_unit == "tokens":
-        return float(planned)
-    return float(np.max(curve.clock))
 
 
 def nearest_references(evidence: Evidence, most: int) -> list[Curve]:

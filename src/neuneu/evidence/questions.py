@@ -8,7 +8,9 @@ import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, References
+from neuneu.evidence.cut import Question, seen
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder
+from neuneu.evidence.finished import References
 from neuneu.losses.loss_store import LossStore
 
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
@@ -57,21 +59,18 @@ def ask_questions(
     """
     builder = EvidenceBuilder(table, losses, references) if whole_evidence else None
     long_enough = [curve for curve in _one_metric(table) if len(curve) >= MIN_CHECKPOINTS]
-    curves = _draw(long_enough, curves_per_source, seed)
-    evidences, horizons, truths, owners = [], [], [], []
-    for curve in curves:
-        for context_size in _context_sizes(curve, fractions):
-            end = float(curve.clock[context_size - 1])
-            later = _pick(np.arange(context_size, len(curve)), horizons_per_context)
-            evidences.append(
-                builder.at(curve, end, sees_future=sees_future)
-                if builder
-                else Evidence(context=curve.until(end))
-            )
-            horizons.append(curve.clock[later])
-            truths.append(curve.values[later])
-            owners.append(curve)
+    asked = [
+        Question(curve, size, curve.clock[_pick(np.arange(size, len(curve)), horizons_per_context)])
+        for curve in _draw(long_enough, curves_per_source, seed)
+        for size in _context_sizes(curve, fractions)
+    ]
+    evidences = [
+        builder.ask(question, sees_future=sees_future) if builder else Evidence(context=question.context)
+        for question in asked
+    ]
+    owners = [question.curve for question in asked]
     sources = [family_of(curve) for curve in owners]
+    horizons, truths = [q.horizons for q in asked], [q.truth()[1] for q in asked]
     return Questions(evidences, horizons, truths, _weights(owners, sources), sources)
 
 
@@ -99,8 +98,7 @@ def _draw(curves: Sequence[Curve], per_source: int, seed: int) -> list[Curve]:
 
 def _context_sizes(curve: Curve, fractions: Sequence[float]) -> list[int]:
     """Checkpoints up to each fraction of the final clock, where there is one with a positive clock."""
-    sizes = {int(np.searchsorted(curve.clock, f * curve.clock[-1], side="right")) for f in fractions}
-    return sorted(size for size in sizes if 0 < size < len(curve) and curve.clock[size - 1] > 0)
+    return sorted({seen(curve, fraction) for fraction in fractions} - {0, len(curve)})
 
 
 def _pick(

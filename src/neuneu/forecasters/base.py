@@ -19,7 +19,8 @@ from neuneu.files import read_json
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
-    from neuneu.evidence.evidence import Evidence, References
+    from neuneu.evidence.evidence import Evidence
+    from neuneu.evidence.finished import References
     from neuneu.losses.loss_store import LossStore
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)

@@ -17,8 +17,9 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import Batch, make_batch
-from neuneu.evidence.evidence import Evidence, References
+from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.features import ContextFeatures, context_features
+from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import write_json
 from neuneu.forecasters.base import CONFIG, LEVELS, Forecast, Forecaster, Refusal, read_folder

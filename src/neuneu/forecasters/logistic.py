@@ -9,8 +9,9 @@ import numpy as np
 from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import Batch, Points, make_batch
-from neuneu.evidence.evidence import Evidence, References
+from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.features import mean_of_last
+from neuneu.evidence.finished import References
 from neuneu.evidence.loss_curves import (
     LossCurve,
     context_loss,

@@ -10,8 +10,8 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.evidence.batch import Batch, make_batch
-from neuneu.evidence.evidence import References
 from neuneu.evidence.features import context_features, mean_of_last
+from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import write_text
 from neuneu.forecasters.baselines import LogLinear, reference_rise

@@ -1,22 +1,26 @@
-"""An answer: what was asked of a curve table, what forecasters said, how they did where that is known."""
+"""An answer: forecasts of curves beside the baselines, and how close they came where that is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import CurveTable
-from neuneu.decisions.outlook import ready_forecaster
-from neuneu.errors import InputError, NeuneuError
+from neuneu.errors import NeuneuError
+from neuneu.evaluation.scores import Estimate, ScoredCells
 from neuneu.evidence.evidence import Evidence
-from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast
-from neuneu.reports.panels import Panel, by_size, forecast_panels, panels_to_cells
-from neuneu.reports.scores import Estimate, ScoredCells
+from neuneu.evidence.select import Selection
+from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast, Forecaster
+from neuneu.forecasts.cells import FALLBACK, CurveForecast
+from neuneu.forecasts.forecast import Forecasts, by_size, forecast, ready_forecaster
+from neuneu.forecasts.horizons import drawn
 
-BASELINES = ("last-value", "power-law")
+BASELINES = (FALLBACK, "power-law")
 """What every report shows beside the chosen forecaster."""
 
 
@@ -35,16 +39,29 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Forecasts of a table's curves.
+    """Forecasts with their scores."""
 
-    panels: one a curve, the smaller runs first; names: the forecasters, the chosen one first;
-    context: share of the clock that was seen; n_left_out: curves with nothing to see or to ask.
-    """
+    forecasts: Forecasts
 
-    panels: Sequence[Panel]
-    names: Sequence[str]
-    context: float
-    n_left_out: int
+    @cached_property
+    def panels(self) -> list[CurveForecast]:
+        """One a curve, the smaller runs first."""
+        return by_size(self.forecasts.curves)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The forecasters, the chosen one first."""
+        return self.forecasts.names
+
+    @property
+    def context(self) -> float:
+        """Share of the clock that was seen."""
+        return self.forecasts.share
+
+    @property
+    def n_left_out(self) -> int:
+        """Curves with nothing to see or to ask."""
+        return len(self.forecasts.left_out)
 
     @property
     def chosen(self) -> str:
@@ -59,12 +76,12 @@ class Answer:
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks, sorted."""
-        return sorted({panel.curve.key.task for panel in self.panels})
+        return self.forecasts.tasks
 
-    @cached_property
+    @property
     def cells(self) -> pl.DataFrame:
         """Every forecast, a row a forecaster and horizon, with the columns of cells.parquet."""
-        return panels_to_cells(self.panels)
+        return self.forecasts.cells
 
     @cached_property
     def scored(self) -> ScoredCells | None:
@@ -99,50 +116,22 @@ class Answer:
 
 def ask(
     table: CurveTable,
-    forecasters: Sequence[str] = (),
+    forecasters: Sequence[str | Path | Forecaster] = (),
     *,
-    context: float = 0.2,
+    selection: Selection | None = None,
+    context: float | None = 0.2,
     beyond: float | None = None,
-    metric: str | None = None,
-    runs: Sequence[str] = (),
-    tasks: Sequence[str] = (),
+    references: Any = None,
+    losses: Any = None,
 ) -> Answer:
-    """Forecast a table's curves with these forecasters and the baselines.
-
-    forecasters: names or folders, the first is the chosen one; the default where empty. One metric a curve
-    is forecast: `metric`, or the preferred accuracy. runs, tasks: only these.
-    Raises InputError on names that are not there and where no curve is left to ask.
-    """
-    chosen = select(table, metric=metric, runs=runs, tasks=tasks)
-    loaded = [ready_forecaster(name) for name in [*(forecasters or [DEFAULT_FORECASTER]), *BASELINES]]
-    unique = list({forecaster.name: forecaster for forecaster in loaded}.values())
-    panels = by_size(forecast_panels(chosen, unique, context, beyond))
-    names = [forecaster.name for forecaster in unique]
-    return Answer(panels, names, context, len(chosen.curves) - len(panels))
-
-
-def select(
-    table: CurveTable,
-    *,
-    metric: str | None = None,
-    runs: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-    n_shot: int | None = None,
-    variant: str | None = None,
-) -> CurveTable:
-    """The curves of these runs and tasks in one metric. Raises InputError on a name that is not there."""
-    for field, wanted, known in (("run", runs, table.runs), ("task", tasks, table.tasks)):
-        for name in wanted:
-            if name not in known:
-                raise InputError("is not in the curves", field=field, value=name)
-    conditions: dict[str, object] = {"n_shot": n_shot, "variant": variant}
-    conditions |= {"run": list(runs) or None, "task": list(tasks) or None}
-    chosen = table.filter(**{name: value for name, value in conditions.items() if value is not None})
-    chosen = chosen.one_metric(metric)
-    if not len(chosen):
-        rule = f"no curve of {metric or 'an accuracy'} is left; the table has {', '.join(table.metrics)}"
-        raise InputError(rule, field="metric", value=metric)
-    return chosen
+    """`forecast` with the default forecaster where none is named, the baselines, and horizons to draw."""
+    given = [forecasters] if isinstance(forecasters, str | Path | Forecaster) else list(forecasters)
+    chosen = [*(given or [DEFAULT_FORECASTER]), *BASELINES]
+    found = forecast(
+        table, chosen, selection=selection, context=context, plan=drawn(beyond), references=references,
+        losses=losses,
+    )  # fmt: skip
+    return Answer(found)
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuneu.errors import InputError
+from neuneu.evaluation.scores import Estimate, ScoredCells
 from neuneu.reports import style
-from neuneu.reports.scores import Estimate, ScoredCells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from neuneu.files import to_json, write_table, write_text
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, ask
 from neuneu.reports.fans import fan_chart
-from neuneu.reports.figures import grid_of
 from neuneu.reports.html import Origin, render_report
+from neuneu.reports.panels import grid_of
 
 TASKS = ("text_code", "word_order_prose", "continuation_manuals", "blimp_adjunct_island")
 """What the figure shows: tasks that rise smoothly, one that is noisy, one that comes and goes."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.forecasters.base import Forecast
+from neuneu.forecasts.cells import CurveForecast
 from neuneu.reports import style
-from neuneu.reports.panels import Panel
 
 WIDTH, HEIGHT = 360.0, 216.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 34.0
@@ -44,7 +44,7 @@ class Frame:
         return np.asarray(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share)
 
 
-def draw_panel(panel: Panel, names: Sequence[str]) -> str:
+def draw_panel(panel: CurveForecast, names: Sequence[str]) -> str:
     """The SVG element of a panel: the first forecaster as a fan, the others as lines, truth as dots.
 
     Every name in it is escaped. Colours are CSS classes: `f0`, `f1`, … in the order of `names`.
@@ -65,7 +65,7 @@ def draw_panel(panel: Panel, names: Sequence[str]) -> str:
     return head + "".join(parts) + "</svg>"
 
 
-def readings(panel: Panel, names: Sequence[str]) -> list[Reading]:
+def readings(panel: CurveForecast, names: Sequence[str]) -> list[Reading]:
     """What the chart says at each horizon (at most `MAX_POINTS` of them, the last included), in order."""
     name = next((name for name in names if name in panel.answered), None)
     if name is None:
@@ -87,7 +87,7 @@ def readings(panel: Panel, names: Sequence[str]) -> list[Reading]:
     return found
 
 
-def describe(panel: Panel, name: str) -> str:
+def describe(panel: CurveForecast, name: str) -> str:
     """A panel in a sentence, for those who do not see it."""
     key = panel.curve.key
     unit = style.clock_label(panel.curve.clock_unit)
@@ -99,7 +99,7 @@ def describe(panel: Panel, name: str) -> str:
     return f"{start}; {name} {last}"
 
 
-def _frame(panel: Panel, names: Sequence[str], percent: bool) -> Frame:
+def _frame(panel: CurveForecast, names: Sequence[str], percent: bool) -> Frame:
     values = [panel.curve.values]
     for index, name in enumerate(names):
         if name in panel.answered:
@@ -111,7 +111,7 @@ def _frame(panel: Panel, names: Sequence[str], percent: bool) -> Frame:
     return Frame(end * 1.01, *style.value_range(np.concatenate(values), panel.curve.chance, percent))
 
 
-def _background(panel: Panel, frame: Frame, percent: bool) -> Iterable[str]:
+def _background(panel: CurveForecast, frame: Frame, percent: bool) -> Iterable[str]:
     bottom, end = HEIGHT - BOTTOM, float(frame.x(np.array(panel.end)))
     size = f'width="{end - LEFT:.1f}" height="{bottom - TOP:g}"'
     yield f'<rect class="context" x="{LEFT:g}" y="{TOP:g}" {size}/>'

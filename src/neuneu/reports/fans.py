@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuneu.forecasters.base import Forecast
+from neuneu.forecasts.cells import CurveForecast
 from neuneu.reports import style
-from neuneu.reports.panels import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
 
 
 @style.house_style
-def fan_chart(panels: Sequence[Panel], *, log: bool = False, title: str | None = None) -> "Figure":
+def fan_chart(panels: Sequence[CurveForecast], *, log: bool = False, title: str | None = None) -> "Figure":
     """Fans of a run × task grid: rows are runs, columns are tasks; wrapped where there is one run or task.
 
     With one forecaster its 50, 80 and 90 % bands; with several, medians with 50 % bands. The context is
@@ -48,7 +48,7 @@ def fan_chart(panels: Sequence[Panel], *, log: bool = False, title: str | None =
 
 
 @style.house_style
-def compute_chart(panels: Sequence[Panel], *, log: bool = False) -> "Figure":
+def compute_chart(panels: Sequence[CurveForecast], *, log: bool = False) -> "Figure":
     """Accuracy against training compute of one or a few curves, every forecaster with its 80 % band.
 
     The panels' clock must be in FLOPs (`panels.in_flops`).
@@ -69,20 +69,20 @@ def compute_chart(panels: Sequence[Panel], *, log: bool = False) -> "Figure":
     return figure
 
 
-def short_run(panel: Panel, limit: int = 34) -> str:
+def short_run(panel: CurveForecast, limit: int = 34) -> str:
     """A run's name for a figure: without folders, cut in the middle where it is long."""
     name = panel.curve.key.run.rstrip("/").rsplit("/", 1)[-1] or panel.curve.key.run
     return style.shorten(name, limit)
 
 
-def metric_label(panel: Panel) -> str:
+def metric_label(panel: CurveForecast) -> str:
     """What the value axis shows."""
     metric = panel.curve.key.metric
     return "accuracy" if style.in_percent(metric) else metric.replace("_", " ")
 
 
 def legend_handles(
-    names: Sequence[str], panels: Sequence[Panel], *, fan: bool, band: str = "50 %"
+    names: Sequence[str], panels: Sequence[CurveForecast], *, fan: bool, band: str = "50 %"
 ) -> list[Any]:
     """Legend entries: measured values, forecasters with their bands, context and chance."""
     from matplotlib.lines import Line2D
@@ -109,9 +109,9 @@ def legend_handles(
     return handles
 
 
-def _grid(panels: Sequence[Panel]) -> list[list[Panel]]:
+def _grid(panels: Sequence[CurveForecast]) -> list[list[CurveForecast]]:
     """Rows by run and columns by task where that fills a grid, else wrapped in order."""
-    runs: dict[str, list[Panel]] = {}
+    runs: dict[str, list[CurveForecast]] = {}
     for panel in panels:
         runs.setdefault(panel.curve.key.run, []).append(panel)
     lines = list(runs.values())
@@ -124,7 +124,7 @@ def _grid(panels: Sequence[Panel]) -> list[list[Panel]]:
 
 def _draw_panel(
     axes: "Axes",
-    panel: Panel,
+    panel: CurveForecast,
     names: Sequence[str],
     *,
     log: bool,
@@ -171,19 +171,19 @@ def _draw_bands(
     axes.plot(at, forecast.median, color=colour, zorder=4)
 
 
-def _first_clock(panel: Panel, log: bool) -> float:
+def _first_clock(panel: CurveForecast, log: bool) -> float:
     if not log:
         return 0.0
     positive = panel.curve.clock[panel.curve.clock > 0]
     return float(min(positive.min(initial=panel.end), panel.end)) / 1.15
 
 
-def _last_clock(panel: Panel) -> float:
+def _last_clock(panel: CurveForecast) -> float:
     ends = [float(forecast.horizons.max()) for forecast in panel.answered.values()]
     return max([panel.end, float(panel.curve.clock.max(initial=0.0)), *ends])
 
 
-def _panel_range(panels: Sequence[Panel]) -> tuple[float, float]:
+def _panel_range(panels: Sequence[CurveForecast]) -> tuple[float, float]:
     """A range that holds the measured values and the 80 % bands; a wilder tail may be cut off."""
     values = [panel.curve.values for panel in panels]
     for panel in panels:
@@ -194,15 +194,15 @@ def _panel_range(panels: Sequence[Panel]) -> tuple[float, float]:
     return style.value_range(np.concatenate(values), curve.chance, style.in_percent(curve.key.metric))
 
 
-def _task_ranges(panels: Sequence[Panel]) -> Mapping[tuple[str, str], tuple[float, float]]:
+def _task_ranges(panels: Sequence[CurveForecast]) -> Mapping[tuple[str, str], tuple[float, float]]:
     """One value range for each task and metric, so that its runs can be compared."""
-    groups: dict[tuple[str, str], list[Panel]] = {}
+    groups: dict[tuple[str, str], list[CurveForecast]] = {}
     for panel in panels:
         groups.setdefault((panel.curve.key.task, panel.curve.key.metric), []).append(panel)
     return {key: _panel_range(group) for key, group in groups.items()}
 
 
-def _label_grid(axes: Any, grid: list[list[Panel]], panels: Sequence[Panel]) -> None:
+def _label_grid(axes: Any, grid: list[list[CurveForecast]], panels: Sequence[CurveForecast]) -> None:
     """Name tasks above, runs at the left and the clock below; each panel where rows are not runs."""
     one_run_a_row = all(len({panel.curve.key.run for panel in line}) == 1 for line in grid)
     tasks_above = one_run_a_row and len({tuple(p.curve.key[1:] for p in line) for line in grid}) == 1
@@ -220,7 +220,7 @@ def _label_grid(axes: Any, grid: list[list[Panel]], panels: Sequence[Panel]) -> 
                 axes[index, column].set_xlabel(style.clock_label(panel.curve.clock_unit))
 
 
-def _task_title(panel: Panel, panels: Sequence[Panel]) -> str:
+def _task_title(panel: CurveForecast, panels: Sequence[CurveForecast]) -> str:
     """The task, with shots and variant where the figure shows it in several."""
     key = panel.curve.key
     settings = {p.curve.key[1:] for p in panels if p.curve.key.task == key.task}

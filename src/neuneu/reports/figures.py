@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from neuneu.curves.table import CurveTable
-from neuneu.decisions.outlook import ready_forecaster
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
+from neuneu.evaluation.scores import ScoredCells
+from neuneu.evidence.select import Selection
 from neuneu.files import read_json
 from neuneu.forecasters.base import DEFAULT_FORECASTER
+from neuneu.forecasts.cells import CurveForecast, from_cells, read_cells
+from neuneu.forecasts.forecast import by_size, forecast
+from neuneu.forecasts.horizons import drawn
 from neuneu.reports import bars, fans, lines, style
-from neuneu.reports.answer import select
-from neuneu.reports.panels import Panel, by_size, forecast_panels, in_flops, panels_from_cells
-from neuneu.reports.scores import ScoredCells, read_cells
+from neuneu.reports.panels import grid_of, in_flops
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELLS_FILE, LEADERBOARD_FILE = "cells.parquet", "leaderboard.json"
-GRID_RUNS, GRID_TASKS = 3, 4
+LOOK_BACK = 0.2
+"""Share of the clock that a fan of finished runs shows as seen unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Options:
 
     runs, tasks, metric, n_shot, variant: only these; forecasters: names or folders, for fans of curves, and
     which of the evaluated ones to show; context: share of the clock that is seen, or for cells the context
-    nearest to it; beyond: forecast up to this multiple of the last clock; log: logarithmic clock.
+    nearest to it; beyond: forecast up to this multiple of the last clock; references, losses: what forecasts
+    may look at besides; log: logarithmic clock.
     """
 
     forecasters: Sequence[str] = ()
@@ -41,8 +45,15 @@ class Options:
     variant: str | None = None
     context: float | None = None
     beyond: float | None = None
+    references: Any = None
+    losses: Any = None
     log: bool = False
     title: str | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The curves to draw."""
+        return Selection(self.runs, self.tasks, self.metric, self.n_shot, self.variant)
 
 
 @dataclass
@@ -78,8 +89,7 @@ def draw(kind: str, paths: Sequence[Path], options: Options | None = None) -> "t
 
     Raises InputError on an unknown kind, on files that it cannot be drawn from, and where nothing is left.
     """
-    if kind not in KINDS:
-        raise InputError(f"unknown; known: {', '.join(KINDS)}", field="kind", value=kind)
+    check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
     return KINDS[kind][0](read_inputs(paths), options or Options())
 
 
@@ -88,43 +98,37 @@ def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
     chosen = grid_of(panels) if not (options.runs or options.tasks) else panels[: fans.MAX_PANELS]
     notes = []
     if len(chosen) < len(panels):
-        notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose with --run and --task")
+        notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose by `run` and `task`")
     return fans.fan_chart(chosen, log=options.log, title=options.title), notes
 
 
 def _compute(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
     panels = make_panels(inputs, options)
     chosen = [in_flops(panel) for panel in panels[:4]]
-    notes = [f"4 of {len(panels)} curves are drawn; choose with --run and --task"] if len(panels) > 4 else []
+    notes = [f"4 of {len(panels)} curves are drawn; choose by `run` and `task`"] if len(panels) > 4 else []
     return fans.compute_chart(chosen, log=options.log), notes
 
 
-def make_panels(inputs: Inputs, options: Options) -> list[Panel]:
+def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
     """The panels that curves and forecasters, or evaluated cells, give; the smaller runs first."""
     if inputs.cells is not None:
         cells = _select_cells(inputs.cells, options)
-        fraction = options.context
-        if fraction is not None:
-            cells = _nearest_context(cells, fraction)
-        curves = _select_curves(inputs.curves, options) if inputs.curves is not None else None
-        return by_size(panels_from_cells(cells, curves))
+        if options.context is not None:
+            cells = _nearest_context(cells, options.context)
+        curves = options.selection.of(inputs.curves) if inputs.curves is not None else None
+        return by_size(from_cells(cells, curves))
     if inputs.curves is None:
         raise InputError("a fan needs a curve table or the cells of an evaluation", field="path")
-    names = options.forecasters or [DEFAULT_FORECASTER]
-    table = _select_curves(inputs.curves, options)
-    forecasters = [ready_forecaster(name) for name in names]
-    return by_size(forecast_panels(table, forecasters, options.context or 0.2, options.beyond))
-
-
-def _select_curves(table: CurveTable, options: Options) -> CurveTable:
-    return select(
-        table,
-        metric=options.metric,
-        runs=options.runs,
-        tasks=options.tasks,
-        n_shot=options.n_shot,
-        variant=options.variant,
+    found = forecast(
+        inputs.curves,
+        options.forecasters or [DEFAULT_FORECASTER],
+        selection=options.selection,
+        context=LOOK_BACK if options.context is None else options.context,
+        plan=drawn(options.beyond),
+        references=options.references,
+        losses=options.losses,
     )
+    return by_size(found.curves)
 
 
 def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
@@ -136,8 +140,7 @@ def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
     }  # fmt: skip
     for field, values in wanted.items():
         for value in values:
-            if value not in cells[field]:
-                raise InputError("is not in the cells", field=field, value=value)
+            check_known(value, cells[field].unique().sort(), field, "is not in the cells")
         if values:
             cells = cells.filter(pl.col(field).is_in(list(values)))
     if not len(cells):
@@ -150,18 +153,6 @@ def _nearest_context(cells: pl.DataFrame, fraction: float) -> pl.DataFrame:
     curve = ["source", "run", "task", "metric", "n_shot", "variant"]
     distance = (pl.col("context_clock") / pl.col("clock").max().over(curve) - fraction).abs()
     return cells.filter(distance == distance.min().over(curve))
-
-
-def grid_of(panels: Sequence[Panel]) -> list[Panel]:
-    """A small grid: tasks evenly picked, for a few runs from the smallest to the largest."""
-    runs = list(dict.fromkeys(panel.curve.key.run for panel in panels))
-    picked = [runs[index] for index in style.spread(len(runs), GRID_RUNS)]
-    held = [{p.curve.key[1:] for p in panels if p.curve.key.run == run} for run in picked]
-    shared = set.intersection(*held) or held[0]
-    ordered = sorted(shared, key=lambda setting: tuple(str(part) for part in setting))
-    one_a_task = list({setting[0]: setting for setting in reversed(ordered)}.values())[::-1]
-    settings = [one_a_task[index] for index in style.spread(len(one_a_task), GRID_TASKS)]
-    return [p for run in picked for p in panels if p.curve.key.run == run and p.curve.key[1:] in settings]
 
 
 def _scored(inputs: Inputs, options: Options) -> ScoredCells:

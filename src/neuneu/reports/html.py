@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from neuneu import __version__
 from neuneu.errors import MissingExtraError
+from neuneu.evaluation.scores import Estimate
 from neuneu.forecasters.base import Refusal
+from neuneu.forecasts.cells import CurveForecast
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, Line
 from neuneu.reports.drawing import draw_panel, readings
-from neuneu.reports.panels import Panel
-from neuneu.reports.scores import Estimate
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -192,7 +192,7 @@ def _shown(drawn: int, n: int, left_out: int) -> str:
     return text
 
 
-def _chart(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
+def _chart(panel: CurveForecast, names: Sequence[str]) -> dict[str, Any]:
     from markupsafe import Markup
 
     key = panel.curve.key
@@ -210,7 +210,7 @@ def _chart(panel: Panel, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _end(panel: Panel, names: Sequence[str]) -> dict[str, str]:
+def _end(panel: CurveForecast, names: Sequence[str]) -> dict[str, str]:
     key, curve = panel.curve.key, panel.curve
     percent = style.in_percent(key.metric)
     row = {

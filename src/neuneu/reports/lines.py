@@ -10,9 +10,9 @@ from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import Bools
 from neuneu.evaluation.protocol import ROLLING_ORIGINS
+from neuneu.evaluation.scores import Estimate, ScoredCells
 from neuneu.forecasters.base import LEVELS
 from neuneu.reports import style
-from neuneu.reports.scores import Estimate, ScoredCells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

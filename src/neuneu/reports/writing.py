@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
+from neuneu.evidence.select import Selection
 from neuneu.files import write_text
 from neuneu.reports.answer import ask
 from neuneu.reports.html import MAX_CHARTS, Origin, render_report
@@ -19,9 +20,9 @@ def report_files(
     forecasters: Sequence[str] = (),
     context: float = 0.2,
     beyond: float | None = None,
-    runs: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-    metric: str | None = None,
+    selection: Selection | None = None,
+    references: str = "none",
+    losses: Path | None = None,
     title: str | None = None,
     max_charts: int = MAX_CHARTS,
 ) -> str:
@@ -29,13 +30,16 @@ def report_files(
     if output.suffix not in (".html", ".htm"):
         raise InputError("must end in .html", field="output", value=str(output))
     table = CurveTable.read(*curves)
-    answer = ask(table, forecasters, context=context, beyond=beyond, metric=metric, runs=runs, tasks=tasks)
+    answer = ask(
+        table, forecasters, selection=selection, context=context, beyond=beyond, references=references,
+        losses=losses,
+    )  # fmt: skip
     command = ["neuneu", "report", *(path.name for path in curves), "--context", f"{context:g}"]
     command += ["--forecaster", ",".join(Path(name).name for name in forecasters)] if forecasters else []
     command += ["--beyond", f"{beyond:g}"] if beyond is not None else []
-    command += ["--metric", metric] if metric is not None else []
-    command += [part for name in runs for part in ("--run", name)]
-    command += [part for name in tasks for part in ("--task", name)]
+    command += [part for name, value in (selection or Selection()).named() for part in (f"--{name}", value)]
+    command += ["--references", _plain_name(references)] if references != "none" else []
+    command += ["--losses", losses.name] if losses is not None else []
     origin = Origin(
         title=title or "Forecasts of training runs",
         command=shlex.join(command),
@@ -43,6 +47,11 @@ def report_files(
     )
     write_text(output, render_report(answer, origin, max_charts))
     return f"{len(answer.panels)} curves → {output}"
+
+
+def _plain_name(references: str) -> str:
+    """A rule as it is, of a file its name alone, so that a page says the same wherever it was made."""
+    return Path(references).name
 
 
 def _fingerprint(path: Path) -> str:

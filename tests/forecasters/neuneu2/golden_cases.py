@@ -15,7 +15,8 @@ import polars as pl
 
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import EvidenceBuilder, References, finished_runs, smaller_finished_runs
+from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.evidence.finished import References, finished_runs, smaller_finished_runs
 from neuneu.forecasters.base import Forecast, Forecaster, load_forecaster
 from neuneu.suite.home import read_home_curves
 

@@ -16,7 +16,8 @@ from neuneu.curves.curve import Facts, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evidence.batch import make_batch
-from neuneu.evidence.evidence import Evidence, EvidenceBuilder, smaller_finished_runs
+from neuneu.evidence.evidence import Evidence, EvidenceBuilder
+from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.forecasters.base import Forecast, load_forecaster
 from neuneu.forecasters.neuneu2.candidates import CANDIDATES, make_candidates
 from neuneu.forecasters.neuneu2.forest import forest_of, train_forest
@@ -83,7 +84,8 @@ def test_what_ships_answers_without_torch_and_lightgbm() -> None:
 def test_one_thread_says_what_two_say() -> None:
     code = (
         "import hashlib, numpy as np; from neuneu.forecasters.base import load_forecaster;"
-        "from neuneu.evidence.evidence import EvidenceBuilder, smaller_finished_runs;"
+        "from neuneu.evidence.evidence import EvidenceBuilder;"
+        "from neuneu.evidence.finished import smaller_finished_runs;"
         "from neuneu.forecasters.neuneu2.prior import synthetic_curves;"
         "table = synthetic_curves(0, families=12);"
         "builder = EvidenceBuilder(table, references=smaller_finished_runs);"

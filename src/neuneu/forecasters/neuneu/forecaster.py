@@ -8,7 +8,8 @@ import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
-from neuneu.evidence.evidence import Evidence, LossView, References
+from neuneu.evidence.evidence import Evidence, LossView
+from neuneu.evidence.finished import References
 from neuneu.forecasters.base import (
     CONFIG,
     LEVELS,

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
-from neuneu.evidence.evidence import Evidence, LossView, References
+from neuneu.evidence.evidence import Evidence, LossView
+from neuneu.evidence.finished import References
 from neuneu.forecasters.base import CONFIG, Forecast, Forecaster, Reads, Refusal, read_folder
 from neuneu.forecasters.neuneu.config import (
     LossConfig,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuneu.curves.curve import Curve
-from neuneu.evidence.evidence import Evidence, finished_runs, smaller_finished_runs
+from neuneu.evidence.evidence import Evidence
+from neuneu.evidence.finished import finished_runs, smaller_finished_runs
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.forecasters.neuneu2.prior import synthetic_curves
 

@@ -12,7 +12,7 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import FARTHEST, Batch, make_batch
-from neuneu.evidence.evidence import References
+from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions
 from neuneu.files import atomic_path, write_json
 from neuneu.forecasters.base import CONFIG, read_folder

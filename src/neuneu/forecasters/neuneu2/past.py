@@ -14,6 +14,8 @@ CUT = 0.7
 """The last checkpoints of a context are asked again from this share of its clock."""
 CURVES, HORIZONS = 32, 4
 """Of a run at most so many curves are asked again, and of a curve so many checkpoints."""
+FEWEST = 2
+"""Checkpoints that an earlier context holds at least."""
 FEW = 4.0
 """Past error counts half where so many curves show it."""
 LEAST_ERROR, MOST_LOG = 1e-9, 2.0
@@ -60,14 +62,12 @@ def ask_past(evidences: Sequence[Evidence]) -> Past:
         known = len(groups)
         group_of[i] = groups.setdefault(_key(evidence), known)
         for curve in _curves(evidence) if group_of[i] == known else ():
-            context = curve.until(CUT * evidence.end)
-            later = np.arange(len(context), len(curve))
-            if len(context) < 2 or context.clock[-1] <= 0 or not len(later):
+            again = evidence.earlier(curve, CUT)
+            if again is None or len(again.context) < FEWEST:
                 continue
+            later = np.arange(len(again.context), len(curve))
             later = later[np.unique(np.linspace(0, len(later) - 1, HORIZONS).round().astype(np.intp))]
-            asked.append(
-                Evidence(context=context, run_curves=evidence.run_curves, planned_end=evidence.planned_end)
-            )
+            asked.append(again)
             horizons.append(curve.clock[later])
             truths.append(curve.values[later])
             group.append(known)

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from neuneu.errors import InputError
+from neuneu.evaluation.scores import ScoredCells
 from neuneu.forecasters.base import LEVELS
-from neuneu.reports.scores import ScoredCells, read_cells
+from neuneu.forecasts.cells import read_cells
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 import pytest
 
+from neuneu.cli.evaluate import print_leaderboard
 from neuneu.errors import InputError
-from neuneu.evaluation.report import evaluate_files, print_leaderboard
+from neuneu.evaluation.comparison import check_output, evaluate
+from neuneu.evaluation.leaderboard import leaderboard
+from neuneu.evidence.select import Selection
 
 
 @pytest.fixture
@@ -22,24 +25,25 @@ def path(make_table, tmp_path):
         ({"forecasters": ["mean-k", "mean-k"]}, "forecasters"),
         ({"forecasters": ["oracle"]}, "forecaster"),
         ({"references": "all"}, "references"),
-        ({"metric": "bleu"}, "curves"),
+        ({"selection": Selection(metric="bleu")}, "metric"),
+        ({"selection": Selection(["a-run9"])}, "run"),
+        ({"losses": "finished"}, None),
     ],
 )
-def test_what_cannot_be_asked_is_refused_and_nothing_is_written(path, tmp_path, wrong, field):
-    asked = {"forecasters": ["last-value"], "output": tmp_path / "out", **wrong}
+def test_what_cannot_be_asked_is_refused(path, wrong, field):
+    asked = {"forecasters": ["last-value"], **wrong}
     with pytest.raises(InputError) as error:
-        evaluate_files([path], asked.pop("forecasters"), **asked)
+        evaluate([path], asked.pop("forecasters"), **asked)
     assert error.value.field == field
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(path):
     with pytest.raises(InputError, match="folder"):
-        evaluate_files([path], ["last-value"], output=path)
+        check_output(path)
 
 
 def test_the_printed_board_is_in_points_and_sorted(path, capsys):
-    document = evaluate_files([path], ["last-value", "log-linear"])
+    document = leaderboard(evaluate([path], ["last-value", "log-linear"]))
     print_leaderboard(document)
     printed = capsys.readouterr().out
     best = min(row["mae"] for row in document["sources"]["a"] if not row["sees_future"])

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.curves.table import KEY, SCHEMA
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import (
@@ -25,11 +23,7 @@ from neuneu.evaluation.metrics import (
     score_cells,
 )
 from neuneu.forecasters.base import LEVELS
-
-QUANTILES = {f"q{round(100 * level):02d}": level for level in LEVELS}
-"""Columns of the quantiles in cells → their levels."""
-CURVE = ("source", *KEY)
-NEEDED = (*CURVE, "forecaster", "context_step", "step", "context_clock", "clock", "value", *QUANTILES)
+from neuneu.forecasts.cells import CURVE, QUANTILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +37,6 @@ class Estimate:
     def scaled(self, factor: float) -> "Estimate":
         """The same in another unit."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
-
-
-def read_cells(path: str | Path) -> pl.DataFrame:
-    """Read cells.parquet, or the one in a folder that `neuneu evaluate --output` wrote.
-
-    Raises InputError where it cannot be read or lacks a column.
-    """
-    path = Path(path)
-    file = path / "cells.parquet" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError("no such file", where=file)
-    try:
-        return check_cells(pl.read_parquet(file), file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"cannot be read as parquet: {str(error).splitlines()[0]}", where=file) from error
-
-
-def check_cells(frame: pl.DataFrame, where: str | Path = "cells") -> pl.DataFrame:
-    """The frame with every column of cells, absent quantiles as nulls. Raises InputError if another lacks."""
-    optional = {*QUANTILES, "n_shot", "variant", "source"}
-    for name in NEEDED:
-        if name not in frame.columns and name not in optional:
-            raise InputError(
-                "this column is missing; cells come from `neuneu evaluate`", where=where, field=name
-            )
-    if not len(frame):
-        raise InputError("has no rows", where=where)
-    absent = [
-        pl.lit(None, SCHEMA.get(name, pl.Float64())).alias(name)
-        for name in NEEDED
-        if name not in frame.columns
-    ]
-    refused = [] if "refused" in frame.columns else [pl.lit(value=False).alias("refused")]
-    return frame.with_columns(absent + refused).with_columns(pl.col(list(QUANTILES)).fill_nan(None))
 
 
 @dataclass(frozen=True, eq=False)

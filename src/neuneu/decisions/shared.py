@@ -1,0 +1,119 @@
+"""What runs can be compared on: one setting a task, each benchmark once, and who lacks what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from neuneu.curves.curve import Curve
+from neuneu.curves.groups import Benchmarks, benchmarks_of, members_in
+from neuneu.curves.table import CurveTable
+from neuneu.curves.tasks import ACCURACIES
+from neuneu.errors import InputError
+
+Setting = tuple[str, str, int | None, str | None]
+"""Task, metric, shots and variant."""
+
+SHOWN = 3
+"""So many runs or tasks are named where many lack something."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The curves that runs are compared on.
+
+    curves: run → its curves, one a task that counts, in the same order for every run; weights: of the tasks
+    in the mean, adding up to 1; lacking: runs that were left out → what they lack, tasks that were left out →
+    why.
+    """
+
+    curves: Mapping[str, Sequence[Curve]]
+    weights: Mapping[str, float]
+    benchmarks: Benchmarks
+    lacking: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """What is compared: task, metric, shots and variant."""
+        first = next(iter(self.curves.values()))
+        return [curve.key[1:] for curve in first]
+
+    @property
+    def in_words(self) -> str:
+        """What the mean is of, and what was left out, in lines for people."""
+        settings = "; ".join(setting_in_words(setting) for setting in self.settings[:SHOWN])
+        more = f" and {len(self.settings) - SHOWN} more" if len(self.settings) > SHOWN else ""
+        what = settings + more if len(self.settings) == 1 else f"mean over {self.benchmarks.in_words()}"
+        return what if len(self.settings) == 1 else f"{what}; in {settings}{more}"
+
+
+def setting_in_words(setting: Setting) -> str:
+    """hellaswag len_norm 5-shot rc."""
+    task, metric, n_shot, variant = setting
+    shots = "" if n_shot is None else f" {n_shot}-shot"
+    return f"{task} {metric}{shots}" + (f" {variant}" if variant else "")
+
+
+def shared_curves(chosen: CurveTable, *, named: bool) -> Shared:
+    """What all of these runs have: of each task one setting, of each group of tasks the benchmarks once.
+
+    Of the settings of a task that all runs have, the one with the preferred metric (`ACCURACIES`) is taken,
+    then with the fewest shots, then the first variant by name. named: whether the runs were chosen one by
+    one; if not, and they share nothing, runs that lack what most have are left out, and told.
+    Raises InputError where the runs share nothing, or not their clock; it says who lacks what.
+    """
+    of_run: dict[str, dict[Setting, Curve]] = {}
+    for curve in chosen:
+        of_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
+    holders: dict[Setting, set[str]] = {}
+    for run, curves in of_run.items():
+        for setting in curves:
+            holders.setdefault(setting, set()).add(run)
+    every = set(of_run)
+    lacking: dict[str, str] = {}
+    shared = [setting for setting, runs in holders.items() if runs == every]
+    if not shared:
+        most = max(holders, key=lambda setting: (len(holders[setting]), str(setting)))
+        if named or len(holders[most]) < 2:
+            raise InputError(_who_lacks(most, every - holders[most]), field="task", value=most[0])
+        lacking = {run: f"no {setting_in_words(most)}" for run in sorted(every - holders[most])}
+        every = holders[most]
+        shared = [setting for setting, runs in holders.items() if runs >= every]
+    of_task: dict[str, list[Setting]] = {}
+    for setting in sorted(shared, key=_preference):
+        of_task.setdefault(setting[0], []).append(setting)
+    counted = benchmarks_of(of_task, members_in(chosen.frame))
+    weights = counted.weights()
+    lacking |= dict(counted.left_out) | _partly(holders, set(of_task), every)
+    taken = [of_task[task][0] for task in counted.tasks]
+    found = {run: [of_run[run][setting] for setting in taken] for run in of_run if run in every}
+    units = {run: curves[0].clock_unit for run, curves in found.items()}
+    if len(set(units.values())) > 1:
+        rule = "the runs have no clock in common; choose runs of one clock"
+        raise InputError(rule, field="run", value=units)
+    return Shared(found, weights, counted, lacking)
+
+
+def _preference(setting: Setting) -> tuple[object, ...]:
+    task, metric, n_shot, variant = setting
+    rank = list(ACCURACIES).index(metric) if metric in ACCURACIES else len(ACCURACIES)
+    return task, rank, metric, -1 if n_shot is None else n_shot, variant or ""
+
+
+def _who_lacks(setting: Setting, lacking: set[str]) -> str:
+    names = sorted(lacking)
+    some = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return (
+        f"the runs share no task in one metric and setting: {setting_in_words(setting)} is the most widely "
+        f"held, and {some} {'has' if len(names) == 1 else 'have'} not got it; choose runs or tasks"
+    )
+
+
+def _partly(holders: Mapping[Setting, set[str]], shared: set[str], runs: set[str]) -> dict[str, str]:
+    """Tasks that some of the runs have, but not all in one setting."""
+    tasks: dict[str, set[str]] = {}
+    for setting, held in holders.items():
+        if setting[0] not in shared and held & runs:
+            tasks.setdefault(setting[0], set()).update(held & runs)
+    return {
+        task: f"not in one setting of all runs ({len(held)} of {len(runs)} have it)"
+        for task, held in sorted(tasks.items())
+    }
