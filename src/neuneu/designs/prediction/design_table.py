@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuneu.designs.database.schema import DATASETS
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations, facts
-from neuneu.designs.prediction.folds import Indices, family, joined, organisation, twins
+from neuneu.designs.prediction.folds import LARGEST, Indices, family, joined, organisation, twins
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, labels
 from neuneu.errors import InputError
 
@@ -45,8 +45,6 @@ SIZE = frozenset(
     }
 )
 """What the non-scale predictor may not see."""
-
-SCOPES = ("scale", "all", "non-scale")
 
 
 @dataclass(frozen=True)
@@ -91,16 +89,46 @@ class DesignTable:
         return np.array([rank.get(label, np.nan) for label in self.categories[name]])
 
     def scope(self, name: str) -> list[str]:
-        """The features of a scope: scale, all, non-scale."""
+        """Features by name: scale, all, non-scale, a kind (composition), a feature or the end of its name
+        (code); several with commas, and without those after a minus: all,-generation or -code.
+
+        Raises InputError where a part names nothing, or nothing is left.
+        """
+        parts = [part.strip() for part in name.split(",")]
+        chosen = self._part("all") if parts[0].startswith("-") else []
+        for part in parts:
+            found = self._part(part.removeprefix("-"))
+            if part.startswith("-"):
+                chosen = [feature for feature in chosen if feature not in found]
+            else:
+                chosen += [feature for feature in found if feature not in chosen]
+        if not chosen:
+            raise InputError("no feature is left", field="features", value=name)
+        return chosen
+
+    def _part(self, name: str) -> list[str]:
         every = [*self.numbers, *self.categories]
         chosen = {
             "scale": self.named("scale"),
             "all": every,
             "non-scale": [f for f in every if f not in SIZE and self.kinds[f] != "scale"],
+            **{kind: self.named(kind) for kind in dict.fromkeys(self.kinds.values()) if kind != "scale"},
         }
-        if name not in chosen:
-            raise InputError(f"unknown; known: {', '.join(SCOPES)}", field="features", value=name)
-        return chosen[name]
+        if name in chosen:
+            return list(chosen[name])
+        found = [name] if name in every else [f for f in every if f.endswith(f"_{name}")]
+        if len(found) != 1:
+            known = ", ".join([*chosen, *every])
+            raise InputError(f"unknown; known: {known}", field="features", value=name)
+        return found
+
+    def with_features(self, names: Sequence[str]) -> "DesignTable":
+        """The same models with these features only."""
+        return replace(
+            self,
+            numbers={name: column for name, column in self.numbers.items() if name in names},
+            categories={name: found for name, found in self.categories.items() if name in names},
+        )
 
     @cached_property
     def twins(self) -> Indices:
@@ -114,10 +142,10 @@ class DesignTable:
 
     def groups(self, split: str) -> Indices:
         """The groups that a split keeps whole: twins, joined with the models of one label."""
-        if split in ("random", "time"):
+        if split in ("random", "time") or split.startswith(LARGEST):
             return self.twins
         if split not in self.labels:
-            known = ", ".join(["random", "time", *self.labels])
+            known = ", ".join(["random", "time", f"{LARGEST}K", *self.labels])
             raise InputError(f"unknown; known: {known}", field="split", value=split)
         return joined(self.twins, self.labels[split])
 
@@ -172,6 +200,9 @@ def build_table(
         )
         models = models.join(scores, on="id", how="left")
         count = models[f"value{place}"].count()
+        if task.logarithmic:
+            value, stderr = pl.col(f"value{place}"), pl.col(f"stderr{place}")
+            models = models.with_columns(stderr / value, value.log())
         if count < least:
             raise InputError(f"has {count} models; needs {least}", field="task", value=task.key)
     rows = models.filter(pl.any_horizontal(pl.col("^value\\d+$").is_not_null())).sort("id")
@@ -200,9 +231,23 @@ def _table(tasks: Sequence[Task], rows: pl.DataFrame, generation: Sequence[str])
         kinds,
         np.column_stack([floats(rows[f"value{place}"]) for place in range(len(tasks))]),
         np.column_stack([floats(rows[f"stderr{place}"]) for place in range(len(tasks))]),
-        {"family": tuple(map(family, ids)), "organisation": tuple(map(organisation, ids))},
+        {
+            "family": tuple(map(family, ids)),
+            "organisation": tuple(map(organisation, ids)),
+            "recipe": _recipes(rows),
+        },
         tuple(rows["released"]) if "released" in rows.columns else (None,) * len(ids),
     )
+
+
+PARTS = tuple(name for name in COMPOSITION if not name.endswith("english"))
+"""The shares that make up the whole of the data, in per cent."""
+
+
+def _recipes(rows: pl.DataFrame) -> tuple[str, ...]:
+    """One label a model: its mix in per cent; a model whose mix is not wholly known is alone with its id."""
+    mixes = rows.select("id", *PARTS).rows()
+    return tuple(name if None in mix else " ".join(f"{part:g}" for part in mix) for name, *mix in mixes)
 
 
 def floats(column: pl.Series) -> Matrix:

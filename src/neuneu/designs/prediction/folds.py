@@ -68,6 +68,35 @@ def folds(groups: Indices, count: int, seed: int) -> list[tuple[Indices, Indices
     return [(np.flatnonzero(where != k), np.flatnonzero(where == k)) for k in range(count)]
 
 
+LARGEST = "largest-"
+"""Split that holds out the K models of most parameters: largest-K."""
+
+
+def count_of(split: str) -> int:
+    """K of largest-K; InputError where it is no whole number from 1."""
+    text = split.removeprefix(LARGEST)
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError("must read like largest-5", field="split", value=split)
+    return int(text)
+
+
+def largest_fold(size: NDArray[np.float64], groups: Indices, count: int) -> tuple[Indices, Indices]:
+    """(train, test): the `count` largest models are tested; their groups leave training with them.
+
+    size: (models,). Raises InputError where fewer than ten models are left to train on.
+    """
+    test = np.sort(np.argsort(-size, kind="stable")[:count])
+    train = np.flatnonzero(~np.isin(groups, groups[test]))
+    if len(train) < FEWEST:
+        rule = f"leaves {len(train)} models to train on; needs {FEWEST}"
+        raise InputError(rule, field="split", value=f"{LARGEST}{count}")
+    return train, test
+
+
+FEWEST = 10
+"""Models that a fold must at least train on."""
+
+
 def time_folds(dates: Sequence[str | None], groups: Indices, count: int) -> list[tuple[Indices, Indices]]:
     """`count` (train, test) pairs in order of release: all older models train, the next block tests.
 

@@ -12,7 +12,8 @@ import polars as pl
 
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.ensemble import ensemble
-from neuneu.designs.prediction.folds import Indices, folds, time_folds
+from neuneu.designs.prediction.folds import LARGEST, Indices, count_of, folds, largest_fold, time_folds
+from neuneu.designs.prediction.forms import FORMS, form_predictor
 from neuneu.designs.prediction.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
 from neuneu.designs.prediction.published_method import published_predictor, selected_predictor
 from neuneu.errors import InputError
@@ -22,7 +23,9 @@ COVERAGE = 0.8
 
 TUNED = ("xgboost-tuned", "lightgbm-tuned")
 PUBLISHED = ("published-scale", "published-selected", "published-nested")
-METHODS = (*MAKERS, "ensemble", *TUNED, *PUBLISHED)
+METHODS = (*MAKERS, *FORMS, "ensemble", *TUNED, *PUBLISHED)
+ON_SCALE = ("ensemble", "gaussian-process")
+"""Methods that cannot do without scale (those of scale alone are baselines, whatever the features)."""
 
 Selected = Mapping[tuple[str, str], Sequence[str]]
 """(task, setting) → the features that the published selection chose."""
@@ -94,15 +97,21 @@ def _make(
         return tuned(lambda **s: boosted(scope, **s), "xgboost", table, train, groups, trials=20, seed=seed)
     if method == "lightgbm-tuned":
         return tuned(lambda **s: lightgbm(scope, **s), "lightgbm", table, train, groups, trials=20, seed=seed)
-    if method == "published-scale":
-        return published_predictor(seed)
+    if method in PUBLISHED:
+        return _published(method, table, train, groups, seed, selected)
+    if method in FORMS:
+        return form_predictor(method)
+    return ensemble if method == "ensemble" else predictor(method, scope)
+
+
+def _published(
+    method: str, table: DesignTable, train: Indices, groups: Indices, seed: int, selected: Selected | None
+) -> Predictor:
     if method == "published-nested":
         return selected_predictor(table, train, groups, seed)
-    if method == "published-selected":
-        if selected is None:
-            raise InputError("the method published-selected needs it", field="selected")
-        return published_predictor(seed, selected)
-    return ensemble if method == "ensemble" else predictor(method, scope)
+    if method == "published-selected" and selected is None:
+        raise InputError("the method published-selected needs it", field="selected")
+    return published_predictor(seed, selected if method == "published-selected" else None)
 
 
 def conformal(errors: Matrix, level: float) -> float:
@@ -133,6 +142,8 @@ def outer(
     """The outer (train, test) pairs of a split."""
     if split == "time":
         return time_folds(table.dates, groups, count)
+    if split.startswith(LARGEST):
+        return [largest_fold(table.column(table.named("scale")[0]), groups, count_of(split))]
     return folds(groups, count, seed)
 
 
@@ -155,10 +166,11 @@ def evaluate(
     for method in methods:
         if method not in METHODS:
             raise InputError(f"unknown; known: {', '.join(METHODS)}", field="predictor", value=method)
+    table, scope = narrowed(table, scope, methods)
     groups = table.groups(split)
     questions = [
         Question(method, seed, fold, train, test)
-        for seed in (seeds[:1] if split == "time" else seeds)
+        for seed in (seeds[:1] if split == "time" or split.startswith(LARGEST) else seeds)
         for fold, (train, test) in enumerate(outer(table, split, groups, seed))
         for method in methods
     ]
@@ -175,6 +187,21 @@ def evaluate(
             frames.append(frame)
             _tell(progress, question, questions)
     return pl.concat(frames)
+
+
+def narrowed(table: DesignTable, scope: str, methods: Sequence[str]) -> tuple[DesignTable, str]:
+    """The table without the features that no scope but this one asks for, and the scope by names.
+
+    Scale stays in the table, for baselines; methods that cannot do without it refuse a scope that lacks it.
+    """
+    if scope in ("scale", "all"):
+        return table, scope
+    names, scale = table.scope(scope), table.named("scale")
+    if not set(scale) <= set(names):
+        for method in methods:
+            if method in ON_SCALE:
+                raise InputError(f"{method} always uses scale", field="features", value=scope)
+    return table.with_features([*scale, *names]), ",".join(names)
 
 
 def _tell(progress: Callable[[str], None], question: Question, questions: Sequence[Question]) -> None:

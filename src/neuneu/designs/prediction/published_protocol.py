@@ -123,7 +123,8 @@ def read_selected(
     """The published selection results: (task, setting) → (features, scaling-law MAE, MAE of the selection).
 
     Their column baseline_mae repeats final_mae; the scaling-law error is final_mae plus all improvements.
-    With `repair`, HumanEval gets back `biases`, which its selection history has and its list lost.
+    With `repair`, a list gets back what it lost of its improvement scores: of the published file, `biases` of
+    HumanEval.
     """
     text = read_text_csv(path)
     for name in ("selected_features", "improvement_scores", "final_mae", "task", "setting"):
@@ -141,13 +142,10 @@ def read_selected(
                 "must hold Python literals", where=path, field="task", value=row["task"]
             ) from error
         task = _task_key(row["task"], row["setting"])
-        if repair and task[0] == "humaneval" and "biases" not in features:
-            features.insert(features.index(f"{_PERCENT}english") + 1, "biases")
+        if repair and not set(gains) <= set(features):
+            features = [name for name in features if name not in gains] + [str(name) for name in gains]
         found[task] = (features, total, final)
     return found
-
-
-_PERCENT = "pretraining_summary_percentage_"
 
 
 def _task_key(task: str, setting: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from neuneu.designs.prediction.boosting import bin_table, fit
 from neuneu.designs.prediction.design_table import DesignTable
-from neuneu.designs.prediction.folds import Indices, folds
+from neuneu.designs.prediction.folds import LARGEST, Indices, folds
 from neuneu.errors import InputError
 
 DEPTH, RATE, ROUNDS = 3, 0.1, 60
@@ -77,7 +77,7 @@ def selections(
 
     step 0 is the scaling pair, with no feature; `error` is the inner error once the step's feature is in.
     """
-    if split == "time":
+    if split == "time" or split.startswith(LARGEST):
         raise InputError("must keep groups, or nothing, whole", field="split", value=split)
     groups, rows = table.groups(split), []
     for k, task in enumerate(table.tasks):

@@ -7,14 +7,14 @@ import numpy as np
 import polars as pl
 
 from neuneu.designs.database.contribute import read_contribution
-from neuneu.designs.database.store import DesignStore
+from neuneu.designs.database.home import open_store
 from neuneu.designs.prediction.design_table import LOGARITHMIC, SCALE, DesignTable, build_table
 from neuneu.designs.prediction.folds import family, organisation
 from neuneu.designs.prediction.nested import Selected
 from neuneu.designs.prediction.published_protocol import published_table, read_selected
 from neuneu.designs.prediction.runs import read_runs
 from neuneu.designs.prediction.sweep import forecast, with_rows
-from neuneu.designs.prediction.targets import find_tasks
+from neuneu.designs.prediction.task_files import tasks_of
 from neuneu.errors import InputError
 
 
@@ -34,8 +34,8 @@ def load_table(
     for name, value in (("source", source), ("metric", metric)):
         if value is not None:
             raise InputError("belongs to --runs", field=name, value=value)
-    with DesignStore(str(store)) as opened:
-        return build_table(opened, find_tasks(tasks))
+    with open_store(str(store)) as opened:
+        return build_table(opened, tasks_of(opened, tasks))
 
 
 def selected_features(path: str | Path | None) -> Selected | None:
@@ -62,12 +62,12 @@ def published_from_store(
             raise InputError("the published protocol needs it", field=name)
     if split not in ("random", "organisation"):
         raise InputError("must be random or organisation", field="split", value=split)
-    with DesignStore(str(store)) as opened:
+    with open_store(str(store)) as opened:
         return published_table(
             opened,
             str(selected),
             seeds=seeds,
-            tasks=find_tasks(tasks),
+            tasks=tasks_of(opened, tasks),
             grouped=split == "organisation",
             engine=engine,
             workers=workers,

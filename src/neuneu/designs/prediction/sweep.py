@@ -6,13 +6,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from neuneu.designs.prediction.design_table import COMPOSITION, LOGARITHMIC, DesignTable, Matrix
+from neuneu.designs.prediction.design_table import LOGARITHMIC, PARTS, DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.nested import predict_rows
 from neuneu.errors import InputError
-
-PARTS = tuple(name for name in COMPOSITION if not name.endswith("english"))
-"""The shares that make up the whole of the data, in per cent."""
 
 FAR = 20.0
 """Points of the data that may differ from every known mix before a prediction is called an extrapolation."""

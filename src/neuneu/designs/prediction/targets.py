@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from neuneu.designs.database.schema import metric_range
 from neuneu.errors import InputError
 
 
@@ -28,9 +29,14 @@ class Task:
     @property
     def range(self) -> tuple[float, float]:
         """Least and greatest possible score; infinite where unknown."""
-        if self.metric == "brier_score":
-            return 0.0, 2.0
-        return (0.0, 1.0) if self.metric in ("accuracy", "acc", "acc_norm") else (-np.inf, np.inf)
+        if self.logarithmic:
+            return 0.0, np.inf
+        return (0.0, 1.0) if self.metric == "acc" else metric_range(self.metric)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether tables hold the natural logarithm of the metric: of perplexities, which reach 10²⁹."""
+        return self.metric == "perplexity"
 
 
 PUBLISHED_TASKS: tuple[Task, ...] = (
@@ -51,6 +57,16 @@ PUBLISHED_TASKS: tuple[Task, ...] = (
 """The 13 rows of the published tables."""
 
 
+def matches(evaluations: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The evaluations that a task is made of: its setting, metric and benchmarks, with a value."""
+    return evaluations.filter(
+        (pl.col("setting") == task.setting)
+        & (pl.col("metric") == task.metric)
+        & pl.col("benchmark").str.contains(f"^(?:{task.pattern})$")
+        & pl.col("metric_value").is_not_null()
+    )
+
+
 def labels(evaluations: pl.DataFrame, task: Task, *, complete: bool = False) -> pl.DataFrame:
     """One row a model: id, value, stderr (of the mean, components independent), components (how many).
 
@@ -58,12 +74,7 @@ def labels(evaluations: pl.DataFrame, task: Task, *, complete: bool = False) -> 
     component that at least half of the others have are left out. Missing standard errors count as unknown
     (null).
     """
-    rows = evaluations.filter(
-        (pl.col("setting") == task.setting)
-        & (pl.col("metric") == task.metric)
-        & pl.col("benchmark").str.contains(f"^(?:{task.pattern})$")
-        & pl.col("metric_value").is_not_null()
-    )
+    rows = matches(evaluations, task)
     if complete:
         half = rows["id"].n_unique() / 2
         common = rows.group_by("benchmark").len().filter(pl.col("len") >= half)["benchmark"].to_list()
