@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.designs_common import Store
+from neuneu.cli.designs_common import CONTRIBUTE, DATABASE, Store
+from neuneu.cli.designs_errors import diagnostics
 from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
@@ -45,7 +46,7 @@ class Format(StrEnum):
     dataset = "dataset"
 
 
-@designs.command("import")
+@designs.command("import", rich_help_panel=DATABASE)
 def import_(
     kind: Annotated[Format, typer.Argument(help="What the path holds.", metavar="FORMAT")],
     path: Annotated[Path, typer.Argument(help="File or folder.")],
@@ -117,19 +118,19 @@ def _apply(
         show(changes, "changes", output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def stats(store: Store, output: Output = None, as_json: AsJson = False) -> None:
     """Rows, and distinct ids, benchmarks, settings and metrics.
 
     Example: neuneu designs stats --store designs.duckdb
     """
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         show(opened.stats(), str(store), output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT.")],
     store: Store,
@@ -140,23 +141,23 @@ def query(
 
     Example: neuneu designs query "SELECT id, total_params FROM model_annotations" --store designs.duckdb
     """
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         show(opened.query(sql), str(store), output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def profile(model: str, store: Store, as_json: AsJson = False) -> None:
     """All that is known of one model, under any of its ids.
 
     Example: neuneu designs profile gpt2 --store designs.duckdb
     """
     from neuneu.designs.database import views
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
     from neuneu.files import to_json
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         found = views.profile(opened, model)
     if as_json:
         sys.stdout.write(to_json({name: frame.to_dicts() for name, frame in found.items()}))
@@ -168,7 +169,7 @@ def profile(model: str, store: Store, as_json: AsJson = False) -> None:
             show(frame, name)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> None:
     """Measurements that several rows tell differently, once aliases make their names one.
 
@@ -177,9 +178,9 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
     import polars as pl
 
     from neuneu.designs.database import views
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         frame = views.conflicts(opened)
     if output is None and not as_json:
         note("the 30 largest; --output for all, with where each value comes from")
@@ -191,7 +192,7 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
     show(frame.with_columns(text), f"{len(frame)} conflicts", output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def gaps(
     store: Store,
     least: Annotated[int, typer.Option(help="Only measurements that this many models have.")] = 30,
@@ -204,28 +205,28 @@ def gaps(
     Example: neuneu designs gaps --store designs.duckdb --output gaps.csv
     """
     from neuneu.designs.database import views
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         frame = views.missing_facts(opened) if facts else views.missing_evaluations(opened, least=least)
     show(frame, "missing", output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free path.")]) -> None:
     """Write the database as CSVs that DuckDB's IMPORT DATABASE reads; the same rows give the same bytes.
 
     Example: neuneu designs export --store designs.duckdb 2026_11_22.duckdb
     """
     from neuneu.designs.database.exporting import export as write
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         write(opened, folder)
     note(f"{store} → {folder}")
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def diff(
     old: Annotated[Path, typer.Argument(help="A design database.")],
     new: Annotated[Path, typer.Argument(help="Another.")],
@@ -242,7 +243,7 @@ def diff(
         show(after.compare(before), f"{old} → {new}", output=output, as_json=as_json)
 
 
-@designs.command()
+@designs.command(rich_help_panel=DATABASE)
 def migrate(store: Store) -> None:
     """Bring a database to the newest schema; no row changes.
 
@@ -255,7 +256,7 @@ def migrate(store: Store) -> None:
         note(f"{store} has schema {VERSION}")
 
 
-@designs.command()
+@designs.command(rich_help_panel=CONTRIBUTE)
 def alias(
     store: Store,
     name: Annotated[str, typer.Argument(help="Another id of a model.")],
@@ -272,7 +273,7 @@ def alias(
     note(f"{name} = {model}")
 
 
-@designs.command()
+@designs.command(rich_help_panel=CONTRIBUTE)
 def template(
     model: Annotated[str | None, typer.Argument(help="The model's id.")] = None,
     checkpoint: Annotated[
@@ -295,7 +296,7 @@ def template(
         sys.stdout.write(harvest(checkpoint, model, hub=hub))
 
 
-@designs.command()
+@designs.command(rich_help_panel=CONTRIBUTE)
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="Filled-in templates.")],
 ) -> None:
@@ -315,7 +316,7 @@ def validate(
         raise InputError("; ".join(problems))
 
 
-@designs.command()
+@designs.command(rich_help_panel=CONTRIBUTE)
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Filled-in templates.")],
     store: Store,
@@ -337,6 +338,7 @@ def add(
     _apply(batch, store, policy, dry_run, output, as_json)
 
 
-designs.add_typer(taggers)
 designs.add_typer(predictions)
 designs.add_typer(explanations)
+designs.add_typer(diagnostics)
+designs.add_typer(taggers)

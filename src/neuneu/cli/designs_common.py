@@ -1,6 +1,7 @@
 """What the modules of `neuneu designs` share."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,20 @@ import typer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Store = Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
+Store = Annotated[
+    Path,
+    typer.Option("--store", "-s", help="The design database (a DuckDB file), or home: the packaged suite."),
+]
+
+DATABASE, CONTRIBUTE = "The database", "Contribute to it"
+PREDICT, EXPLAIN = "Predict scores", "Explain predictions"
+GENERATE, TEXTS = "Generations and taggers", "Texts"
+"""Panels of `neuneu designs --help`."""
 
 
-def draw(path: Path | None, chart: "Callable[[Any], Figure]") -> None:
-    """Save a figure where one is asked for; `chart` is given the module `neuneu.reports.design_figures`."""
+def draw(path: Path | None, chart: "Callable[[Any], Figure]", module: str = "design_figures") -> None:
+    """Save a figure where one is asked for; `chart` is given a module of `neuneu.reports`."""
     if path is not None:
-        from neuneu.reports import design_figures as designs
         from neuneu.reports.style import save
 
-        save(chart(designs), path)
+        save(chart(import_module(f"neuneu.reports.{module}")), path)

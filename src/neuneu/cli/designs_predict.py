@@ -2,18 +2,24 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.designs_common import draw
+from neuneu.cli.designs_common import PREDICT, draw
 from neuneu.cli.options import AsJson, Output, file_place, note, show
 from neuneu.errors import InputError
 from neuneu.files import write_table
 
+if TYPE_CHECKING:
+    import polars as pl
+
 predictions = typer.Typer()
 
-Store = Annotated[Path | None, typer.Option("--store", "-s", help="The design database (a DuckDB file).")]
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", "-s", help="The design database (a DuckDB file), or home: the packaged suite."),
+]
 Runs = Annotated[
     str | None,
     typer.Option(
@@ -22,7 +28,10 @@ Runs = Annotated[
 ]
 Source = Annotated[str | None, typer.Option(help="--runs: only this source of the file.")]
 Metric = Annotated[str | None, typer.Option(help="--runs: this metric; by default one accuracy a task.")]
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat for more.")]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="Only this task, or the tasks of this .yaml file; repeat for more."),
+]
 Figure = Annotated[
     Path | None, typer.Option(help="Draw the figure into this .png or .svg file.", callback=file_place)
 ]
@@ -35,7 +44,15 @@ class Protocol(StrEnum):
     nested = "nested"
 
 
-@predictions.command()
+class Regressor(StrEnum):
+    """The trees of the published protocol."""
+
+    xgboost = "xgboost"
+    lgbm = "lgbm"
+    rf = "rf"
+
+
+@predictions.command(rich_help_panel=PREDICT)
 def predict(
     store: Store = None,
     runs: Runs = None,
@@ -50,10 +67,16 @@ def predict(
     reference: Annotated[
         str, typer.Option(help="nested: the method that others are tested against.")
     ] = "log-linear",
-    features: Annotated[str, typer.Option(help="nested: scale, all or non-scale.")] = "all",
+    features: Annotated[
+        str,
+        typer.Option(
+            help="scale, all, non-scale, kinds (composition, …) or names, with commas; -NAME leaves out. "
+            "published: names in place of --selected."
+        ),
+    ] = "all",
     split: Annotated[
         str,
-        typer.Option(help="random, time; family, organisation (database); recipe, size (--runs)."),
+        typer.Option(help="random, time, largest-K, recipe; family, organisation (database); size (--runs)."),
     ] = "random",
     seeds: Annotated[int, typer.Option(help="Repetitions of the split.")] = 10,
     task: Tasks = None,
@@ -61,6 +84,19 @@ def predict(
         Path | None, typer.Option(help="CSV of the features that the published selection chose.")
     ] = None,
     engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
+    regressor: Annotated[
+        Regressor, typer.Option(help="published: trees, with their published grid. rf takes minutes a seed.")
+    ] = Regressor.xgboost,
+    models: Annotated[
+        Path | None,
+        typer.Option(help="published: keep every tuned model in this new folder: settings, and trees."),
+    ] = None,
+    merge_mmlu: Annotated[
+        bool, typer.Option("--merge-mmlu", help="Average the rows of mmlu's settings into one.")
+    ] = False,
+    merge_arithmetic: Annotated[
+        bool, typer.Option("--merge-arithmetic", help="Average the rows of arithmetic_* into one.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes (published: threads); the result is the same.")] = 2,
     cells: Annotated[
         Path | None, typer.Option(help="nested: write every prediction here.", callback=file_place)
@@ -71,35 +107,45 @@ def predict(
 ) -> None:
     """Predict scores from design decisions; print a row a task with errors, baselines and corrected tests.
 
-    Example: neuneu designs predict --split organisation --store designs.duckdb --cells cells.parquet
+    Example: neuneu designs predict --store home --split recipe --seeds 2 --cells cells.parquet
 
-    Example: neuneu designs predict --runs static.parquet --source kempner_loss_to_loss --split recipe
+    Example: neuneu designs predict --runs home --split size --predictor chinchilla,log-linear --seeds 1
 
-    Example: neuneu designs predict --protocol published --store designs.duckdb --selected results_303.csv
+    Example: neuneu designs predict --protocol published --store home --features code,books --seeds 2
     """
     if seeds < 1:
         raise InputError("must be at least 1", field="seeds", value=seeds)
     if protocol is Protocol.published:
+        from neuneu.designs.prediction.grids import Keeper
         from neuneu.designs.prediction.published_protocol import as_methods, brief_table
         from neuneu.designs.prediction.sources import published_from_store
 
         if cells is not None:
             raise InputError("belongs to the nested protocol", field="cells", value=str(cells))
+        keeper = Keeper() if models is not None else None
         frame = published_from_store(
             store,
-            selected,
+            [name.strip() for name in features.split(",")]
+            if selected is None and features != "all"
+            else selected,
             task or [],
             seeds=seeds,
             split=split,
-            engine=engine,
+            engine=engine if regressor is Regressor.xgboost else regressor.value,
             workers=workers,
+            keeper=keeper,
             progress=note,
         )
+        if keeper is not None and models is not None:
+            note(f"{keeper.write(models)} tuned models → {models}")
+        frame = _merged(frame, merge_mmlu, merge_arithmetic)
         draw(figure, lambda charts: charts.errors_by_task(as_methods(frame), "scale"))
         terminal = output is None and not as_json
         title = f"published protocol, {split} folds, {seeds} seeds"
         show(brief_table(frame) if terminal else frame, title, output=output, as_json=as_json)
         return
+    if models is not None:
+        raise InputError("belongs to the published protocol", field="models", value=str(models))
     from neuneu.designs.prediction.nested import evaluate
     from neuneu.designs.prediction.sources import load_table, selected_features
     from neuneu.designs.prediction.summaries import brief, overall, summary
@@ -118,7 +164,7 @@ def predict(
     )
     if reference not in methods:
         reference = methods[0]
-    frame = summary(rows, reference)
+    frame = _merged(summary(rows, reference), merge_mmlu, merge_arithmetic)
     if cells is not None:
         write_table(cells, rows)
     draw(figure, lambda charts: charts.errors_by_task(frame, reference))
@@ -130,7 +176,15 @@ def predict(
         show(frame, title, output=output, as_json=as_json)
 
 
-@predictions.command()
+def _merged(frame: "pl.DataFrame", mmlu: bool, arithmetic: bool) -> "pl.DataFrame":
+    from neuneu.designs.prediction.summaries import merge_rows
+
+    for name, asked in (("mmlu", mmlu), ("arithmetic", arithmetic)):
+        frame = merge_rows(frame, name) if asked else frame
+    return frame
+
+
+@predictions.command(rich_help_panel=PREDICT)
 def facts(
     curves: Annotated[Path, typer.Argument(help="A curve table (.parquet, .csv, .json).")],
     store: Annotated[Path, typer.Option("--store", "-s", help="The design database (a DuckDB file).")],

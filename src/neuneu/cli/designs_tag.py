@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from neuneu.cli.designs_common import GENERATE
 from neuneu.cli.options import file_place, note
 from neuneu.errors import InputError
 from neuneu.files import write_table
@@ -12,7 +13,7 @@ from neuneu.files import write_table
 taggers = typer.Typer()
 
 
-@taggers.command()
+@taggers.command(rich_help_panel=GENERATE)
 def generate(
     checkpoint: Annotated[
         Path, typer.Argument(help="Folder of a checkpoint (config.json, safetensors, tokenizer).")
@@ -47,7 +48,7 @@ def generate(
     note(f"{done} generations → {output}")
 
 
-@taggers.command()
+@taggers.command(rich_help_panel=GENERATE)
 def tag(
     feature: Annotated[str, typer.Argument(help="What to measure; see above.", metavar="FEATURE")],
     source: Annotated[Path, typer.Option("--input", "-i", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
@@ -119,7 +120,7 @@ def tag(
     note(f"{done} documents → {output}")
 
 
-@taggers.command()
+@taggers.command(rich_help_panel=GENERATE)
 def aggregate(
     model: Annotated[str, typer.Argument(help="The id of the model that wrote the documents.")],
     tagged: Annotated[list[str], typer.Option("--tagged", help="FEATURE=FILE as tag wrote it; repeat.")],

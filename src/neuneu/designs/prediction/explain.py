@@ -1,6 +1,6 @@
 """What moves predictions: SHAP values of trees on models they were not grown on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ def shap_values(
         for fold, (train, test) in enumerate(outer(table, split, groups, seed)):
             for k, task in enumerate(table.tasks):
                 rows = table.known(test, k)
-                values = _tree_shap(X, table.y[:, k], table.known(train, k), rows)[:, : len(names)]
+                values = tree_shap(X, table.y[:, k], table.known(train, k), rows)[:, : len(names)]
                 count = len(rows) * len(names)
                 frames.append(
                     pl.DataFrame(
@@ -55,7 +55,8 @@ def shap_values(
     return pl.concat(frames)
 
 
-def _tree_shap(X: Matrix, y: Matrix, train: Indices, test: Indices) -> Matrix:
+def tree_shap(X: Matrix, y: Matrix, train: Indices, test: Indices) -> Matrix:
+    """SHAP values of the test rows, (rows, features + 1), the expectation last; XGBoost grown on `train`."""
     try:
         import xgboost
     except ImportError as error:
@@ -100,3 +101,53 @@ def importance(values: pl.DataFrame, clusters: dict[str, str], *, seed: int = 0)
     schema = {**dict.fromkeys(keys, pl.String), "importance": pl.Float64, "low": pl.Float64}
     frame = pl.DataFrame(rows, schema={**schema, "high": pl.Float64, "direction": pl.Float64}, orient="row")
     return frame.sort("task", "setting", "importance", descending=[False, False, True], maintain_order=True)
+
+
+def by_kind(values: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
+    """SHAP values added up by kind of feature (scale, composition, …), in the columns of `shap_values`.
+
+    What adds up is a model's whole shift by that kind, in which features that pull apart cancel.
+    """
+    unknown = set(values["feature"]) - set(kinds)
+    if unknown:
+        raise InputError("belongs to no kind", field="feature", value=min(unknown))
+    keys = ["task", "setting", "metric", "seed", "fold", "id"]
+    return (
+        values.with_columns(pl.col("feature").replace_strict(dict(kinds), return_dtype=pl.String))
+        .group_by(*keys, "feature", maintain_order=True)
+        .agg(pl.sum("shap"))
+        .with_columns(value=pl.lit(None, pl.Float64), label=pl.lit(None, pl.String))
+    )
+
+
+def task_profiles(values: pl.DataFrame) -> tuple[list[tuple[str, str]], Matrix]:
+    """((task, setting), …) and what each leans on: shares of the mean size of SHAP values, rows of sum 1."""
+    sizes = values.group_by("task", "setting", "feature", maintain_order=True).agg(
+        pl.col("shap").abs().mean()
+    )
+    wide = sizes.pivot("feature", index=["task", "setting"], values="shap").fill_null(0.0)
+    matrix = wide.drop("task", "setting").to_numpy()
+    total = matrix.sum(1, keepdims=True)
+    return wide.select("task", "setting").rows(), matrix / np.where(total > 0, total, 1.0)
+
+
+def task_tree(values: pl.DataFrame) -> tuple[pl.DataFrame, Matrix]:
+    """Tasks joined by what their predictions lean on: Ward's clustering of `task_profiles`, as published.
+
+    A row a join: step, distance, tasks (of the joined branch); and SciPy's linkage matrix. Raises InputError
+    with fewer than two tasks.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    keys, profiles = task_profiles(values)
+    if len(keys) < 2:
+        raise InputError("needs at least two tasks", field="task", value=len(keys))
+    links = np.asarray(linkage(profiles, method="ward"), np.float64)
+    branches = [[f"{name} ({setting})" if setting else name] for name, setting in keys]
+    rows = []
+    for step, (a, b, distance, _) in enumerate(links, 1):
+        branches.append([*branches[int(a)], *branches[int(b)]])
+        rows.append((step, float(distance), branches[int(a)], branches[int(b)]))
+    schema: dict[str, pl.DataType] = {"step": pl.Int64(), "distance": pl.Float64()}
+    schema |= dict.fromkeys(("first", "second"), pl.List(pl.String))
+    return pl.DataFrame(rows, schema=schema, orient="row"), links

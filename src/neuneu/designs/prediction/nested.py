@@ -4,8 +4,10 @@ intervals."""
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import starmap
 from multiprocessing import get_context
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +16,7 @@ from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.ensemble import ensemble
 from neuneu.designs.prediction.folds import LARGEST, Indices, count_of, folds, largest_fold, time_folds
 from neuneu.designs.prediction.forms import FORMS, form_predictor
+from neuneu.designs.prediction.grids import grid_predictor
 from neuneu.designs.prediction.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
 from neuneu.designs.prediction.published_method import published_predictor, selected_predictor
 from neuneu.errors import InputError
@@ -21,9 +24,15 @@ from neuneu.errors import InputError
 INNER = 5
 COVERAGE = 0.8
 
-TUNED = ("xgboost-tuned", "lightgbm-tuned")
+TUNED: Mapping[str, tuple[Callable[..., Predictor], Literal["xgboost", "lightgbm"]]] = {
+    "xgboost-tuned": (boosted, "xgboost"),
+    "lightgbm-tuned": (lightgbm, "lightgbm"),
+}
+"""Methods tuned by Optuna → what is tuned, and in which space."""
 PUBLISHED = ("published-scale", "published-selected", "published-nested")
-METHODS = (*MAKERS, *FORMS, "ensemble", *TUNED, *PUBLISHED)
+BY_GRID = {"xgboost-grid": "fast", "lgbm-grid": "lgbm", "rf-grid": "rf"}
+"""Methods tuned by the published grids → their engines."""
+METHODS = (*MAKERS, *FORMS, "ensemble", *TUNED, *BY_GRID, *PUBLISHED)
 ON_SCALE = ("ensemble", "gaussian-process")
 """Methods that cannot do without scale (those of scale alone are baselines, whatever the features)."""
 
@@ -93,12 +102,13 @@ def _make(
     seed: int,
     selected: Selected | None,
 ) -> Predictor:
-    if method == "xgboost-tuned":
-        return tuned(lambda **s: boosted(scope, **s), "xgboost", table, train, groups, trials=20, seed=seed)
-    if method == "lightgbm-tuned":
-        return tuned(lambda **s: lightgbm(scope, **s), "lightgbm", table, train, groups, trials=20, seed=seed)
+    if method in TUNED:
+        maker, space = TUNED[method]
+        return tuned(partial(maker, scope), space, table, train, groups, trials=20, seed=seed)
     if method in PUBLISHED:
         return _published(method, table, train, groups, seed, selected)
+    if method in BY_GRID:
+        return grid_predictor(BY_GRID[method], scope, seed)
     if method in FORMS:
         return form_predictor(method)
     return ensemble if method == "ensemble" else predictor(method, scope)
@@ -166,8 +176,8 @@ def evaluate(
     for method in methods:
         if method not in METHODS:
             raise InputError(f"unknown; known: {', '.join(METHODS)}", field="predictor", value=method)
+    groups = table.groups(split)  # of all features: what is left out must not make twins
     table, scope = narrowed(table, scope, methods)
-    groups = table.groups(split)
     questions = [
         Question(method, seed, fold, train, test)
         for seed in (seeds[:1] if split == "time" or split.startswith(LARGEST) else seeds)

@@ -52,7 +52,7 @@ def linear(scope: str, strength: float = 1.0) -> Predictor:
     """Ridge regression on standardised features of a scope, one-hot categories, missing at the mean."""
 
     def predict(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:
-        blocks = [_standard(table, name, train) for name in table.scope(scope) if name in table.numbers]
+        blocks = [standard(table, name, train) for name in table.scope(scope) if name in table.numbers]
         blocks += [one_hot(table.categories[n]) for n in table.scope(scope) if n in table.categories]
         X, y = np.column_stack(blocks), table.y[:, task]
         mean, centre = y[train].mean(), X[train].mean(0)
@@ -168,14 +168,14 @@ def _blocks(
 
     trend = table.named("scale")
     for name in trend:
-        add(_standard(table, name, train), 1.5)
+        add(standard(table, name, train), 1.5)
     for kind in (part for part in LENGTHS if part in parts):
         names = table.named(kind)
         for name in names:
             if name in table.categories:
                 add(one_hot(table.categories[name]), 4.0)
             else:
-                add(_standard(table, name, train), LENGTHS[kind])
+                add(standard(table, name, train), LENGTHS[kind])
         if names and names[0] in table.numbers and np.isnan(table.numbers[names[0]]).any():
             add(np.isnan(table.numbers[names[0]]).astype(float), 4.0)
     for found in table.labels.values() if "labels" in parts else ():
@@ -279,7 +279,7 @@ def _squeezed(y: Matrix) -> Matrix:
     return y[:, 0] if y.shape[1] == 1 else y
 
 
-def _standard(table: DesignTable, name: str, train: Indices) -> Matrix:
+def standard(table: DesignTable, name: str, train: Indices) -> Matrix:
     """A number in units of its spread over the training rows, missing at the mean; long tails drawn in."""
     column = table.numbers[name]
     if table.kinds[name] == "generation":

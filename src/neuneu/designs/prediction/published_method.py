@@ -7,8 +7,8 @@ import numpy as np
 
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
+from neuneu.designs.prediction.grids import tune
 from neuneu.designs.prediction.predictors import Predictor, each_task
-from neuneu.designs.prediction.published_protocol import tuned_trees
 from neuneu.designs.prediction.selection import forward_selection
 
 
@@ -27,7 +27,7 @@ def published_predictor(
         names = [*table.named("scale"), *((selected or {}).get(key, ()))]
         X = published_matrix(table, names)
         kept, _ = train_test_split(train, test_size=0.2, random_state=seed)
-        return tuned_trees(X[kept], table.y[kept, task], X[test], seed)
+        return tune(X[kept], table.y[kept, task], seed, "fast").predict(X[test])
 
     return each_task(predict)
 

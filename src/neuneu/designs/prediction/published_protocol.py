@@ -9,7 +9,6 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,9 @@ from neuneu.designs.database.aliases import PUBLISHED_ALIASES
 from neuneu.designs.database.records import read_text_csv
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations, facts
-from neuneu.designs.prediction.boosting import Trees, bin_table, fit
 from neuneu.designs.prediction.design_table import CATEGORIES as CATEGORICAL
-from neuneu.designs.prediction.folds import organisation
+from neuneu.designs.prediction.folds import largest_fold, organisation
+from neuneu.designs.prediction.grids import Keeper, Tuned, find_grid, tune
 from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, labels
 from neuneu.errors import InputError
@@ -44,8 +43,6 @@ DATABASE_FEATURES = (
     ),
     *CATEGORICAL,
 )
-GRID = tuple((rate, depth) for rate in (0.01, 0.1, 0.3) for depth in (2, 3, 5))
-TREES = (50, 100)
 LEAST_MODELS = 30
 
 
@@ -64,6 +61,15 @@ class Rows:
             if name not in self.features:
                 raise InputError("no such feature", field="feature", value=name)
         return np.column_stack([self.features[name] for name in names])
+
+    def find(self, name: str) -> str:
+        """The feature of this name, or the only one whose name ends so."""
+        ends = [known for known in self.features if known.endswith(f"_{name}")]
+        found = [name] if name in self.features else ends
+        if len(found) != 1:
+            rule = f"must be one of {', '.join(self.features)}"
+            raise InputError(rule, field="features", value=name)
+        return found[0]
 
 
 def build_rows(store: DesignStore, tasks: Sequence[Task] = PUBLISHED_TASKS) -> list[Rows]:
@@ -162,27 +168,39 @@ class SeedErrors:
     loglinear: float
 
 
-Fitter = Callable[[Matrix, Matrix, int, float], Callable[[Matrix, int], Matrix]]
+Keep = Callable[[Tuned, int], None]
+"""Told what the search of a fold chose, and the number of the fold."""
 
 
 def seed_errors(
-    rows: Rows, names: Sequence[str], seed: int, *, groups: Sequence[str] | None = None, engine: str = "fast"
+    rows: Rows,
+    names: Sequence[str],
+    seed: int,
+    *,
+    groups: Sequence[str] | None = None,
+    largest: int | None = None,
+    engine: str = "fast",
+    keep: Keep = lambda tuned, fold: None,
 ) -> SeedErrors:
-    """Section 5.2 of the protocol for one seed: 3 outer folds, a fifth unused, 3 inner folds over 18
-    settings.
+    """Section 5.2 of the protocol for one seed: 3 outer folds, a fifth unused, 3 inner folds over the grid.
 
     groups: one label a model; given, the outer folds keep groups whole (leave-organisation-out).
-    engine: fast (`neuneu.designs.prediction.boosting`) or xgboost; they agree to float32 rounding.
+    largest: the models of most parameters that are tested, the others trained on, in place of the folds.
+    engine: of `prediction.grids`: fast or xgboost, which agree to float32 rounding, lgbm or rf.
     """
     from sklearn.model_selection import train_test_split
 
-    fitter = _fitters()[engine]
     X, y = rows.matrix(names).astype(np.float32).astype(np.float64), rows.y
     pair = rows.matrix(SCALE)
-    errors = np.zeros((3, 3))
-    for fold, (train, test) in enumerate(outer_folds(len(y), seed, groups)):
+    pairs = outer_folds(len(y), seed, groups)
+    if largest is not None:
+        pairs = [largest_fold(pair[:, 0], np.arange(len(y)), largest)]
+    errors = np.zeros((3, len(pairs)))
+    for fold, (train, test) in enumerate(pairs):
         kept, _ = train_test_split(train, test_size=0.2, random_state=seed)
-        predicted = _tuned(X[kept], y[kept], X[test], seed, fitter)
+        tuned = tune(X[kept], y[kept], seed, engine)
+        keep(tuned, fold)
+        predicted = tuned.predict(X[test])
         design = np.column_stack([np.ones(len(kept)), pair[kept]])
         weights = np.linalg.lstsq(design, y[kept], rcond=None)[0]
         line = np.column_stack([np.ones(len(test)), pair[test]]) @ weights
@@ -202,58 +220,16 @@ def outer_folds(
     return list(GroupKFold(3, shuffle=True, random_state=seed).split(np.zeros(count), groups=list(groups)))
 
 
-def _tuned(X: Matrix, y: Matrix, X_test: Matrix, seed: int, fitter: Fitter) -> Matrix:
-    """Predictions of the setting with the least inner error, first of equals, refitted on all rows."""
-    from sklearn.model_selection import KFold
-
-    scores: dict[tuple[float, int, int], list[float]] = {}
-    for train, test in KFold(3, shuffle=True, random_state=seed).split(X):
-        for rate, depth in GRID:
-            predict = fitter(X[train], y[train], depth, rate)
-            for trees in TREES:
-                error = np.abs(predict(X[test], trees) - y[test]).mean()
-                scores.setdefault((rate, depth, trees), []).append(float(error))
-    means = {setting: np.mean(values) for setting, values in scores.items()}
-    rate, depth, trees = min(means, key=lambda setting: means[setting])
-    return fitter(X, y, depth, rate)(X_test, trees)
-
-
-def tuned_trees(X: Matrix, y: Matrix, X_test: Matrix, seed: int) -> Matrix:
-    """Predictions of the published grid search for these rows, by the fast engine."""
-    return _tuned(X, y, X_test, seed, _fast)
-
-
-def _fast(X: Matrix, y: Matrix, depth: int, rate: float) -> Callable[[Matrix, int], Matrix]:
-    trees: Trees = fit(bin_table(X), y, depth=depth, learning_rate=rate, rounds=TREES[-1])
-    return lambda table, count: trees.predict(table.astype(np.float32), count).astype(np.float64)
-
-
-def _xgboost(X: Matrix, y: Matrix, depth: int, rate: float) -> Callable[[Matrix, int], Matrix]:
-    import xgboost
-
-    settings = {"objective": "reg:squarederror", "max_depth": depth, "learning_rate": rate, "nthread": 1}
-    data = xgboost.QuantileDMatrix(X, y, nthread=1)
-    model = xgboost.train({**settings, "tree_method": "hist"}, data, TREES[-1])
-
-    def predict(table: Matrix, count: int) -> Matrix:
-        return np.asarray(model.inplace_predict(table, iteration_range=(0, count)), np.float64)
-
-    return predict
-
-
-@cache
-def _fitters() -> Mapping[str, Fitter]:
-    return {"fast": _fast, "xgboost": _xgboost}
-
-
 def compare(
     rows: Rows,
     selected: Sequence[str],
     seeds: Sequence[int],
     *,
     grouped: bool = False,
+    largest: int | None = None,
     engine: str = "fast",
     workers: int = 1,
+    keeper: Keeper | None = None,
 ) -> dict[str, float | int | str]:
     """One row of the published table: both predictors and baselines over seeds, paired t-test over seeds.
 
@@ -263,11 +239,16 @@ def compare(
     """
     groups = [organisation(name) for name in rows.ids] if grouped else None
 
+    def one(names: Sequence[str], kind: str, seed: int) -> SeedErrors:
+        def keep(tuned: Tuned, fold: int) -> None:
+            if keeper is not None:
+                task = {"task": rows.task.name, "setting": rows.task.setting}
+                keeper.add(tuned, tuple(names), **task, method=kind, seed=seed, fold=fold)
+
+        return seed_errors(rows, names, seed, groups=groups, largest=largest, engine=engine, keep=keep)
+
     def both(seed: int) -> tuple[SeedErrors, SeedErrors]:
-        return (
-            seed_errors(rows, SCALE, seed, groups=groups, engine=engine),
-            seed_errors(rows, selected, seed, groups=groups, engine=engine),
-        )
+        return one(SCALE, "scale", seed), one(selected, "selected", seed)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         pairs = list(pool.map(both, seeds))
@@ -293,29 +274,43 @@ def compare(
 
 def published_table(
     store: DesignStore,
-    selected: str | Path,
+    selected: str | Path | Sequence[str],
     *,
     seeds: int = 50,
     tasks: Sequence[Task] = PUBLISHED_TASKS,
     grouped: bool = False,
+    largest: int | None = None,
     engine: str = "fast",
     workers: int = 1,
+    keeper: Keeper | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> pl.DataFrame:
-    """The published significance table (section 6.3), all tasks corrected together (Benjamini-Hochberg)."""
-    if engine not in _fitters():
-        raise InputError(f"unknown; known: {', '.join(_fitters())}", field="engine", value=engine)
+    """The published significance table (section 6.3), all tasks corrected together (Benjamini-Hochberg).
+
+    selected: the file of a search (`read_selected`), or names of features that stand beside scale on every
+    task.
+    """
+    find_grid(engine)
     if seeds < 2:
         raise InputError("must be at least 2", field="seeds", value=seeds)
-    chosen = read_selected(selected)
+    chosen = read_selected(selected) if isinstance(selected, str | Path) else {}
     table = []
     for rows in build_rows(store, tasks):
         key = (rows.task.name, rows.task.setting)
-        if key not in chosen:
-            raise InputError("has no row for this task", where=selected, field="task", value=rows.task.key)
+        if isinstance(selected, str | Path):
+            if key not in chosen:
+                raise InputError(
+                    "has no row for this task", where=selected, field="task", value=rows.task.key
+                )
+            names = chosen[key][0]
+        else:
+            names = list(dict.fromkeys([*SCALE, *map(rows.find, selected)]))
         table.append(
-            compare(rows, chosen[key][0], range(seeds), grouped=grouped, engine=engine, workers=workers)
-        )
+            compare(
+                rows, names, range(seeds), grouped=grouped, largest=largest, engine=engine,
+                workers=workers, keeper=keeper,
+            )
+        )  # fmt: skip
         progress(f"{rows.task.key}: {table[-1]['scaling_laws']:.4f} → {table[-1]['selected']:.4f}")
     frame = pl.DataFrame(table)
     corrected = [benjamini_hochberg(frame[name].to_numpy()) for name in ("p", "p_corrected_resampling")]

@@ -66,9 +66,14 @@ def forward_selection(
     return Selection(chosen, tuple(errors))
 
 
+Selector = Callable[..., Selection]
+"""(table, task, training rows, groups, seed=…) → what is selected."""
+
+
 def selections(
     table: DesignTable,
     *,
+    selector: Selector = forward_selection,
     split: str = "random",
     seeds: Sequence[int] = range(1),
     progress: Callable[[str], None] = lambda line: None,
@@ -83,7 +88,7 @@ def selections(
     for k, task in enumerate(table.tasks):
         for seed in seeds:
             for fold, (train, _) in enumerate(folds(groups, 3, seed)):
-                found = forward_selection(table, k, train, groups, seed=seed)
+                found = selector(table, k, train, groups, seed=seed)
                 added = [None, *found.features[len(found.features) - len(found.errors) + 1 :]]
                 key = (task.name, task.setting, task.metric, seed, fold)
                 steps = zip(added, found.errors, strict=True)

@@ -9,9 +9,11 @@ import polars as pl
 from neuneu.designs.database.contribute import read_contribution
 from neuneu.designs.database.home import open_store
 from neuneu.designs.prediction.design_table import LOGARITHMIC, SCALE, DesignTable, build_table
-from neuneu.designs.prediction.folds import family, organisation
+from neuneu.designs.prediction.folds import LARGEST, count_of, family, organisation
+from neuneu.designs.prediction.grids import Keeper
 from neuneu.designs.prediction.nested import Selected
-from neuneu.designs.prediction.published_protocol import published_table, read_selected
+from neuneu.designs.prediction.published_protocol import build_rows, published_table, read_selected
+from neuneu.designs.prediction.published_search import as_published, search, selection_steps
 from neuneu.designs.prediction.runs import read_runs
 from neuneu.designs.prediction.sweep import forecast, with_rows
 from neuneu.designs.prediction.task_files import tasks_of
@@ -47,7 +49,7 @@ def selected_features(path: str | Path | None) -> Selected | None:
 
 def published_from_store(
     store: str | Path | None,
-    selected: str | Path | None,
+    selected: str | Path | Sequence[str] | None,
     tasks: Sequence[str],
     *,
     seeds: int,
@@ -55,24 +57,57 @@ def published_from_store(
     engine: str,
     workers: int,
     progress: Callable[[str], None],
+    keeper: Keeper | None = None,
 ) -> pl.DataFrame:
     """The published table of a database (`neuneu.designs.prediction.published_protocol`)."""
     for name, value in (("store", store), ("selected", selected)):
         if value is None:
             raise InputError("the published protocol needs it", field=name)
-    if split not in ("random", "organisation"):
-        raise InputError("must be random or organisation", field="split", value=split)
+    if split not in ("random", "organisation") and not split.startswith(LARGEST):
+        raise InputError(f"must be random, organisation or {LARGEST}K", field="split", value=split)
     with open_store(str(store)) as opened:
         return published_table(
             opened,
-            str(selected),
+            selected or (),
             seeds=seeds,
             tasks=tasks_of(opened, tasks),
             grouped=split == "organisation",
+            largest=count_of(split) if split.startswith(LARGEST) else None,
             engine=engine,
             workers=workers,
+            keeper=keeper,
             progress=progress,
         )
+
+
+def search_store(
+    store: str | Path | None,
+    tasks: Sequence[str],
+    *,
+    seeds: int,
+    workers: int,
+    progress: Callable[[str], None],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(the published search's file, its steps) for tasks of a database (`prediction.published_search`)."""
+    if store is None:
+        raise InputError("the published search needs it", field="store")
+    with open_store(str(store)) as opened:
+        tables = build_rows(opened, tasks_of(opened, tasks))
+    found = [search(rows, seeds=seeds, workers=workers, progress=progress) for rows in tables]
+    pairs = list(zip(tables, found, strict=True))
+    file = pl.DataFrame([as_published(rows, one) for rows, one in pairs])
+    return file, pl.concat([selection_steps(rows, one) for rows, one in pairs])
+
+
+def known_of(store: str | Path | None, runs: str | Path | None, feature: str) -> dict[str, float | str]:
+    """Model → its value of a feature (logarithms of what spans decades), or its label; unknown ones left
+    out."""
+    table = load_table(store, runs)
+    if feature in table.categories:
+        pairs = zip(table.ids, table.categories[feature], strict=True)
+        return {name: label for name, label in pairs if label}
+    column = table.numbers[find_feature(table, feature)]
+    return {name: float(value) for name, value in zip(table.ids, column, strict=True) if np.isfinite(value)}
 
 
 def find_feature(table: DesignTable, name: str) -> str:

@@ -1,6 +1,6 @@
 """What predictions amount to: errors, coverage and corrected tests by task, and errors by model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,8 @@ from neuneu.designs.prediction.significance import benjamini_hochberg, half_widt
 from neuneu.errors import InputError
 
 TASK = ("task", "setting", "metric")
+LEAST = 10
+"""Models that errors are held against a feature with at least."""
 
 
 def with_errors(predictions: pl.DataFrame) -> pl.DataFrame:
@@ -172,3 +174,77 @@ def error_table(predictions: pl.DataFrame, *, by: str = "model") -> pl.DataFrame
         )
         .sort("method", "standing", descending=[False, True], maintain_order=True)
     )
+
+
+def errors_against(predictions: pl.DataFrame, feature: str, known: Mapping[str, float | str]) -> pl.DataFrame:
+    """What a feature explains of the errors: a row a (method, task), with R², most first.
+
+    known: id → number, or label of a category; other models are left out. error: predicted − true, mean over
+    seeds. Of a number, slope is of the least-squares line; of a category, R² is what the labels' means
+    explain. p_fdr: of no relation, Benjamini-Hochberg over the table; models are taken for independent. Tasks
+    with fewer than ten models, or one value, are left out; InputError where none is left.
+    """
+    from scipy import stats
+
+    keys = ["method", *TASK]
+    errors = with_errors(predictions).group_by(*keys, "id", maintain_order=True).agg(pl.mean("error"))
+    rows = []
+    for key, part in errors.group_by(keys, maintain_order=True):
+        pairs = [(known[name], error) for name, error in part.select("id", "error").rows() if name in known]
+        found, values = [value for value, _ in pairs], np.array([error for _, error in pairs])
+        if len(pairs) < LEAST or len(set(found)) < 2 or np.ptp(values) == 0:
+            continue
+        if isinstance(found[0], str):
+            groups = [values[[label == one for label in found]] for one in sorted(set(map(str, found)))]
+            within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+            r2 = 1 - within / float(((values - values.mean()) ** 2).sum())
+            p = float(stats.f_oneway(*groups).pvalue) if len(groups) < len(values) else None
+            rows.append((*key, feature, len(pairs), None, r2, p))
+        else:
+            line = stats.linregress(np.array(found, np.float64), values)
+            rows.append(
+                (*key, feature, len(pairs), float(line.slope), float(line.rvalue**2), float(line.pvalue))
+            )
+    if not rows:
+        raise InputError(
+            f"fewer than {LEAST} models have it, or it has one value", field="against", value=feature
+        )
+    schema = {**dict.fromkeys((*keys, "feature"), pl.String), "models": pl.Int64}
+    schema |= dict.fromkeys(("slope", "r2", "p"), pl.Float64)
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(adjusted(frame["p"]).alias("p_fdr")).sort(
+        "method", "r2", descending=[False, True], maintain_order=True
+    )
+
+
+def signed_errors(predictions: pl.DataFrame, known: Mapping[str, float | str]) -> pl.DataFrame:
+    """Signed errors of the first method, mean over seeds, beside what is known of the model: columns task,
+    setting, metric, id, value, label, error."""
+    first = predictions.filter(pl.col("method") == predictions["method"][0])
+    errors = with_errors(first).group_by(*TASK, "id", maintain_order=True).agg(pl.mean("error"))
+    ours = errors.filter(pl.col("id").is_in(list(known)))
+    found = [known[name] for name in ours["id"]]
+    labels = [value if isinstance(value, str) else None for value in found]
+    values = [None if isinstance(value, str) else value for value in found]
+    return ours.with_columns(pl.Series("value", values, pl.Float64), pl.Series("label", labels, pl.String))
+
+
+def merge_rows(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """A summary whose rows of a task and its parts (mmlu in several settings; arithmetic_1dc, …) are one.
+
+    As published: errors are averaged over the rows, a method at a time; tests, which were of the parts, are
+    left empty; setting is empty. Raises InputError where no row is called so.
+    """
+    ours = (pl.col("task") == name) | pl.col("task").str.starts_with(f"{name}_")
+    parts = frame.filter(ours)
+    if parts.is_empty():
+        raise InputError("no row to merge", field="merge", value=name)
+    by = ["method"] if "method" in frame.columns else []
+    numbers = [
+        c for c, kind in frame.schema.items() if kind.is_float() and not c.startswith("p_") and c != "p"
+    ]
+    kept = parts.with_columns(pl.lit(name).alias("task"), pl.lit("").alias("setting"))
+    averaged = kept.group_by("task", "setting", "metric", *by, maintain_order=True).agg(
+        *(pl.mean(column) for column in numbers), *(pl.max(c) for c in ("models",) if c in frame.columns)
+    )
+    return pl.concat([frame.filter(~ours), averaged], how="diagonal").select(frame.columns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from neuneu.curves.tasks import find_metric
 from neuneu.designs.database.schema import metric_range
 from neuneu.errors import InputError
 
@@ -31,7 +32,9 @@ class Task:
         """Least and greatest possible score; infinite where unknown."""
         if self.logarithmic:
             return 0.0, np.inf
-        return (0.0, 1.0) if self.metric == "acc" else metric_range(self.metric)
+        low, high = metric_range(self.metric)
+        known = find_metric(self.metric)
+        return max(low, known.low), min(high, known.high)
 
     @property
     def logarithmic(self) -> bool:
