@@ -155,15 +155,22 @@ def _up(table: DesignTable) -> Matrix:
     return np.array([1.0 if find_metric(task.metric).higher_is_better else -1.0 for task in table.tasks])
 
 
+WIDER = 1.5
+"""How far past the third nearest distinct value a window reaches at least. Models share few mixes: a window
+of one or two values would draw its line on past them."""
+
+
 def smooth(x: Matrix, y: Matrix, at: Matrix, fraction: float = FRACTION) -> Matrix:
     """A locally linear line through (x, y) at these points: tricube weights over the nearest `fraction`.
 
-    x, y: (models,); returns (points,). Cleveland 1979, without robustness.
+    x, y: (models,); returns (points,). Cleveland 1979, not robust; windows hold three distinct values.
     """
     count = min(max(int(np.ceil(fraction * len(x))), 3), len(x))
     distance = np.abs(at[:, None] - x[None])
     reach = np.sort(distance, axis=1)[:, count - 1 : count]
-    reach = np.where(reach > 0, reach * (1 + 1e-9), np.ptp(x) or 1.0)
+    apart_by = np.sort(np.abs(at[:, None] - np.unique(x)[None]), axis=1)
+    third = apart_by[:, min(2, apart_by.shape[1] - 1)][:, None]
+    reach = np.maximum(np.maximum(reach, WIDER * third), 1e-12)
     weight = np.clip(1 - (distance / reach) ** 3, 0, None) ** 3
     total = weight.sum(1)
     centre = (weight * x).sum(1) / total
