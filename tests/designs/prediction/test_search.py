@@ -104,5 +104,5 @@ def test_tuned_trees_predict_the_same_when_read_again(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="new or empty"):
         keeper.write(folder)
     (tmp_path / "bad.npz").write_bytes(b"no")
-    with pytest.raises(InputError, match="no kept trees"):
+    with pytest.raises(InputError, match=r"bad\.npz"):
         load_trees(tmp_path / "bad.npz")

@@ -14,6 +14,7 @@ from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.predictors import Predictor, each_task
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, write_table
+from neuneu.files.arrays import load_arrays
 
 Settings = Mapping[str, Any]
 Fitted = Callable[[Matrix, int], Matrix]
@@ -199,11 +200,11 @@ class Keeper:
 
 def load_trees(path: str | Path) -> Trees:
     """Trees that a Keeper wrote; no code is run. Raises InputError where the file is none of that kind."""
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in Trees.__dataclass_fields__}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError("no kept trees", where=path) from error
+    saved = load_arrays(path)
+    for name in Trees.__dataclass_fields__:
+        if name not in saved:
+            raise InputError("no kept trees", where=path, field="array", value=name)
+    arrays: dict[str, Any] = {name: saved[name] for name in Trees.__dataclass_fields__}
     return Trees(**{**arrays, "base": np.float32(arrays["base"])})
 
 
