@@ -18,6 +18,12 @@ FARTHEST = 30.0
 MAX_POINTS = 64
 """Contexts longer than this are averaged into so many bins of log-clock where a fit is costly."""
 
+SHORTEST = 1e-12
+"""Span of log-clock that bins have at least, all together: no division by 0."""
+
+SMALLEST_UNIT = 1e-300
+"""Values smaller than this count as 0: nothing can be measured in them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
@@ -63,24 +69,24 @@ class Points:
         return Points(self.x[mask], self.y[mask], self.weight[mask], self.owner[mask], self.n)
 
     def thinned(self, limit: int = MAX_POINTS) -> "Points":
-        """Questions with more points than `limit` averaged into that many bins of equal log-clock width."""
+        """Questions with more than `limit` points averaged into at most that many, the others as they are.
+
+        Bins are of equal width in log-clock, from the question's first point to its context end; x and y of
+        what falls into one are averaged by weight, and its weights added up. Order is kept.
+        """
         if not (self.count > limit).any():
             return self
         first = np.where(self.count > 0, self.x[np.minimum(self.start, len(self.x) - 1)], -1.0)
-        width = np.maximum(-first, 1e-12) / limit
-        bins = np.minimum((self.x - first[self.owner]) / width[self.owner], limit - 1).astype(np.intp)
-        long = (self.count > limit)[self.owner]
-        code = self.owner * (limit + 1) + bins
-        code[~long] = -np.arange(1, np.count_nonzero(~long) + 1)
-        _, first_at, inverse = np.unique(code, return_index=True, return_inverse=True)
-        order = np.argsort(first_at, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        group = place[inverse]
+        width = np.maximum(-first, SHORTEST) / limit
+        bin_of = np.minimum((self.x - first[self.owner]) / width[self.owner], limit - 1).astype(np.intp)
+        many = (self.count > limit)[self.owner]
+        key = self.owner * (limit + 1) + bin_of
+        key[~many] = -np.arange(1, np.count_nonzero(~many) + 1)  # a bin of its own
+        first_of, group = _groups_in_order(key)
         weight = _add_up(group, self.weight)
         x = _add_up(group, self.x * self.weight) / weight
         y = _add_up(group, self.y * self.weight) / weight
-        return Points(x, y, weight, self.owner[first_at[order]], self.n)
+        return Points(x, y, weight, self.owner[first_of], self.n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +94,7 @@ class Batch:
     """Questions of many evidences at many horizons.
 
     points: context points with a positive clock; unit: (n,) what values are measured in: the width of the
-    metric's range, or the size of the context's values where the range is not finite; last: (n,) last
+    metric's range, or the context's largest absolute value where the range is not finite; last: (n,) last
     value; low, high: (n,) range; log_horizon: (n_cells,) log of horizon over context end, ≥ 0; cell:
     (n_cells,) which question a horizon belongs to. Everything but `unit` is in units.
     """
@@ -150,12 +156,22 @@ def make_batch(evidences: Sequence[Evidence], horizons: Sequence[Floats]) -> Bat
 
 
 def unit_of(curve: Curve) -> float:
-    """Width of the metric's range where it is finite, else the largest size of a value (1 if all are 0)."""
+    """Width of the metric's range where it is finite, else the largest absolute value (1 if all are 0)."""
     width = curve.high - curve.low
     if np.isfinite(width):
         return float(width)
-    size = float(np.max(np.abs(curve.values)))
-    return size if size > 1e-300 else 1.0
+    largest = float(np.max(np.abs(curve.values)))
+    return largest if largest > SMALLEST_UNIT else 1.0
+
+
+def _groups_in_order(key: Index) -> tuple[Index, Index]:
+    """(first place of each group, (n_groups,); group of each place, (n,)): places of one key are a group, and
+    groups are numbered as they first appear."""
+    _, first_at, inverse = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first_at, kind="stable")
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return first_at[order], number[inverse]
 
 
 def _add_up(owner: Index, values: Floats, n: int = 0) -> Floats:

@@ -41,8 +41,8 @@ def future_loss(evidence: Evidence) -> LossCurve | None:
     view = evidence.future_losses
     if view is not None and len(view.steps):
         return stored_loss(evidence.context, view.store, view.run)
-    mine = [c for c in evidence.run_curves if setting(c) == setting(evidence.context)]
-    return metric_loss(tuple(mine))
+    own = [c for c in evidence.run_curves if setting(c) == setting(evidence.context)]
+    return metric_loss(tuple(own))
 
 
 def reference_loss(evidence: Evidence, reference: Curve) -> LossCurve | None:

@@ -11,7 +11,13 @@ from neuneu.evidence.features import mean_of_last
 from neuneu.forecasters.calibration import CalibratedForecaster
 
 MEAN_POINTS = 5
+"""Last values that `mean-k` averages."""
 SHIFT_POINTS = 3
+"""Last values whose mean references are moved to pass through."""
+SMOOTH_POINTS = 5
+"""Neighbours that references are averaged over."""
+MOST_DOUBLINGS = 60.0
+"""Distance at which a reference's weight, halved for each doubling of compute, stops falling."""
 
 
 class LastValue(CalibratedForecaster):
@@ -51,8 +57,8 @@ class LogLinear(CalibratedForecaster):
         squares = points.sum(dx**2)
         slope = points.sum(dx * (points.y - mean_y[points.owner])) / np.where(squares > 0, squares, 1.0)
         usable = squares > 1e-18
-        level = np.where(usable, mean_y - slope * mean_x, batch.last)
-        return level[batch.cell] + np.where(usable, slope, 0.0)[batch.cell] * batch.log_horizon
+        at_end = np.where(usable, mean_y - slope * mean_x, batch.last)
+        return at_end[batch.cell] + np.where(usable, slope, 0.0)[batch.cell] * batch.log_horizon
 
 
 class ReferenceShift(CalibratedForecaster):
@@ -60,8 +66,8 @@ class ReferenceShift(CalibratedForecaster):
 
     Each reference is read in log-clock relative to the runs' ends where both are known (planned end of this
     run, last clock of the reference), else at the same clock; its rise after the context end is added to the
-    level there. Several references are averaged with weights that halve for every factor of two in compute
-    (parameters × final clock) that they are away. Declines where there is no reference.
+    mean of the last values. Several references are averaged with weights that halve for every factor of two
+    in compute (parameters × final clock) that they are away. Declines where there is no reference.
     """
 
     name = "reference-shift"
@@ -74,14 +80,14 @@ class ReferenceShift(CalibratedForecaster):
         return None
 
     def point(self, batch: Batch) -> Floats:
-        """Level at the context end plus the references' mean rise, (n_cells,)."""
-        level = mean_of_last(batch, SHIFT_POINTS)
+        """Mean of the last values plus the references' mean rise, (n_cells,)."""
+        now = mean_of_last(batch, SHIFT_POINTS)
         rise = np.zeros(len(batch.cell))
         bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
         for i, evidence in enumerate(batch.evidences):
             part = slice(bounds[i], bounds[i + 1])
             rise[part] = reference_rise(evidence, batch.log_horizon[part]) / batch.unit[i]
-        return level[batch.cell] + rise
+        return now[batch.cell] + rise
 
 
 def reference_rise(evidence: Evidence, log_horizon: Floats) -> Floats:
@@ -105,7 +111,7 @@ def _read(reference: Curve, clock: Floats) -> Floats:
     return np.interp(np.log(np.maximum(clock, 1e-300)), x, y) if len(x) else np.zeros(len(clock))
 
 
-def smooth(values: Floats, width: int = 5) -> Floats:
+def smooth(values: Floats, width: int = SMOOTH_POINTS) -> Floats:
     """Centred running mean, of fewer values near the ends."""
     width = min(width, len(values))
     return np.convolve(values, np.ones(width), "same") / _averaged(len(values), width)
@@ -118,9 +124,10 @@ def _averaged(n: int, width: int) -> Floats:
 
 
 def _nearness(evidence: Evidence, reference: Curve) -> float:
-    mine, theirs = evidence.context.facts.params, reference.facts.params
+    """2 ** −(doublings of compute between the run and the reference); 1 where that is unknown."""
+    own, other = evidence.context.facts.params, reference.facts.params
     end = evidence.planned_end or evidence.end
-    if not mine or not theirs or end <= 0:
+    if not own or not other or end <= 0:
         return 1.0
-    distance = abs(np.log2(mine * end) - np.log2(theirs * max(reference.clock[-1], 1e-300)))
-    return float(2.0 ** -min(distance, 60.0))
+    distance = abs(np.log2(own * end) - np.log2(other * max(reference.clock[-1], 1e-300)))
+    return float(2.0 ** -min(distance, MOST_DOUBLINGS))

@@ -13,6 +13,9 @@ LENGTHS = (0.3, 1.0, 3.0)
 SIGNALS = (0.0, 0.3, 1.0, 4.0)
 """Length scales in log-clock, and variances of the process over that of the noise, that are tried."""
 CHUNK = 2048
+"""Questions solved at once: bounds memory."""
+LEAST_VARIANCE, BETTER = 1e-16, 1e-9
+"""Floor of the noise's variance; by how much a likelihood must be higher to be taken: not rounding alone."""
 
 
 class GaussianProcess(CalibratedForecaster):
@@ -49,7 +52,12 @@ def _process_mean(points: Points, residual: Floats, batch: Batch) -> Floats:
 
 
 def _most_likely(x: Floats, r: Floats, there: Floats) -> tuple[Floats, Floats, Floats]:
-    """(K⁻¹ r, length scale, signal) of highest marginal likelihood; (n, p), (n,), (n,)."""
+    """(K⁻¹ r, length scale, signal) of highest marginal likelihood; (n, p), (n,), (n,).
+
+    x, r, there: (n, p) log-clock, residuals, 1 where there is a point. With K = signal · Matérn + 1 and the
+    noise σ² = rᵀ K⁻¹ r / n in closed form, the likelihood is −½ (n log σ² + log |K|) but for a constant
+    (Rasmussen & Williams 2006, equation 2.30).
+    """
     n, p = x.shape
     count = np.maximum(there.sum(axis=1), 1.0)
     alpha, length, signal = np.zeros((n, p)), np.ones(n), np.zeros(n)
@@ -62,10 +70,10 @@ def _most_likely(x: Floats, r: Floats, there: Floats) -> tuple[Floats, Floats, F
             covariance = trial_signal * correlation + np.eye(p)
             factor = np.linalg.cholesky(covariance)
             solved = np.linalg.solve(covariance, r[:, :, None])[:, :, 0]
-            variance = np.maximum(np.sum(r * solved, axis=1) / count, 1e-16)
+            variance = np.maximum(np.sum(r * solved, axis=1) / count, LEAST_VARIANCE)
             log_determinant = 2 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
             likelihood = -0.5 * (count * np.log(variance) + log_determinant)
-            pick = likelihood > best + 1e-9
+            pick = likelihood > best + BETTER
             best = np.where(pick, likelihood, best)
             alpha = np.where(pick[:, None], solved, alpha)
             length, signal = np.where(pick, trial_length, length), np.where(pick, trial_signal, signal)

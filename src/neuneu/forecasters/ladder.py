@@ -13,13 +13,18 @@ from neuneu.evidence.loss_curves import LossCurve, context_loss, reference_loss
 from neuneu.evidence.questions import Questions
 from neuneu.forecasters.base import Forecast, Refusal
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
-from neuneu.forecasters.logistic import Law, fit_logistic, logistic_law
+from neuneu.forecasters.logistic import LEAST_LOSS, Law, fit_logistic, logistic_law
 
 EXPONENTS = (0.1, 0.2, 0.3, 0.45, 0.65)
+"""Of size and of data in the loss law that are tried; those of the literature are near 0.3."""
 WARM = 0.2
 """Reference checkpoints before this share of their run are left out of the loss law."""
 SHIFT_POINTS = 3
+"""Last checkpoints that both steps are moved to pass through."""
 POINTS_PER_RUN = 24
+"""Of each reference so many checkpoints are fitted to, so that no run counts for its length."""
+FEWEST_LOSSES, FEWEST_REFERENCES = 3, 2
+"""Checkpoints with losses that a reference must have, and references of that kind."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,13 @@ class Ladder(CalibratedForecaster):
         return None
 
     def point(self, batch: Batch) -> Floats:
-        """Level at the context end plus the rise that the two steps give, (n_cells,)."""
+        """Mean of the last values plus the rise that the two steps give, (n_cells,)."""
         values = np.empty(len(batch.cell))
         bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
-        level = mean_of_last(batch, SHIFT_POINTS)
+        now = mean_of_last(batch, SHIFT_POINTS)
         for i, evidence in enumerate(batch.evidences):
             part = slice(bounds[i], bounds[i + 1])
-            values[part] = level[i] + self._rise(evidence, batch.log_horizon[part]) / batch.unit[i]
+            values[part] = now[i] + self._rise(evidence, batch.log_horizon[part]) / batch.unit[i]
         return values
 
     def _rise(self, evidence: Evidence, log_horizon: Floats) -> Floats:
@@ -86,7 +91,7 @@ class Ladder(CalibratedForecaster):
         seen = loss.at(recent)
         offset = float(np.mean(seen - loss_law.at(params, recent)))
         later = loss_law.at(params, evidence.end * np.exp(log_horizon)) + offset
-        later = np.maximum(later, 0.05 * seen[-1])
+        later = np.maximum(later, LEAST_LOSS * seen[-1])
         return logistic_law(later, accuracy_law) - float(np.mean(logistic_law(seen, accuracy_law)))
 
     def forecast_many(
@@ -121,9 +126,9 @@ def fit_steps(evidence: Evidence) -> tuple[LossLaw, Law] | None:
         for reference in evidence.references
         if reference.facts.params
         and (loss := reference_loss(evidence, reference)) is not None
-        and len(loss) >= 3
+        and len(loss) >= FEWEST_LOSSES
     ]
-    if len(pairs) < 2:
+    if len(pairs) < FEWEST_REFERENCES:
         return None
     law = fit_loss_law(pairs)
     losses, accuracies = [], []

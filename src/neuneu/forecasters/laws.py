@@ -13,10 +13,29 @@ from neuneu.evidence.batch import Batch, Points
 from neuneu.forecasters.calibration import CalibratedForecaster
 
 EXPONENTS = np.geomspace(0.02, 2.0, 24)
+"""Exponents that are tried first; the law's are between the first and the last."""
 REFINEMENTS = 3
+"""Times that the grid around the best exponent is made finer, by the third root of its ratio."""
 BROKEN_EXPONENTS = np.geomspace(0.03, 1.6, 5)
+"""Exponents before and after a break that are tried first."""
+BROKEN_PLACES = np.linspace(0.15, 0.85, 6)
+"""Places of a break that are tried first, as shares of the context's span of log-clock."""
+BROKEN_REFINEMENTS = 4
+"""Times that the grid around the best broken law is made finer."""
 BREAK_WIDTH = 0.3
+"""Log-clock over which the exponent changes: a factor of 1.35 each way."""
 BROKEN_POINTS = 32
+"""Contexts are averaged into so many points for the broken law, whose grid is large."""
+FEWEST_BROKEN = 7
+"""A break is considered with so many points: five parameters, and two to spare."""
+EXTRA_PARAMETERS = 3
+"""What a break costs in the information criterion: an exponent, its place, and the choice of it."""
+LEAST_SPREAD = 1e-18
+"""Spread of the basis, over its square, from which a and b can be told apart in float64."""
+BETTER = 1 - 1e-12
+"""A new fit replaces the best where its error is below this times the best's: not for rounding alone."""
+TINY_ERROR = 1e-16
+"""Added to sums of squares, in squares of units, before a log is taken of their ratio."""
 
 
 @dataclass(frozen=True)
@@ -68,35 +87,41 @@ def fit_power_law(points: Points, low: Floats, high: Floats) -> PowerLawFit:
 
 
 def _project(points: Points, c: Floats, low: Floats, high: Floats) -> PowerLawFit:
+    """The best law of these exponents, (n,)."""
     basis = np.exp(-c[points.owner] * points.x)
     a, b, error = solve_bounded(points, basis, low, high)
     return PowerLawFit(a, b, c, error)
 
 
 def solve_bounded(points: Points, basis: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
-    """Least squares y ≈ a − b · basis with low ≤ a ≤ high, and b ≥ 0 where high is finite.
+    """Least squares y ≈ a − b g with low ≤ a ≤ high, and b ≥ 0 where high is finite, in closed form.
 
-    Returns (a, b, sum of squares), each (n,); the last is infinite where the points cannot tell a from b.
+    basis: (n_points,) g at each point; low, high: (n,). Returns (a, b, sum of squares), each (n,); the last
+    is infinite where the points cannot tell a from b. With means ȳ, ḡ and sums of squares about them, the
+    free solution is b = −Sgy / Sgg, a = ȳ + b ḡ. Where that a is out of bounds, a is the bound and
+    b = Σ (a − y) g / Σ g²; where b is then below 0 and must not be, b = 0 and a = ȳ. The error is
+    Syy + 2 b Sgy + b² Sgg + n (ȳ + b ḡ − a)².
     """
     total = np.maximum(points.total, 1.0)
     mean_g, mean_y = points.sum(basis) / total, points.sum(points.y) / total
     dg, dy = basis - mean_g[points.owner], points.y - mean_y[points.owner]
-    gg, gy, yy = points.sum(dg**2), points.sum(dg * dy), points.sum(dy**2)
-    known = gg > 1e-18 * np.maximum(mean_g**2 * total, 1e-300)
-    b = -gy / np.where(known, gg, 1.0)
-    a = mean_y + b * mean_g
-    bounded = np.clip(a, low, high)
-    squares = gg + total * mean_g**2
-    b = np.where(bounded == a, b, ((bounded - mean_y) * mean_g * total - gy) / np.where(known, squares, 1.0))
+    s_gg, s_gy, s_yy = points.sum(dg**2), points.sum(dg * dy), points.sum(dy**2)
+    known = s_gg > LEAST_SPREAD * np.maximum(mean_g**2 * total, 1e-300)
+    b = -s_gy / np.where(known, s_gg, 1.0)
+    free = mean_y + b * mean_g
+    a = np.clip(free, low, high)
+    sum_g2 = s_gg + total * mean_g**2
+    at_bound = ((a - mean_y) * mean_g * total - s_gy) / np.where(known, sum_g2, 1.0)
+    b = np.where(a == free, b, at_bound)
     flat = np.isfinite(high) & (b < 0)
-    b, bounded = np.where(flat, 0.0, b), np.where(flat, mean_y, bounded)
-    shift = mean_y + b * mean_g - bounded
-    error = np.maximum(yy + 2 * b * gy + b**2 * gg, 0.0) + total * shift**2
-    return bounded, b, np.where(known, error, np.inf)
+    b, a = np.where(flat, 0.0, b), np.where(flat, mean_y, a)
+    shift = mean_y + b * mean_g - a
+    error = np.maximum(s_yy + 2 * b * s_gy + b**2 * s_gg, 0.0) + total * shift**2
+    return a, b, np.where(known, error, np.inf)
 
 
 def _better(old: PowerLawFit, new: PowerLawFit) -> PowerLawFit:
-    pick = new.error < old.error * (1 - 1e-12)
+    pick = new.error < old.error * BETTER
     return PowerLawFit(*(np.where(pick, getattr(new, k), getattr(old, k)) for k in ("a", "b", "c", "error")))
 
 
@@ -117,7 +142,7 @@ class BrokenPowerLaw(CalibratedForecaster):
         plain = fit_power_law(points, batch.low, batch.high)
         broken = fit_broken_power_law(points, batch.low, batch.high)
         law = np.where(
-            _worth_three_more(points, plain.error, broken.error)[batch.cell],
+            _break_is_worth(points, plain.error, broken.error)[batch.cell],
             broken.at(batch.log_horizon, batch.cell),
             plain.at(batch.log_horizon, batch.cell),
         )
@@ -148,23 +173,22 @@ def fit_broken_power_law(points: Points, low: Floats, high: Floats) -> BrokenPow
     np.minimum.at(first, points.owner, points.x)
     zero = np.zeros(n)
     best = BrokenPowerLawFit(zero, zero, zero, zero, zero, np.full(n, np.inf))
-    places = np.linspace(0.15, 0.85, 6)
     for before in BROKEN_EXPONENTS:
         for after in BROKEN_EXPONENTS:
             if after == before:
                 continue
-            for place in places:
+            for place in BROKEN_PLACES:
                 trial = (np.full(n, before), np.full(n, after), first * (1 - place))
                 best = _try_broken(points, trial, low, high, best)
     ratio = (BROKEN_EXPONENTS[1] / BROKEN_EXPONENTS[0]) ** (1 / 3)
-    width = -first * (places[1] - places[0]) / 3
-    for _ in range(4):
+    width = -first * (BROKEN_PLACES[1] - BROKEN_PLACES[0]) / 3
+    for _ in range(BROKEN_REFINEMENTS):
         for left in (1 / ratio, 1.0, ratio):
             for right in (1 / ratio, 1.0, ratio):
                 for move in (-1.0, 0.0, 1.0):
                     trial = (
-                        np.clip(best.before * left, 0.02, 2.0),
-                        np.clip(best.after * right, 0.02, 2.0),
+                        np.clip(best.before * left, EXPONENTS[0], EXPONENTS[-1]),
+                        np.clip(best.after * right, EXPONENTS[0], EXPONENTS[-1]),
                         np.clip(best.log_break + move * width, first, 0.0),
                     )
                     best = _try_broken(points, trial, low, high, best)
@@ -175,27 +199,30 @@ def fit_broken_power_law(points: Points, low: Floats, high: Floats) -> BrokenPow
 def _try_broken(
     points: Points, trial: tuple[Floats, Floats, Floats], low: Floats, high: Floats, best: BrokenPowerLawFit
 ) -> BrokenPowerLawFit:
+    """The better of the best so far and the best law of these exponents and breaks, (n,) each."""
     before, after, log_break = trial
     owner = points.owner
     basis = _broken_basis(points.x, before[owner], after[owner], log_break[owner])
     a, b, error = solve_bounded(points, basis, low, high)
-    pick = error < best.error * (1 - 1e-12)
+    pick = error < best.error * BETTER
     new = BrokenPowerLawFit(a, b, before, after, log_break, error)
     names = [field.name for field in fields(BrokenPowerLawFit)]
     return BrokenPowerLawFit(**{k: np.where(pick, getattr(new, k), getattr(best, k)) for k in names})
 
 
 def _broken_basis(x: Floats, before: Floats, after: Floats, log_break: Floats) -> Floats:
+    """What b multiplies at x = log u, (n_points,) each: u ** −before, and ∝ u ** −after behind the break."""
     bend = BREAK_WIDTH * np.logaddexp(0.0, (x - log_break) / BREAK_WIDTH)
     return np.asarray(np.exp(-before * x - (after - before) * bend), dtype=np.float64)
 
 
-def _worth_three_more(
+def _break_is_worth(
     points: Points, plain: Floats, broken: Floats
 ) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Whether two more parameters and the choice of a break lower the information criterion, (n,)."""
+    """Whether a break lowers the Bayesian information criterion, (n,)."""
     count = np.maximum(points.count, 1)
-    tiny = 1e-16
     both = np.isfinite(plain) & np.isfinite(broken)
-    ratio = np.where(both, plain + tiny, 1.0) / np.where(both, broken + tiny, 1.0)
-    return np.asarray(both & (count >= 7) & (count * np.log(ratio) > 3 * np.log(count)))
+    ratio = np.where(both, plain + TINY_ERROR, 1.0) / np.where(both, broken + TINY_ERROR, 1.0)
+    return np.asarray(
+        both & (count >= FEWEST_BROKEN) & (count * np.log(ratio) > EXTRA_PARAMETERS * np.log(count))
+    )

@@ -32,14 +32,23 @@ if TYPE_CHECKING:
 Key = tuple[object, ...]
 Law = tuple[float, float, float, float]
 MOST_POINTS = 2000
+"""Of more checkpoints every k-th is fitted to."""
 FEWEST_POINTS = 8
+"""Checkpoints that a law of four parameters is fitted to at least."""
 SHIFT_POINTS = 3
+"""Last values whose mean the law is moved to pass through."""
+BOUNDS = ((-2.0, -100.0, -10.0, 0.0), (2.0, 100.0, 10.0, 1.0))
+"""Of a, k, x0 and b, as published."""
+LOG_OFFSET, MOST_EXPONENT, MOST_TRIES = 1e-8, 500.0, 2000
+"""As published: added to losses before the log; bound of the exponent; evaluations of the search."""
+LEAST_LOSS = 0.05
+"""An extrapolated loss is at least this share of the last one."""
 
 
 def logistic_law(loss: Floats, law: Law) -> Floats:
     """a / (1 + exp(−k (x − x0))) + b with x = ln(loss + 1e−8), as in NeuNeu's code."""
     a, k, x0, b = law
-    inner = np.clip(k * (np.log(loss + 1e-8) - x0), -500.0, 500.0)
+    inner = np.clip(k * (np.log(loss + LOG_OFFSET) - x0), -MOST_EXPONENT, MOST_EXPONENT)
     return np.asarray(a / (1.0 + np.exp(-inner)) + b, dtype=np.float64)
 
 
@@ -54,15 +63,14 @@ def fit_logistic(loss: Floats, accuracy: Floats) -> Law | None:
     if len(loss) < FEWEST_POINTS or np.ptp(loss) == 0:
         return None
     every = max(1, len(loss) // MOST_POINTS)
-    x, y = np.log(loss[::every] + 1e-8), accuracy[::every]
+    x, y = np.log(loss[::every] + LOG_OFFSET), accuracy[::every]
     start = (float(np.ptp(y)), -1.0, float(np.median(x)), float(np.clip(y.min(), 0.0, 1.0)))
-    bounds = ([-2.0, -100.0, -10.0, 0.0], [2.0, 100.0, 10.0, 1.0])
 
     def law(x: Floats, a: float, k: float, x0: float, b: float) -> Floats:
-        return np.asarray(a / (1.0 + np.exp(np.clip(-k * (x - x0), -500, 500))) + b)
+        return np.asarray(a / (1.0 + np.exp(np.clip(-k * (x - x0), -MOST_EXPONENT, MOST_EXPONENT))) + b)
 
     try:
-        found, _ = curve_fit(law, x, y, p0=np.clip(start, *bounds), bounds=bounds, max_nfev=2000)
+        found, _ = curve_fit(law, x, y, p0=np.clip(start, *BOUNDS), bounds=BOUNDS, max_nfev=MOST_TRIES)
     except (RuntimeError, ValueError):
         return None
     a, k, x0, b = (float(v) for v in found)
@@ -99,12 +107,12 @@ class LogisticFuture(CalibratedForecaster):
         )
         points, truths, weights, asked = [], [], [], []
         for half in (0, 1):
-            mine = set(runs[half::2])
-            self.laws = pooled_laws([c for c in curves if c.key.run not in mine], losses)
+            held_out = set(runs[half::2])
+            self.laws = pooled_laws([c for c in curves if c.key.run not in held_out], losses)
             kept = [
                 i
                 for i, e in enumerate(questions.evidences)
-                if e.context.key.run in mine and self.refuse(e) is None
+                if e.context.key.run in held_out and self.refuse(e) is None
             ]
             batch = make_batch([questions.evidences[i] for i in kept], [questions.horizons[i] for i in kept])
             points.append(batch.clip(self.point(batch)))
@@ -194,18 +202,18 @@ class Logistic(LogisticFuture):
         return context_loss(evidence)
 
     def point(self, batch: Batch) -> Floats:
-        """The law's rise from the context end to each horizon, on top of the level there, (n_cells,)."""
+        """The law's rise from the context end to each horizon, on top of the last values, (n_cells,)."""
         losses = [self._loss_of(batch, i) for i in range(batch.n)]
         extrapolated = extrapolate(losses, batch)
         bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
         later = self._read(batch, lambda i, clock: extrapolated[bounds[i] : bounds[i + 1]])
-        level = mean_of_last(batch, SHIFT_POINTS)
+        shift = mean_of_last(batch, SHIFT_POINTS)
         for i, evidence in enumerate(batch.evidences):
             recent = evidence.context.clock[-SHIFT_POINTS:]
             law = self.law(evidence)
             assert law is not None
-            level[i] -= float(np.mean(logistic_law(losses[i].at(recent), law))) / batch.unit[i]
-        return later + level[batch.cell]
+            shift[i] -= float(np.mean(logistic_law(losses[i].at(recent), law))) / batch.unit[i]
+        return later + shift[batch.cell]
 
 
 def extrapolate(losses: Sequence[LossCurve], batch: Batch) -> Floats:
@@ -221,7 +229,7 @@ def extrapolate(losses: Sequence[LossCurve], batch: Batch) -> Floats:
     last = np.array([loss.loss[-1] for loss in losses])
     law = fit.at(batch.log_horizon, batch.cell)
     value = np.where(np.isfinite(fit.error)[batch.cell], law, last[batch.cell])
-    return np.maximum(value, 0.05 * last[batch.cell])
+    return np.maximum(value, LEAST_LOSS * last[batch.cell])
 
 
 def law_key(curve: Curve) -> Key:

@@ -41,8 +41,13 @@ PARAMETERS: dict[str, Any] = {
 MODEL = "model.txt"
 """The trees of a saved forecaster, beside its config.json."""
 ROUNDS = 60
+"""Trees."""
 FOLDS = 3
+"""Sources are left out of the trees in so many turns, for the widths."""
 CURVES_PER_SOURCE = 200
+"""Training asks about at most so many curves of a source, drawn by the seed."""
+EARLY = 0.5
+"""The early part of a context is what lies before this share of its span, counted from its end."""
 WITHOUT_REFERENCES = 0.25
 """Share of training questions whose references are hidden: the trees must do without them too."""
 FEATURES = (
@@ -150,7 +155,7 @@ def cell_features(batch: Batch) -> Floats:
     context = context_features(batch)
     cell, now = batch.cell, context.recent_mean
     points = batch.points
-    early = points.keep(points.x < -0.5 * context.span[points.owner])
+    early = points.keep(points.x < -EARLY * context.span[points.owner])
     earlier = np.where(early.total > 0, early.sum(early.y) / np.maximum(early.total, 1.0) - now, np.nan)
     planned = np.array(
         [

@@ -1,7 +1,7 @@
 """Conformalised quantiles: move each quantile so that it held the truth as often as it says.
 
 For every horizon bin and level, the offset is the level's quantile of (truth - predicted quantile) on runs
-that the network was not trained on, each run weighted alike (Romano et al. 2019, one side at a time).
+that the network was not trained on, all runs weighing the same (Romano et al. 2019, one side at a time).
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,11 @@ class Conformal:
         rows = np.searchsorted(edges, log_ratio, side="right") - 1
         offsets = []
         for row in range(len(edges)):
-            mine = np.maximum(rows, 0) == row
-            error = truth[mine, None] - predicted[mine]
+            own = np.maximum(rows, 0) == row
+            error = truth[own, None] - predicted[own]
             offsets.append(
                 tuple(
-                    round(weighted_quantile(error[:, column], weight[mine], level), 6)
+                    round(weighted_quantile(error[:, column], weight[own], level), 6)
                     for column, level in enumerate(levels)
                 )
             )

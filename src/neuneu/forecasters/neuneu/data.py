@@ -223,8 +223,8 @@ def _split(data: TrainingData, config: NeuNeuConfig) -> tuple[TrainingData, Trai
         return replace(data, samples=data.samples[train]), replace(data, samples=data.samples[held])
     seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
     runs, _ = split_runs(data.trajectories.runs, config.samples.validation_share, seed)
-    mine: Indices = data.trajectories.curves_of(runs)
-    training = np.isin(data.samples.curve, mine)
+    chosen: Indices = data.trajectories.curves_of(runs)
+    training = np.isin(data.samples.curve, chosen)
     return replace(data, samples=data.samples[training]), replace(data, samples=data.samples[~training])
 
 
