@@ -1,6 +1,7 @@
 """The errors neuneu raises on purpose; the command line turns each into one line and an exit code."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -67,6 +68,17 @@ class MissingExtraError(NeuneuError, ImportError):
 
 class CannotForecastError(NeuneuError):
     """A forecaster declines this question: says what evidence it lacks."""
+
+
+@contextmanager
+def naming(where: str | Path) -> Iterator[None]:
+    """An InputError in the block that names no place names this one."""
+    try:
+        yield
+    except InputError as error:
+        if error.where is not None:
+            raise
+        raise type(error)(error.rule, where=where, field=error.field, value=error.value) from error
 
 
 def _shorten(value: object, limit: int = 120) -> str:

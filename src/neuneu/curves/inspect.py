@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.curves.table import KEY, fill_facts
+from neuneu.curves.table import KEY, REQUIRED, fill_facts
 from neuneu.curves.tasks import find_metric, find_task
 
 ALIVE = 0.05
@@ -226,9 +226,7 @@ def _bad_values(order: pl.DataFrame) -> pl.DataFrame:
     high = pl.col("metric").replace_strict({n: m.high for n, m in metrics.items()}, default=np.inf)
     value, step = pl.col("value"), pl.col("step")
     checks = {
-        "missing value": pl.any_horizontal(
-            pl.col(name).is_null() for name in ("run", "task", "metric", "step", "value")
-        ),
+        **{f"missing {name}": pl.col(name).is_null() for name in REQUIRED},
         "value not finite": ~value.is_finite(),
         "value out of range": value.is_finite() & ~value.is_between(low, high),
         "negative step": step < 0,

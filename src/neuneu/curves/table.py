@@ -12,7 +12,8 @@ from neuneu.curves.curve import Curve, CurveKey, Facts
 from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError, check_known
-from neuneu.files import write_table
+from neuneu.files import FORMULA, write_table
+from neuneu.files.tables import parquet_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,18 +34,21 @@ FILLED = ("chance", "n_items", "members", "conditions")
 """Columns that may differ between two copies of one row: what only one of two files knows."""
 
 RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
+COLUMNS = frozenset((*SCHEMA, *RENAMED))
+"""All that is read of a file; others are not even unpacked."""
+
 MAX_PERCENT_HINT = 100.0
 MAX_WHOLE = 2.0**63 - 1024
 MAX_COUNTED = 1e6
 MIN_MULTIPLES = 8
 CHOSEN = ("run", "task", "metric", "variant")
 """Columns whose values are names that somebody may mistype when choosing rows."""
-NAMES = ("run", "task", "metric", "variant", "source")
+NAMES = ("run", "task", "metric", "variant", "source", "family", "recipe", "seed")
 NAME_RULES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "must not be empty": lambda name: name == "",
     "must not be longer than 500 characters": lambda name: name.str.len_chars() > 500,
     "must not hold control characters": lambda name: name.str.contains(r"\p{Cc}"),
-    "must not begin with =, +, - or @, which spreadsheets run": lambda name: name.str.contains("^[=+@-]"),
+    "must not begin with =, +, - or @, which spreadsheets run": lambda name: name.str.contains(FORMULA),
     "must not climb out of a folder with ..": lambda name: name.str.contains(r"(^|[/\\])\.\.([/\\]|$)"),
 }
 ROW_RULES: list[tuple[str, str, pl.Expr]] = [
@@ -91,7 +95,7 @@ class CurveTable:
         """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once."""
         if not paths:
             raise InputError("at least one file is needed", field="curves")
-        tables = [cls.from_frame(read_frame(path), path) for path in paths]
+        tables = [cls.from_frame(_read(path), path) for path in paths]
         return tables[0] if len(tables) == 1 else cls(_join(tables, " + ".join(map(str, paths))))
 
     def write(self, path: str | Path) -> None:
@@ -192,6 +196,19 @@ def read_curves(*paths: str | Path) -> CurveTable:
     return CurveTable.read(*paths)
 
 
+def _read(path: str | Path) -> pl.DataFrame:
+    if Path(path).suffix.lower() == ".parquet":
+        _check_columns(parquet_columns(path), path)
+    return read_frame(path, COLUMNS)
+
+
+def _check_columns(columns: Sequence[str], where: str | Path) -> None:
+    for name in REQUIRED:
+        if name not in columns:
+            rule = f"the column is missing; columns here: {', '.join(columns)}"
+            raise InputError(rule, where=where, field=name)
+
+
 def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
     frame = normalise(frame, where)
     if len(frame) == 0:
@@ -208,11 +225,7 @@ def normalise(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
     frame = frame.rename(
         {old: new for old, new in RENAMED.items() if old in frame.columns and new not in frame.columns}
     )
-    for name in REQUIRED:
-        if name not in frame.columns:
-            raise InputError(
-                f"the column is missing; columns here: {', '.join(frame.columns)}", where=where, field=name
-            )
+    _check_columns(frame.columns, where)
     frame = frame.select(
         _cast(frame, name, kind, where) if name in frame.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in SCHEMA.items()

@@ -15,13 +15,16 @@ from neuneu.files.reading import (
     MAX_LINE,
     check_file,
     open_file,
+    open_text,
     open_unpacked,
     read_bytes,
     read_lines,
     read_text,
     refuse_library_errors,
+    sha256_of,
 )
 from neuneu.files.writing import (
+    FORMULA,
     atomic_folder,
     atomic_path,
     check_place,
@@ -35,6 +38,7 @@ from neuneu.files.writing import (
 )
 
 __all__ = [
+    "FORMULA",
     "MAX_DOCUMENT",
     "MAX_LINE",
     "atomic_folder",
@@ -43,6 +47,7 @@ __all__ = [
     "check_file",
     "check_place",
     "open_file",
+    "open_text",
     "open_unpacked",
     "parse_json",
     "parse_yaml",
@@ -57,6 +62,7 @@ __all__ = [
     "refuse_library_errors",
     "refusing_place",
     "remove_leftovers",
+    "sha256_of",
     "to_json",
     "try_lock",
     "write_json",

@@ -1,6 +1,7 @@
 """Arrays of other people's files: NumPy's .npy and .npz and safetensors, never unpickled."""
 
 import math
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,12 +66,8 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises InputError on a damaged archive, TooLargeError beyond MIN_UNPACKED and MAX_RATIO times its size.
     """
     path = check_file(path)
-    limit = max(MIN_UNPACKED, MAX_RATIO * path.stat().st_size)
     with open_file(path) as stream, refuse_library_errors(path, "a .npz archive"):
-        with zipfile.ZipFile(stream) as archive:
-            if sum(member.file_size for member in archive.infolist()) > limit:
-                raise TooLargeError(f"unpacks to more than {size_text(limit)}", where=path)
-        stream.seek(0)
+        _check_archive(path)
         with np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
@@ -103,3 +100,33 @@ def load_tensors(path: str | Path) -> Mapping[str, NDArray[Any]]:
     with refuse_library_errors(path, "safetensors"):
         tensors: dict[str, NDArray[Any]] = load_file(path)
     return tensors
+
+
+def load_torch(path: str | Path) -> Any:
+    """What a file of torch.save holds, as weights only: no code in it is run, whatever it asks for.
+
+    Raises InputError where it holds more than weights, or is no such file; torch's own advice to read it
+    without this care is not passed on.
+    """
+    import pickle
+
+    import torch
+
+    path = check_file(path)
+    with warnings.catch_warnings(), refuse_library_errors(path, "a checkpoint of weights"):
+        warnings.simplefilter("ignore")
+        _check_archive(path)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            rule = "holds more than weights, or is damaged; code in it is not run, so it is not read"
+            raise InputError(rule, where=path) from error
+
+
+def _check_archive(path: Path) -> None:
+    """TooLargeError where a zip archive unpacks to much more than its size."""
+    limit = max(MIN_UNPACKED, MAX_RATIO * path.stat().st_size)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > limit:
+                raise TooLargeError(f"unpacks to more than {size_text(limit)}", where=path)

@@ -127,13 +127,17 @@ def check_document(schema: type[T], document: Any, where: str | Path | None = No
         value = first["input"]
         hidden = first["type"] in ("missing", "value_error") and isinstance(value, dict)
         raise InputError(
-            first["msg"].removeprefix("Value error, "),
+            _RULES.get(first["type"]) or first["msg"].removeprefix("Value error, "),
             where=where,
             field=".".join(map(str, first["loc"])) or "document",
             value=None if hidden else value,
         ) from error
     except RecursionError as error:
         raise InputError("nested too deep", where=where) from error
+
+
+_RULES = {"dict_type": "must be an object", "model_type": "must be an object", "list_type": "must be a list"}
+"""pydantic's kinds of errors whose own words speak of Python."""
 
 
 class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

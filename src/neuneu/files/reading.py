@@ -5,13 +5,14 @@ they come out of a decompressor; and one InputError that names the file, whateve
 """
 
 import gzip
+import hashlib
 import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, TextIO
 
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
 
@@ -101,6 +102,25 @@ def read_text(
         return read_bytes(path, limit, unpack=unpack, window=window).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"must be UTF-8 text: {error.reason} at byte {error.start}", where=path) from error
+
+
+@contextmanager
+def open_text(path: str | Path) -> Iterator[TextIO]:
+    """A UTF-8 file, line ends as they are. Raises as `open_file`, and InputError on any other encoding."""
+    with open_file(path) as stream:
+        try:
+            yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        except UnicodeDecodeError as error:
+            raise InputError(f"must be UTF-8 text: {error.reason}", where=path) from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a regular file's bytes, in hexadecimal."""
+    with open_file(path) as stream:
+        digest = hashlib.sha256()
+        while part := stream.read(2**20):
+            digest.update(part)
+        return digest.hexdigest()
 
 
 @contextmanager

@@ -43,14 +43,15 @@ def read_frame(
 ) -> pl.DataFrame:
     """A .parquet, .csv or .json (a list of objects) file as it stands; every CSV column is text.
 
-    columns: only those of these that are there; nested: those that may hold lists and objects. Raises
+    columns: those that matter; of a Parquet file no others are unpacked; nested: those that may hold lists
+    and objects. Raises
     InputError on anything else than such a file and on other nested columns, TooLargeError beyond `limits`,
     each before the whole is unpacked.
     """
     path = Path(path)
     readers: dict[str, Callable[[], pl.DataFrame]] = {
         ".parquet": lambda: read_parquet(path, columns, limits, nested),
-        ".csv": lambda: _read_csv(path, columns, limits),
+        ".csv": lambda: read_csv(path, limits),
         ".json": lambda: _read_json(path, columns, limits, nested),
     }
     ending = path.suffix.lower()
@@ -75,7 +76,7 @@ def read_parquet(
         schema = lazy.collect_schema()
         names = [name for name in schema if columns is None or name in columns]
         for name in names:
-            if schema[name].is_nested() and name not in nested:
+            if (schema[name].is_nested() or schema[name] == pl.Binary) and name not in nested:
                 raise InputError(f"must be text or numbers, not {schema[name]}", where=path, field=name)
         unpacked = sum(size for name, size in sizes.items() if columns is None or name in names)
         if unpacked > limits.unpacked:
@@ -117,7 +118,9 @@ def parquet_batches(
             start += len(part)
 
 
-def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) -> pl.DataFrame:
+def read_csv(path: str | Path, limits: TableLimits = LIMITS) -> pl.DataFrame:
+    """A CSV file, every column as text. Raises as `read_frame`, and where a column is given twice."""
+    path = Path(path)
     with open_file(path) as stream:
         if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]
             raise InputError("is compressed; unpack it first", where=path)
@@ -130,7 +133,6 @@ def _read_csv(path: Path, columns: Collection[str] | None, limits: TableLimits) 
             if "_duplicated_" in name:
                 raise InputError("a column is given twice", where=path, field=name.split("_duplicated_")[0])
         _check_rows(len(frame), limits, path)
-        frame = frame.select(name for name in frame.columns if columns is None or name in columns)
         for column in frame:
             _check_text(column, limits, path)
         return frame
@@ -143,11 +145,9 @@ def _read_json(
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError("must be a list of objects, one a row", where=path)
     _check_rows(len(rows), limits, path)
-    if columns is not None:
-        rows = [{name: value for name, value in row.items() if name in columns} for row in rows]
     for number, row in enumerate(rows, 1):
         for name, value in row.items():
-            if isinstance(value, dict | list) and name not in nested:
+            if isinstance(value, dict | list) and name not in nested and (columns is None or name in columns):
                 raise InputError(
                     "must be text or a number", where=f"{path}, row {number}", field=name, value=value
                 )

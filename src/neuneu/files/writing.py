@@ -214,7 +214,17 @@ def write_json(path: str | Path, document: Any) -> None:
     write_text(path, to_json(document))
 
 
-TABLE_ENDINGS = (".parquet", ".csv", ".json")
+FORMULA = "^[=+@-]"
+"""How a text begins that a spreadsheet runs as a formula when it opens a CSV file."""
+
+
+def _check_formulas(frame: pl.DataFrame, path: Path) -> None:
+    """InputError on a text that a spreadsheet would run; a number, which may begin so too, is none."""
+    for column in frame.select(pl.col(pl.String)):
+        bad = column.filter(column.str.contains(FORMULA) & column.cast(pl.Float64, strict=False).is_null())
+        if len(bad):
+            rule = "begins with =, +, - or @, which spreadsheets run; write .parquet or .json instead"
+            raise InputError(rule, where=path, field=column.name, value=bad[0])
 
 
 def write_table(path: str | Path, frame: pl.DataFrame) -> None:
@@ -227,6 +237,8 @@ def write_table(path: str | Path, frame: pl.DataFrame) -> None:
     }
     if path.suffix not in writers:
         raise InputError("must end in .parquet, .csv or .json", field="output", value=str(path))
+    if path.suffix == ".csv":
+        _check_formulas(frame, path)
     with atomic_path(path) as temporary:
         writers[path.suffix](temporary)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from neuneu.errors import InputError
 from neuneu.files import check_document, read_object
+from neuneu.files.arrays import load_torch
 
 MODEL_TYPE = "hf_olmo"
 """What config.json of such a checkpoint says."""
@@ -142,7 +143,7 @@ def load_state(folder: Path, *, allow_bin: bool) -> dict[str, Any]:
 
     readers: list[tuple[str, Callable[[Path], Any]]] = [("model.safetensors", load_file)]
     if allow_bin:
-        readers.append(("pytorch_model.bin", _load_bin))
+        readers.append(("pytorch_model.bin", load_torch))
     for name, read in readers:
         files = _parts(folder, name)
         if files:
@@ -154,12 +155,6 @@ def load_state(folder: Path, *, allow_bin: bool) -> dict[str, Any]:
                 raise InputError(f"cannot be loaded: {error}", where=folder) from error
     hint = " (--allow-bin reads pytorch_model.bin)" if any(folder.glob("*.bin")) and not allow_bin else ""
     raise InputError(f"cannot be loaded: no model.safetensors is here{hint}", where=folder)
-
-
-def _load_bin(file: Path) -> Any:
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _parts(folder: Path, name: str) -> list[Path]:

@@ -1,6 +1,5 @@
 """Curve tables in, an HTML report out."""
 
-import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
-from neuneu.files import write_text
+from neuneu.files import sha256_of, write_text
 from neuneu.reports.answer import ask
 from neuneu.reports.html import MAX_CHARTS, Origin, render_report
 
@@ -55,4 +54,4 @@ def _plain_name(references: str) -> str:
 
 
 def _fingerprint(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256_of(path)[:16]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import polars as pl
 
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.labels import number_column, text_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import find_task, olmes_tasks
@@ -87,6 +88,14 @@ def download(address: str) -> Path:
 
 def _run_facts(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     """The columns that say which run and step a row belongs to, a row a row of the frame."""
+    frame = frame.with_columns(
+        *(text_column(frame, name, path) for name in ("data", "params", "seed")),
+        *(
+            number_column(frame, name, path)
+            for name in ("step", "tokens", "compute")
+            if name in frame.columns
+        ),
+    )
     sizes = {name: _nominal(name, path) for name in frame["params"].cast(pl.String).unique() if name}
     nominal = pl.col("params").cast(pl.String).replace_strict(sizes, default=None, return_dtype=pl.Int64)
     seed = pl.col("seed").cast(pl.String)
@@ -107,7 +116,7 @@ def _run_facts(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         pl.lit(N_SHOT, pl.Int64).alias("n_shot"),
     )
     exact = pl.when(pl.col("tokens") > 0).then((pl.col("flops") / (6 * pl.col("tokens"))).round(0))
-    params = exact.median().over("run").cast(pl.Int64).fill_null(pl.col("nominal"))
+    params = exact.fill_nan(None).median().over("run").cast(pl.Int64).fill_null(pl.col("nominal"))
     return facts.with_columns(params.alias("params")).drop("nominal")
 
 

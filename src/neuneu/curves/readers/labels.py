@@ -89,9 +89,11 @@ def stderr_of(name: str) -> str:
 def number_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     """A column of text as numbers; empty cells and NaN, which stand for not logged, become null.
 
-    Raises InputError on text that is no number and on infinity.
+    Raises InputError on text that is no number, on infinity and on columns of dates, bytes or lists.
     """
     column = frame[name]
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Categorical, pl.Null)):
+        raise InputError("must be numbers", where=path, field=name, value=str(column.dtype))
     numbers = column.cast(pl.Float64, strict=False)
     blank = column.is_null() | (column.cast(pl.String).str.strip_chars() == "")
     for row in (numbers.is_null() & ~blank).arg_true().to_list()[:1]:
@@ -99,6 +101,17 @@ def number_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
     for row in numbers.is_infinite().fill_null(value=False).arg_true().to_list()[:1]:
         raise InputError(f"must be finite (row {row + 1})", where=path, field=name, value=math.inf)
     return numbers.fill_nan(None)
+
+
+def text_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+    """A column of names, or of numbers that stand for names, as text.
+
+    Raises InputError on columns of dates, bytes or lists.
+    """
+    column = frame[name]
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+        raise InputError("must be text", where=path, field=name, value=str(column.dtype))
+    return column.cast(pl.String)
 
 
 def _olmo_core(tag: str) -> Label | None:

@@ -12,21 +12,33 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import AfterValidator, BaseModel, Field
 
 from neuneu.curves.readers.parsing import STEP, Given, ReadReport, compile_step_pattern, find_step
 from neuneu.curves.readers.pythia_models import known_facts
 from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
-from neuneu.files import read_json
+from neuneu.files import check_document, read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
 
 NO_NAMES = ("ckpt", "ckpts", "checkpoint", "checkpoints", "model", "models", "output", "outputs", "hf")
 """Folders above a checkpoint that do not name its run."""
+
+
+def _fits(value: Any) -> Any:
+    if _is_number(value) and abs(value) >= MAX_NUMBER:
+        raise ValueError("must be below 2^63, as all numbers of a table")
+    return value
+
+
+MAX_NUMBER = 2.0**63
+Bounded = Annotated[Any, AfterValidator(_fits)]
+"""Anything, but no number that a column of whole numbers does not hold."""
 
 
 @dataclass
@@ -84,6 +96,7 @@ def read_lm_eval(
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue
+        check_results(document, path)
         step = _step_of(document, path, pattern)
         if step is None:
             report.skip(path, r"its step is in neither revision, model nor path: --step-pattern 'step(\d+)'")
@@ -105,6 +118,21 @@ def is_results(document: Any) -> bool:
     """Whether a JSON document is a results file: an object with an object of objects under "results"."""
     results = document.get("results") if isinstance(document, dict) else None
     return isinstance(results, dict) and all(isinstance(metrics, dict) for metrics in results.values())
+
+
+def check_results(document: dict[str, Any], path: str | Path) -> None:
+    """InputError naming the field where what a results file says beside its results is of another kind."""
+    check_document(_About, document, path)
+
+
+class _About(BaseModel):
+    """What a results file says beside its results; whatever else it says is not read."""
+
+    versions: dict[str, Any] | None = None
+    task_hashes: dict[str, Any] | None = None
+    n_shot: dict[str, Bounded] | None = Field(None, alias="n-shot")
+    n_samples: dict[str, Bounded | dict[str, Bounded]] | None = Field(None, alias="n-samples")
+    config: dict[str, Bounded] | None = None
 
 
 def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.lm_eval import is_results, metric_rows
+from neuneu.curves.readers.lm_eval import check_results, is_results, metric_rows
 from neuneu.curves.readers.parsing import Given, ReadReport, find_step
 from neuneu.curves.readers.pythia_models import pythia_model
 from neuneu.curves.readers.reader import Fit, Look, reader
@@ -83,6 +83,7 @@ def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue
+        check_results(document, path)
         config = document.get("config")
         shots = _shots_of(config if isinstance(config, dict) else {}, facts, path, report)
         if shots is None:

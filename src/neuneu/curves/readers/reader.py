@@ -17,7 +17,7 @@ import polars as pl
 
 from neuneu.curves.frames import check_file
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
-from neuneu.errors import InputError
+from neuneu.errors import InputError, naming
 from neuneu.files import open_file, parse_json, read_json, refuse_library_errors
 from neuneu.files.tables import parquet_columns
 
@@ -130,7 +130,8 @@ class Reader:
         for option, value in said.items():
             if option not in self.options:
                 raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
-        return self.read_rows(walk(paths, self.names, report), given, report, **said)
+        with naming(place_of(paths)):
+            return self.read_rows(walk(paths, self.names, report), given, report, **said)
 
 
 REGISTRY: dict[str, Reader] = {}

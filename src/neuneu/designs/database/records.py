@@ -15,11 +15,11 @@ import polars as pl
 from neuneu.designs.database.aliases import PLACEHOLDERS
 from neuneu.designs.database.schema import MAX_ID, PROVENANCE, SOURCES, TABLES, Column, Table, metric_range
 from neuneu.errors import InputError
+from neuneu.files import FORMULA, MAX_LINE, check_file, open_text, sha256_of
+from neuneu.files.tables import read_csv
 
 _DATE = r"^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$"
 _DATE_RULE = "must be an ISO date, such as 2023-02-27"
-MAX_BYTES = 2_000_000_000
-"""Largest text file that is read whole."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def object_at(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 def source_row(path: Path, kind: str, *, revision: object = None, date: object = None) -> pl.DataFrame:
     """One row of the table sources; the name carries the start of the file's SHA-256, so that versions
     differ."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     texts = (None if value is None else str(value) for value in (revision, date))
     values = (f"{path.name}@{digest[:12]}", kind, digest, *texts)
     return pl.DataFrame(
@@ -93,15 +93,8 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
     not UTF-8.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"larger than {MAX_BYTES} bytes", where=path)
-        with path.open(encoding="utf-8", newline="") as file:
-            header = file.readline().rstrip("\r\n").lstrip("\ufeff").split(",")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=path) from error
+    with open_text(check_file(path)) as file:
+        header = file.readline(MAX_LINE).rstrip("\r\n").split(",")
     _check_records(path)
     names = [name.strip().strip('"') for name in header]
     if sum(name.count('"') for name in header) % 2:
@@ -109,19 +102,15 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
     for name in names:
         if not name or names.count(name) > 1:
             raise InputError("column names must be given, and once", where=path, field="column", value=name)
-    try:
-        return pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False).rename(
-            dict(zip(pl.read_csv(path, n_rows=0).columns, names, strict=True))
-        )
-    except (pl.exceptions.PolarsError, ValueError) as error:
-        raise InputError(f"not a CSV table: {str(error).splitlines()[0]}", where=path) from error
+    frame = read_csv(path)
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def _check_records(path: Path) -> None:
     """InputError at the first record that has not as many fields as the header, or a quote without end."""
     number = 0
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with open_text(path) as file:
             records = csv.reader(file, strict=True)
             width = len(next(records, []))
             for number, record in enumerate(records, 1):
@@ -129,8 +118,6 @@ def _check_records(path: Path) -> None:
                     raise InputError(
                         f"has {len(record)} fields, not {width}", where=f"{path}, record {number}"
                     )
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=path) from error
     except csv.Error as error:
         raise InputError(f"not a CSV table: {error}", where=f"{path}, record {number + 1}") from error
 
@@ -275,6 +262,8 @@ def check_names(frame: pl.DataFrame, name: str, path: Path | None = None) -> Non
     _refuse(frame, text.is_null() | (text.str.len_chars() == 0), name, "must not be empty", path)
     _refuse(frame, text.str.len_chars() > MAX_ID, name, f"longer than {MAX_ID} characters", path)
     _refuse(frame, text.str.contains(r"\p{Cc}"), name, "must not hold control characters", path)
+    rule = "must not begin with =, +, - or @, which spreadsheets run"
+    _refuse(frame, text.str.contains(FORMULA), name, rule, path)
     if name == "setting":
         _refuse(frame, ~text.str.contains(r"^[0-9]{1,4}-shot$"), name, 'must read like "5-shot"', path)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
+from neuneu.files.arrays import load_torch
 from neuneu.forecasters.base import make_forecaster, read_folder
 from neuneu.forecasters.neuneu.config import (
     Encoder,
@@ -175,13 +176,7 @@ def _losses(settings: dict[str, Any]) -> LossConfig:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str] | None]:
     """Weights, configuration and, of a probe, the tasks of its outputs."""
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a broken or unsafe file
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"cannot be read as a checkpoint of weights: {reason}", where=path) from error
+    document = load_torch(path)
     state = document.get("model_state_dict") if isinstance(document, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError("has no weights under this key", where=path, field="model_state_dict")
