@@ -11,6 +11,7 @@ from scipy.optimize import approx_fprime
 import neuneu
 from neuneu.curves.curve import Floats
 from neuneu.designs.prediction.analyses import map_loss
+from neuneu.designs.prediction.forms import FORMS
 from neuneu.designs.prediction.gaussian import Kernel, ProcessLoss, _patterns
 from neuneu.forecasters.calibration import Residuals, scale_loss
 
@@ -18,6 +19,7 @@ Loss = Callable[[Floats], tuple[float, Floats]]
 
 WRITTEN_BY_HAND = {
     "forecasters/calibration.py", "designs/prediction/analyses.py", "designs/prediction/gaussian.py",
+    "designs/prediction/forms.py",
 }  # fmt: skip
 """Modules that give a search its gradient; each has a case below."""
 
@@ -69,6 +71,22 @@ def test_of_the_map_of_compositions(seed: int) -> None:
     random = np.random.default_rng(seed)
     generated, true = 100 * random.dirichlet(np.ones(4), size=(2, 15))
     agrees(lambda w: map_loss(w, generated, true), random.uniform(0.1, 0.9, 16))
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("start", range(3))
+def test_of_the_forms_of_scaling_laws(name: str, start: int) -> None:
+    """Each model's loss by itself: the sum with random weights has the gradient weighted as they are."""
+    random = np.random.default_rng(start)
+    n, d, weight = random.normal(size=(3, 12))
+    form = FORMS[name]
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        values, gradients = form.law(theta, n, d)
+        return float(weight @ values), weight @ gradients
+
+    theta = np.array(form.starts[start])
+    agrees(loss, theta + 0.05 * np.abs(theta) * random.normal(size=len(theta)))
 
 
 def test_there_is_no_other() -> None:

@@ -1,7 +1,7 @@
 """Calibrated quantiles around a point forecast: a scale growing with the horizon, and residual quantiles.
 
 Split conformal prediction with normalised residuals (Lei et al. 2018): on finished runs, r = (truth − point)
-/ s with s a model of the residual's size; a forecast at level q is point + s · (quantile q of r). As s never
+/ s with s a model of the residual's scale; a forecast at level q is point + s · (quantile q of r). As s never
 falls with the horizon, intervals never narrow with it, except where the metric's range cuts them.
 """
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 RIDGE = 1e-2
 """Weight of the ridge on the scale's parameters: a few hundred cells outweigh it."""
-LOG_SIZES = (-20.0, 5.0)
-"""Logs of sizes of residuals, in units, are kept between these: no overflow while searching."""
+LOG_SCALES = (-20.0, 5.0)
+"""Logs of scales, in units, are kept between these: no overflow while searching."""
 POWERS = (0.2, 2.0)
 """Bounds of the power with which residuals grow with the log horizon ratio; a random walk's is ½ to 1."""
-TYPICAL_SIZE = 0.01
-"""Size of residuals in units that the search starts from: a point of accuracy."""
+TYPICAL_SCALE = 0.01
+"""Scale of residuals in units that the search starts from: a point of accuracy."""
 NO_GROWTH = 1e-6
 """Log horizon ratios below this count as this, where a log is taken of them."""
 MOST_STEPS = 200
 """Steps of the search, which ends before as a rule."""
-MAX_SIZE = 1e300
-"""Quantiles of metrics without a range are cut at this size, short of overflow."""
+LARGEST = 1e300
+"""Quantiles of metrics without a range are cut at this, short of overflow."""
 
 
 def weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
@@ -68,9 +68,9 @@ class Calibration:
     quantiles: tuple[float, ...]
 
     def scale(self, features: Floats, batch: Batch) -> Floats:
-        """Size of the residual at each horizon, (n_cells,), in units; never falls with the horizon."""
+        """Scale of the residual at each horizon, (n_cells,), in units; never falls with the horizon."""
         noise, trend = (
-            np.exp(np.clip(_dot(features, np.array(weights)), *LOG_SIZES))
+            np.exp(np.clip(_dot(features, np.array(weights)), *LOG_SCALES))
             for weights in (self.noise, self.trend)
         )
         growth = np.maximum(batch.log_horizon, 0.0) ** self.power
@@ -94,7 +94,7 @@ class Calibration:
         values = np.clip(values, batch.low[batch.cell, None], batch.high[batch.cell, None])
         with np.errstate(over="ignore"):
             values = values * batch.unit[batch.cell, None]
-        return np.maximum.accumulate(np.clip(values, -MAX_SIZE, MAX_SIZE), axis=1)
+        return np.maximum.accumulate(np.clip(values, -LARGEST, LARGEST), axis=1)
 
     @classmethod
     def fit(
@@ -147,7 +147,7 @@ class Calibration:
 
 
 def scale_features(features: ContextFeatures) -> Floats:
-    """Features that the size of residuals depends on, (n, n_features), all near 1."""
+    """Features that the scale of residuals depends on, (n, n_features), all near 1."""
     noise = np.log(np.clip(features.noise, 1e-5, 1.0) / 0.01)
     slope = np.log(np.clip(np.abs(features.slope), 1e-3, 1.0) / 0.01)
     few = np.log(np.clip(features.n_points, 1.0, 4.0) / 4.0)
@@ -299,11 +299,11 @@ class Residuals:
         """Parameters where the search starts, and what the ridge pulls towards, (2 · n_features + 1,).
 
         Noise in proportion to the context's noise, growth to the square root of its slope; both
-        `TYPICAL_SIZE` where those are typical, and the power is 1.
+        `TYPICAL_SCALE` where those are typical, and the power is 1.
         """
         k = self.features.shape[1]
         start = np.zeros(2 * k + 1)
-        start[[0, k]] = np.log(TYPICAL_SIZE)
+        start[[0, k]] = np.log(TYPICAL_SCALE)
         start[1], start[k + 2] = 1.0, 0.5
         return start
 
@@ -317,9 +317,9 @@ def scale_loss(parameters: Floats, residuals: Residuals) -> tuple[float, Floats]
     """
     features, k = residuals.features, residuals.features.shape[1]
     power = np.exp(parameters[-1])
-    noise = np.exp(np.clip(_dot(features, parameters[:k]), *LOG_SIZES))
+    noise = np.exp(np.clip(_dot(features, parameters[:k]), *LOG_SCALES))
     log_trend = _dot(features, parameters[k:-1]) + power * residuals.log_growth
-    trend = np.exp(np.clip(log_trend, *LOG_SIZES))
+    trend = np.exp(np.clip(log_trend, *LOG_SCALES))
     scale = noise + trend
     slope = residuals.weight * (1 / scale - residuals.error / scale**2)
     off = parameters - residuals.start

@@ -51,7 +51,7 @@ EARLY = 0.5
 WITHOUT_REFERENCES = 0.25
 """Share of training questions whose references are hidden: the trees must do without them too."""
 FEATURES = (
-    "log_horizon", "planned", "n_points", "span", "noise", "slope", "level", "spread", "item_error",
+    "log_horizon", "planned", "n_points", "span", "noise", "slope", "recent_mean", "spread", "item_error",
     "above_chance", "last", "earlier", "log_linear", "power_law", "broken_power_law", "references",
 )  # fmt: skip
 
