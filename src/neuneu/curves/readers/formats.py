@@ -11,8 +11,10 @@ import polars as pl
 from neuneu.curves import readers
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
 from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, place_of, stack
+from neuneu.curves.table import KEY
 from neuneu.errors import InputError
 
+FORMAT = "format"
 AUTO = "auto"
 """The name of no format: each file is read by what it is."""
 
@@ -77,8 +79,36 @@ def read_auto(
         reader = formats()[name]
         its = {option: value for option, value in said.items() if option in reader.options}
         report.notes.append(f"{len(files)} files read as {name}")
-        frames.append(reader.rows(files, report, given=given, **its))
-    return finish(stack([frame for frame in frames if len(frame)]), given, report, place_of(paths))
+        rows = reader.rows(files, report, given=given, **its)
+        if len(rows):
+            frames.append(rows.with_columns(pl.lit(name).alias(FORMAT)))
+    return finish(_part(stack(frames), report), given, report, place_of(paths))
+
+
+def _part(rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:
+    """Runs of two formats that have one name and the same curve, not with the same values, get names of two.
+
+    One may be another run of that name, or the same with other conditions: nothing says that they are one.
+    """
+    if len(rows) == 0 or rows[FORMAT].n_unique() == 1:
+        return rows.drop(FORMAT, strict=False)
+    present = [name for name in KEY if name in rows.columns]
+    curves = rows.group_by(present, maintain_order=True).agg(
+        pl.col(FORMAT).n_unique().alias("formats"),
+        pl.struct("step", "value").n_unique().alias("points"),
+        pl.struct(FORMAT, "step", "value").n_unique().alias("all_points"),
+    )
+    apart = (pl.col("formats") > 1) & (pl.col("all_points") < pl.col("formats") * pl.col("points"))
+    runs = curves.filter(apart)["run"].unique().sort()
+    for run in runs:
+        names = rows.filter(run=run)[FORMAT].unique().sort()
+        report.notes.append(
+            f"{run} stands in files of {' and '.join(names)} with other values: read as runs apart"
+        )
+    named = pl.format("{} ({})", "run", FORMAT)
+    return rows.with_columns(
+        pl.when(pl.col("run").is_in(runs.to_list())).then(named).otherwise("run").alias("run")
+    ).drop(FORMAT)
 
 
 def recognise(path: Path, report: ReadReport) -> str | None:

@@ -4,7 +4,7 @@ Weights & Biases, TensorBoard, trackio, MLflow and the wide tables of papers all
 it into rows of curves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ TOKEN_COLUMNS = (
 )  # fmt: skip
 """Where the step and the tokens are looked for, the best first."""
 
+STEP = "step"
 COUNTER = "_step"
 """Weights & Biases' own counter of logged rows: their order."""
 
@@ -187,3 +188,46 @@ def is_task_column(name: str) -> bool:
 
 def _is_stderr(name: str) -> bool:
     return name.partition(",")[0].endswith("_stderr")
+
+
+class Moments:
+    """What is logged value by value, gathered to a frame with a row a moment: only tasks and clocks."""
+
+    def __init__(self, asked: Mapping[str, str]) -> None:
+        self._clocks = {*STEP_COLUMNS, *TOKEN_COLUMNS, *asked.values()} - {STEP}
+        self._wanted: dict[str, bool] = {}
+        self._rows: list[dict[str, float]] = []
+        self._places: dict[int, int] = {}
+
+    def wanted(self, tag: str) -> bool:
+        """Whether a tag is a task's value, its standard error, or a clock."""
+        if tag not in self._wanted:
+            self._wanted[tag] = tag in self._clocks or parse_column(tag) is not None or _is_stderr(tag)
+        return self._wanted[tag]
+
+    def add(self, step: int, tag: str, value: float) -> None:
+        """A value, in the order logged; a tag that comes again at a step begins a new row."""
+        if not self.wanted(tag):
+            return
+        row = self._places.get(step)
+        if row is None or tag in self._rows[row]:
+            row = self._places[step] = len(self._rows)
+            self._rows.append({STEP: step})
+        self._rows[row][tag] = value
+
+    def frame(self) -> pl.DataFrame:
+        """A row a moment, with the column `step`."""
+        names = dict.fromkeys([STEP, *(name for row in self._rows for name in row)])
+        return pl.DataFrame({name: [row.get(name) for row in self._rows] for name in names}, strict=False)
+
+
+def name_folders(folders: Sequence[Path]) -> dict[Path, str]:
+    """A name for each folder: its own, with those above it as far as it takes to tell them apart."""
+    distinct = list(dict.fromkeys(folders))
+    names = {}
+    for folder in distinct:
+        depth = 1
+        while sum(other.parts[-depth:] == folder.parts[-depth:] for other in distinct) > 1:
+            depth += 1
+        names[folder] = "/".join(folder.parts[-depth:])
+    return names

@@ -1,6 +1,6 @@
 """JSON lines as a frame of text, so that they go the same way as CSV."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,11 @@ def read_lines(path: Path) -> pl.DataFrame:
 
     Raises InputError where the file is no UTF-8 and where a line is no JSON object.
     """
-    rows = [flat(row) for row in parse_lines(path)]
+    return text_frame([flat(row) for row in parse_lines(path)])
+
+
+def text_frame(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """A row an object, a column a name, every cell as text; what an object lacks is null."""
     names: Iterable[str] = dict.fromkeys(name for row in rows for name in row)
     return pl.DataFrame({name: [_text(row.get(name)) for row in rows] for name in names})
 

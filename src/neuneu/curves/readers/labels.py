@@ -73,11 +73,16 @@ def parse_label(label: str) -> Label | None:
     return None if found is None else _label(found, found["metric"])
 
 
+def is_mean(name: str) -> bool:
+    """Whether a name of lighteval is that of a mean of other tasks: all, and mmlu:_average|5."""
+    return name == "all" or re.search(r"[:/]_average(?:[|:]|$)", name) is not None
+
+
 def parse_lighteval(name: str) -> tuple[str, int | None]:
     """The task and shots of suite|task:subset|shots, of task|shots, and of a plain name."""
     found = _LIGHTEVAL.fullmatch(name)
     task, shots = (found["task"], int(found["shots"])) if found else (name, None)
-    return find_task(re.sub(r"[:/]_average$", "", task).replace(":", "_").replace("/", "_")).name, shots
+    return find_task(task.replace(":", "_").replace("/", "_")).name, shots
 
 
 def stderr_of(name: str) -> str:
@@ -138,6 +143,8 @@ def _harness(tag: str) -> Label | None:
     parts = re.split(r"/|(?<=\|\d)\.|(?<=\|\d\d)\.", name)
     if parts[-1] in metric_names() and len(parts) > 1:
         if "|" in name:
+            if is_mean(name.removesuffix(parts[-1])[:-1]):
+                return None
             whole = name.removesuffix(parts[-1])[:-1]
             first = next(place for place, part in enumerate(whole.split("/")) if "|" in part)
             task, shots = parse_lighteval("/".join(whole.split("/")[first:]))

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from neuneu.curves.readers.parsing import STEP, Given, ReadReport, compile_step_pattern, find_step
 from neuneu.curves.readers.pythia_models import known_facts
-from neuneu.curves.readers.reader import Fit, Look, reader
+from neuneu.curves.readers.reader import Fit, Look, known_as, reader
 from neuneu.curves.table import columns_of
 from neuneu.curves.tasks import find_task
 from neuneu.files import check_document, read_json
@@ -69,7 +69,7 @@ class Seen:
 def _recognise(look: Look) -> Fit:
     if not is_results(look.document):
         return Fit.NO
-    return Fit.MARK if look.keys & {"lm_eval_version", "n-shot", "versions"} else Fit.SHAPE
+    return Fit.MARK if look.keys & {"lm_eval_version", "n-shot"} else Fit.SHAPE
 
 
 @reader(
@@ -94,7 +94,7 @@ def read_lm_eval(
     for path in files:
         document = read_json(path)
         if not is_results(document):
-            report.skip(path, "no lm-eval results in it")
+            report.skip(path, f"no lm-eval results in it{known_as(path)}")
             continue
         check_results(document, path)
         step = _step_of(document, path, pattern)
@@ -117,6 +117,8 @@ def read_lm_eval(
 def is_results(document: Any) -> bool:
     """Whether a JSON document is a results file: an object with an object of objects under "results"."""
     results = document.get("results") if isinstance(document, dict) else None
+    if isinstance(document, dict) and "config_general" in document:
+        return False  # lighteval's
     return isinstance(results, dict) and all(isinstance(metrics, dict) for metrics in results.values())
 
 

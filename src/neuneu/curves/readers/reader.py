@@ -158,6 +158,13 @@ def reader(
     return register
 
 
+def known_as(path: Path) -> str:
+    """What to do with a file that is of another format: the end of a sentence, empty where none knows it."""
+    look = Look(path)
+    names = [made.name for made in REGISTRY.values() if made.recognise(look) > Fit.SHAPE]
+    return f": it is of {' or '.join(names)}; import it by that name, or all with auto" if names else ""
+
+
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Frames of rows below each other; columns that one lacks are null. No frame: no rows."""
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()

@@ -1,0 +1,64 @@
+"""bigcode-evaluation-harness: {task: {"pass@1": value}, "config": {"model": …, "n_samples": …}}.
+
+pass@k is the metric; how many samples a problem had is the variant (n20): pass@k is estimated from them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from neuneu.curves.readers.parsing import Given, ReadReport
+from neuneu.curves.readers.reader import Fit, reader
+from neuneu.curves.readers.results_files import (
+    NAMING,
+    ResultsFile,
+    finite_values,
+    mapping,
+    place_rows,
+    text,
+)
+from neuneu.curves.tasks import find_task
+from neuneu.files import read_json
+
+CONFIG = "config"
+SAMPLES = "n_samples"
+
+
+def is_bigcode(document: Any) -> bool:
+    """Whether a JSON document is a results file of the harness: objects of values by task, and a config."""
+    config = mapping(document, CONFIG)
+    return (
+        "model" in config and SAMPLES in config and all(isinstance(part, dict) for part in document.values())
+    )
+
+
+@reader(
+    "bigcode",
+    "bigcode-evaluation-harness's metrics (humaneval_pass@1.json)",
+    names=["*.json"],
+    recognise=lambda look: Fit.MARK if is_bigcode(look.document) else Fit.NO,
+    options=NAMING,
+)
+def read_bigcode(
+    files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
+) -> pl.DataFrame:
+    """Read results files and folders of them; a run is named by its model."""
+    found = []
+    for path in files:
+        document = read_json(path)
+        if not is_bigcode(document):
+            report.skip(path, "no results of bigcode-evaluation-harness in it")
+            continue
+        config = mapping(document, CONFIG)
+        file = ResultsFile(path, text(config.get("model")), text(config.get("revision")))
+        variant = f"n{config[SAMPLES]}" if isinstance(config[SAMPLES], int) else None
+        for task, metrics in document.items():
+            if task == CONFIG:
+                continue
+            facts = {"task": find_task(task).name, "n_shot": None, "variant": variant}
+            values = finite_values(metrics.items(), path, task, report)
+            file.rows += [facts | {"metric": metric, "value": value} for metric, value in values]
+        found.append(file)
+    return place_rows(found, "bigcode", given, report, options)
