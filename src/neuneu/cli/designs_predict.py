@@ -37,7 +37,7 @@ Figure = Annotated[
 ]
 
 
-class Protocol(StrEnum):
+class ProtocolName(StrEnum):
     """How `designs predict` judges predictors."""
 
     published = "published"
@@ -59,8 +59,8 @@ def predict(
     source: Source = None,
     metric: Metric = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="nested (to trust) or published (for comparison).")
-    ] = Protocol.nested,
+        ProtocolName, typer.Option(help="nested (to trust) or published (for comparison).")
+    ] = ProtocolName.nested,
     predictor: Annotated[
         str, typer.Option(help="nested: methods, comma-separated.")
     ] = "median,log-linear,xgboost,ensemble",
@@ -115,7 +115,7 @@ def predict(
     """
     if seeds < 1:
         raise InputError("must be at least 1", field="seeds", value=seeds)
-    if protocol is Protocol.published:
+    if protocol is ProtocolName.published:
         from neuneu.designs.prediction.grids import Keeper
         from neuneu.designs.prediction.published_protocol import as_methods, brief_table
         from neuneu.designs.prediction.sources import published_from_store

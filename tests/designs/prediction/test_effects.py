@@ -13,7 +13,7 @@ from neuneu.designs.prediction.explain import by_kind, shap_values, task_profile
 from neuneu.designs.prediction.linear_selection import elastic_net, greedy_linear
 from neuneu.designs.prediction.nested import evaluate
 from neuneu.designs.prediction.summaries import errors_against, merge_rows, signed_errors, summary
-from neuneu.designs.prediction.targets import Task
+from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
 from neuneu.reports import design_effects as figures
 
@@ -42,7 +42,7 @@ def table() -> DesignTable:
     }
     metrics = ("accuracy", "accuracy", "brier_score")
     return DesignTable(
-        tuple(Task(name, "0-shot", metric, name) for name, metric in zip(NAMES, metrics, strict=True)),
+        tuple(DesignTask(name, "0-shot", metric, name) for name, metric in zip(NAMES, metrics, strict=True)),
         ids, numbers, {"activation": tuple("ab"[i % 2] for i in range(n))}, kinds, y,
         np.full(y.shape, np.nan), {"organisation": tuple(name.split("/")[0] for name in ids)}, (None,) * n,
     )  # fmt: skip

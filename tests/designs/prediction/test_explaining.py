@@ -26,12 +26,15 @@ from neuneu.designs.prediction.selection import choices, forward_selection, sele
 from neuneu.designs.prediction.sources import find_feature, load_table, missing_scores
 from neuneu.designs.prediction.summaries import overall, summary
 from neuneu.designs.prediction.sweep import PARTS, changed_mix, sweep
-from neuneu.designs.prediction.targets import Task
+from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
 from neuneu.reports import design_figures as figures
 
 CODE = "pretraining_summary_percentage_code"
-TASKS = (Task("made", "0-shot", "accuracy", "made"), Task("loss", "0-shot", "brier_score", "loss"))
+TASKS = (
+    DesignTask("made", "0-shot", "accuracy", "made"),
+    DesignTask("loss", "0-shot", "brier_score", "loss"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from neuneu.designs.prediction.design_table import SCALE, DesignTable
 from neuneu.designs.prediction.folds import largest_fold
 from neuneu.designs.prediction.forms import FORMS, fit_form, form_predictor
 from neuneu.designs.prediction.nested import evaluate
-from neuneu.designs.prediction.targets import Task
+from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def test_a_law_is_found_again_from_its_own_points(name: str) -> None:
 
 
 def table_of(scores: np.ndarray, metric: str) -> DesignTable:
-    task = Task("made", "0-shot", metric, "made")
+    task = DesignTask("made", "0-shot", metric, "made")
     ids = tuple(f"org{i}/m-{i}" for i in range(len(N)))
     return DesignTable(
         (task,), ids, dict(zip(SCALE, (N + 20, D + 6), strict=True)), {}, dict.fromkeys(SCALE, "scale"),

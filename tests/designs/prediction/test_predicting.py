@@ -17,11 +17,14 @@ from neuneu.designs.prediction.gaussian import fit_gaussian
 from neuneu.designs.prediction.predictors import MAKERS, log_linear, predictor
 from neuneu.designs.prediction.selection import forward_selection
 from neuneu.designs.prediction.summaries import comparisons, error_table, overall, summary
-from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, find_tasks, labels
+from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, find_tasks, labels
 from neuneu.designs.prediction.warping import Warp, warped
 from neuneu.errors import InputError
 
-TASKS = (Task("made", "0-shot", "accuracy", "made"), Task("noisy", "0-shot", "brier_score", "noisy"))
+TASKS = (
+    DesignTask("made", "0-shot", "accuracy", "made"),
+    DesignTask("noisy", "0-shot", "brier_score", "noisy"),
+)
 FAST = {name: member for name, member in MEMBERS.items() if name in ("forest-composition", "gaussian-all")}
 
 

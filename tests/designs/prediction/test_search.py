@@ -17,7 +17,7 @@ from neuneu.designs.prediction.published_protocol import (
     seed_errors,
 )
 from neuneu.designs.prediction.published_search import agreement, as_published, candidates, search
-from neuneu.designs.prediction.targets import Task, find_tasks
+from neuneu.designs.prediction.targets import DesignTask, find_tasks
 from neuneu.errors import InputError
 
 
@@ -32,7 +32,9 @@ def made(n: int = 40) -> Rows:
         "num_layers": rng.uniform(1, 9, n),
     }
     y = 0.03 * (features[SCALE[0]] - 18) + 0.006 * features[code]
-    return Rows(Task("made", "0-shot", "accuracy", "made"), tuple(f"m{i}" for i in range(n)), features, y)
+    return Rows(
+        DesignTask("made", "0-shot", "accuracy", "made"), tuple(f"m{i}" for i in range(n)), features, y
+    )
 
 
 def test_the_search_adds_what_helps_and_its_file_is_read_again(tmp_path: Path) -> None:

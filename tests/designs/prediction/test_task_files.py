@@ -9,7 +9,7 @@ from neuneu.designs import DesignStore
 from neuneu.designs.database.home import open_store
 from neuneu.designs.prediction.design_table import build_table
 from neuneu.designs.prediction.sources import load_table
-from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task
+from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask
 from neuneu.designs.prediction.task_files import HOME_TASKS, read_tasks, tasks_of
 from neuneu.errors import InputError
 
@@ -47,7 +47,7 @@ def test_a_bad_file_is_refused_by_task_and_field(tmp_path: Path, text: str, rule
 def test_names_choose_among_the_files_or_what_the_database_has(tmp_path: Path) -> None:
     path = tmp_path / "tasks.yaml"
     path.write_text("- {name: sentences, setting: 0-shot, metric: acc, pattern: 'word_order_(prose|code)'}\n")
-    own = Task("sentences", "0-shot", "accuracy", "word_order_(prose|code)")
+    own = DesignTask("sentences", "0-shot", "accuracy", "word_order_(prose|code)")
     with open_store("home") as store:
         assert tasks_of(store, [str(path)]) == (own,)
         assert tasks_of(store, ["sciq"]) == (HOME_TASKS[5],)

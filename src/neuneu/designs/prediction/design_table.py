@@ -12,7 +12,7 @@ from neuneu.designs.database.schema import DATASETS
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations, facts
 from neuneu.designs.prediction.folds import LARGEST, Indices, family, joined, organisation, twins
-from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, labels
+from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
 from neuneu.errors import InputError
 
 Matrix = NDArray[np.float64]
@@ -57,7 +57,7 @@ class DesignTable:
     what a split may keep whole → one label a model. dates: ISO release dates, None unknown.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[DesignTask, ...]
     ids: tuple[str, ...]
     numbers: Mapping[str, Matrix]
     categories: Mapping[str, tuple[str, ...]]
@@ -177,7 +177,11 @@ class DesignTable:
 
 
 def build_table(
-    store: DesignStore, tasks: Sequence[Task] = PUBLISHED_TASKS, *, complete: bool = False, least: int = 30
+    store: DesignStore,
+    tasks: Sequence[DesignTask] = PUBLISHED_TASKS,
+    *,
+    complete: bool = False,
+    least: int = 30,
 ) -> DesignTable:
     """Models with parameters and tokens that are not instruction-tuned, aliases resolved, with their scores.
 
@@ -209,7 +213,7 @@ def build_table(
     return _table(tasks, rows, generation)
 
 
-def _table(tasks: Sequence[Task], rows: pl.DataFrame, generation: Sequence[str]) -> DesignTable:
+def _table(tasks: Sequence[DesignTask], rows: pl.DataFrame, generation: Sequence[str]) -> DesignTable:
     kinds = {
         **dict.fromkeys(SCALE, "scale"),
         **dict.fromkeys(COMPOSITION, "composition"),

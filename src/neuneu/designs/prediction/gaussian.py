@@ -15,7 +15,7 @@ JITTER = 1e-8
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreGroup:
     """Scores observed on the same rows: standardised (rows, scores), with what undoes it."""
 
     rows: NDArray[np.int64]
@@ -51,13 +51,13 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class GaussianProcess:
+class ScoreProcess:
     """A fitted process: predicts every score of the table it was fitted on."""
 
     kernel: Kernel
     parameters: Floats
     seen: tuple[Floats, Floats]
-    scores: tuple[Scores, ...]
+    scores: tuple[ScoreGroup, ...]
     weights: tuple[Floats, ...]
     inverses: tuple[Floats, ...]
 
@@ -78,7 +78,7 @@ class GaussianProcess:
 
 def fit_gaussian(
     X: Floats, groups: NDArray[np.int64], trend: Floats, Y: Floats, prior: Floats, *, steps: int = 25
-) -> GaussianProcess:
+) -> ScoreProcess:
     """Fit one kernel to all scores by maximum a posteriori, log-normal priors (σ = 1) on every parameter.
 
     X: (rows, columns) of about unit spread, no NaN; groups: (columns,) columns of one group share a length;
@@ -98,10 +98,10 @@ def fit_gaussian(
         np.asarray(np.linalg.inv(full[np.ix_(part.rows, part.rows)]), np.float64) for part in scores
     )
     weights = tuple(inverse @ part.z for inverse, part in zip(inverses, scores, strict=True))
-    return GaussianProcess(kernel, best, (trend, X), scores, weights, inverses)
+    return ScoreProcess(kernel, best, (trend, X), scores, weights, inverses)
 
 
-def _patterns(Y: Floats) -> tuple[Scores, ...]:
+def _patterns(Y: Floats) -> tuple[ScoreGroup, ...]:
     """Scores known for the same rows, together: one factorisation serves them all."""
     known = ~np.isnan(Y)
     found = []
@@ -110,7 +110,7 @@ def _patterns(Y: Floats) -> tuple[Scores, ...]:
         part = Y[np.ix_(rows, columns)]
         spread = part.std(0)
         spread[spread == 0] = 1.0
-        found.append(Scores(rows, columns, (part - part.mean(0)) / spread, part.mean(0), spread))
+        found.append(ScoreGroup(rows, columns, (part - part.mean(0)) / spread, part.mean(0), spread))
     return tuple(found)
 
 
@@ -118,7 +118,7 @@ class ProcessLoss:
     """Negative log posterior and its gradient in the logarithms of the parameters."""
 
     def __init__(
-        self, kernel: Kernel, scores: Sequence[Scores], trend: Floats, X: Floats, centre: Floats
+        self, kernel: Kernel, scores: Sequence[ScoreGroup], trend: Floats, X: Floats, centre: Floats
     ) -> None:
         self.kernel, self.scores, self.centre = kernel, scores, centre
         count = int(kernel.groups.max()) + 1

@@ -24,7 +24,7 @@ Fitter = Callable[[Matrix, Matrix, Settings, int], Fitted]
 
 
 @dataclass(frozen=True)
-class Grid:
+class ParameterGrid:
     """A regressor's settings in the order in which ties are broken, and the numbers of trees of each."""
 
     settings: tuple[Settings, ...]
@@ -68,7 +68,7 @@ def tune(X: Matrix, y: Matrix, seed: int, engine: str) -> Tuned:
     return Tuned(settings, trees, means[place, trees], grid.fit(X, y, settings, seed))
 
 
-def find_grid(engine: str) -> Grid:
+def find_grid(engine: str) -> ParameterGrid:
     """The grid of an engine; InputError where there is none of this name."""
     if engine not in GRIDS:
         raise InputError(f"unknown; known: {', '.join(GRIDS)}", field="engine", value=engine)
@@ -159,11 +159,11 @@ def _filled(X: Matrix) -> Matrix:
     return np.where(np.isnan(X), MISSING, X).astype(np.float32)
 
 
-GRIDS: Mapping[str, Grid] = {
-    "fast": Grid(_BOOSTED, (50, 100), _fast),
-    "xgboost": Grid(_BOOSTED, (50, 100), _xgboost),
-    "lgbm": Grid(_BOOSTED, (50, 100, 200), _lightgbm),
-    "rf": Grid(_FORESTS, (50, 100), _forest),
+GRIDS: Mapping[str, ParameterGrid] = {
+    "fast": ParameterGrid(_BOOSTED, (50, 100), _fast),
+    "xgboost": ParameterGrid(_BOOSTED, (50, 100), _xgboost),
+    "lgbm": ParameterGrid(_BOOSTED, (50, 100, 200), _lightgbm),
+    "rf": ParameterGrid(_FORESTS, (50, 100), _forest),
 }
 """Engines by name; fast and xgboost grow the same trees."""
 _MOST = {name: max(grid.trees) for name, grid in GRIDS.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices, folds
 from neuneu.designs.prediction.predictors import one_hot, standard
-from neuneu.designs.prediction.selection import Selection
+from neuneu.designs.prediction.selection import ChosenFeatures
 
 LEAST_LINEAR = 1e-3
 """A feature is added where it lowers the inner error by more than this: the published threshold."""
@@ -46,7 +46,7 @@ def _blocks(table: DesignTable, train: Indices) -> _Blocks:
 
 def greedy_linear(
     table: DesignTable, task: int, train: Indices, groups: Indices, *, seed: int = 0, most: int = 8
-) -> Selection:
+) -> ChosenFeatures:
     """Least squares, grown a feature at a time from the mean score: the published linear search.
 
     Missing numbers stand at the mean, categories as one column a label; the inner error is of three folds
@@ -78,12 +78,12 @@ def greedy_linear(
             break
         chosen, errors = (*chosen, best), [*errors, scores[best]]
         left.remove(best)
-    return Selection(chosen, tuple(errors))
+    return ChosenFeatures(chosen, tuple(errors))
 
 
 def elastic_net(
     table: DesignTable, task: int, train: Indices, groups: Indices, *, seed: int = 0
-) -> Selection:
+) -> ChosenFeatures:
     """The features that the elastic net keeps, largest coefficient first (of a category, of all its labels).
 
     Penalty and its kind by three inner folds that keep groups whole. errors: the inner error of the mean
@@ -113,4 +113,4 @@ def elastic_net(
         guess[held] = part.fit(X[fit_rows], y[fit_rows] / spread).predict(X[held]) * spread
     mean = float(np.mean([np.abs(y[held] - y[fit_rows].mean()).mean() for fit_rows, held in pairs]))
     error = float(np.mean([np.abs(y[held] - guess[held]).mean() for _, held in pairs]))
-    return Selection(tuple(kept), (mean, *([error] * len(kept))))
+    return ChosenFeatures(tuple(kept), (mean, *([error] * len(kept))))

@@ -41,7 +41,7 @@ Selected = Mapping[tuple[str, str], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Question:
+class FoldQuestion:
     """One method asked for the scores of the test rows, given the training rows of one fold."""
 
     method: str
@@ -179,7 +179,7 @@ def evaluate(
     groups = table.groups(split)  # of all features: what is left out must not make twins
     table, scope = narrowed(table, scope, methods)
     questions = [
-        Question(method, seed, fold, train, test)
+        FoldQuestion(method, seed, fold, train, test)
         for seed in (seeds[:1] if split == "time" or split.startswith(LARGEST) else seeds)
         for fold, (train, test) in enumerate(outer(table, split, groups, seed))
         for method in methods
@@ -214,14 +214,14 @@ def narrowed(table: DesignTable, scope: str, methods: Sequence[str]) -> tuple[De
     return table.with_features([*scale, *names]), ",".join(names)
 
 
-def _tell(progress: Callable[[str], None], question: Question, questions: Sequence[Question]) -> None:
+def _tell(progress: Callable[[str], None], question: FoldQuestion, questions: Sequence[FoldQuestion]) -> None:
     last = questions[-1]
     if question.method == last.method and question.fold == last.fold:
         progress(f"seed {question.seed} of {questions[0].seed} to {last.seed}")
 
 
 def _answer(
-    table: DesignTable, question: Question, groups: Indices, scope: str, selected: Selected | None
+    table: DesignTable, question: FoldQuestion, groups: Indices, scope: str, selected: Selected | None
 ) -> pl.DataFrame:
     found = predict_rows(
         table,

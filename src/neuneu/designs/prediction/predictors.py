@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuneu.designs.prediction.boosting import bin_table, fit
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices, folds
-from neuneu.designs.prediction.gaussian import GaussianProcess, fit_gaussian
+from neuneu.designs.prediction.gaussian import ScoreProcess, fit_gaussian
 from neuneu.errors import InputError, MissingExtraError
 
 Predictor = Callable[[DesignTable, Indices, Indices], Matrix]
@@ -147,7 +147,7 @@ def _process(
     table: DesignTable, train: Indices, scores: Matrix, parts: Sequence[str]
 ) -> Callable[[Indices], Matrix]:
     X, groups, prior, trends = _blocks(table, train, parts)
-    model: GaussianProcess = fit_gaussian(X[train], groups, X[train, :trends], scores, prior)
+    model: ScoreProcess = fit_gaussian(X[train], groups, X[train, :trends], scores, prior)
     return lambda test: model.predict(X[test], X[test, :trends])[0]
 
 

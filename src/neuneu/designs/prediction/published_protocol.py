@@ -23,7 +23,7 @@ from neuneu.designs.prediction.design_table import CATEGORIES as CATEGORICAL
 from neuneu.designs.prediction.folds import largest_fold, organisation
 from neuneu.designs.prediction.grids import Keeper, Tuned, find_grid, tune
 from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
-from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, labels
+from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
 from neuneu.errors import InputError
 
 Matrix = NDArray[np.float64]
@@ -50,7 +50,7 @@ LEAST_MODELS = 30
 class Rows:
     """One task's table: models, features by name (NaN missing, the scaling pair in logs) and scores."""
 
-    task: Task
+    task: DesignTask
     ids: tuple[str, ...]
     features: Mapping[str, Matrix]
     y: Matrix
@@ -72,7 +72,7 @@ class Rows:
         return found[0]
 
 
-def build_rows(store: DesignStore, tasks: Sequence[Task] = PUBLISHED_TASKS) -> list[Rows]:
+def build_rows(store: DesignStore, tasks: Sequence[DesignTask] = PUBLISHED_TASKS) -> list[Rows]:
     """The tables of the published pipeline: its aliases, first value wins, categories coded over all models.
 
     Raises InputError where a task has fewer than 30 models.
@@ -108,7 +108,7 @@ def _encode(models: pl.DataFrame) -> pl.DataFrame:
     return models.select("id", *numbers).with_columns(codes)
 
 
-def _task_rows(models: pl.DataFrame, values: pl.DataFrame, task: Task) -> Rows:
+def _task_rows(models: pl.DataFrame, values: pl.DataFrame, task: DesignTask) -> Rows:
     scores = labels(values.with_columns(pl.col("metric_value").cast(pl.Float32)), task)
     table = scores.select("id", "value").join(models, on="id").sort("id")
     if len(table) < LEAST_MODELS:
@@ -277,7 +277,7 @@ def published_table(
     selected: str | Path | Sequence[str],
     *,
     seeds: int = 50,
-    tasks: Sequence[Task] = PUBLISHED_TASKS,
+    tasks: Sequence[DesignTask] = PUBLISHED_TASKS,
     grouped: bool = False,
     largest: int | None = None,
     engine: str = "fast",

@@ -12,7 +12,7 @@ import polars as pl
 
 from neuneu.designs.database.schema import DATASETS, MODELS
 from neuneu.designs.prediction.published_protocol import DATABASE_FEATURES, SCALE, Rows, seed_errors
-from neuneu.designs.prediction.selection import Selection
+from neuneu.designs.prediction.selection import ChosenFeatures
 from neuneu.errors import InputError
 
 SEEDS = 10
@@ -37,7 +37,7 @@ def search(
     names: Sequence[str] | None = None,
     workers: int = 1,
     progress: Callable[[str], None] = lambda line: None,
-) -> Selection:
+) -> ChosenFeatures:
     """Add the feature that lowers the error of the published protocol most, while it does by more than
     `least`.
 
@@ -69,10 +69,10 @@ def search(
                 break
             chosen, known = (*chosen, left.pop(best)), [*known, tried[best]]
             progress(f"{rows.task.key}: {known[-2]:.4f} → {known[-1]:.4f} with {chosen[-1]}")
-    return Selection(chosen, tuple(known))
+    return ChosenFeatures(chosen, tuple(known))
 
 
-def as_published(rows: Rows, found: Selection) -> dict[str, str | float]:
+def as_published(rows: Rows, found: ChosenFeatures) -> dict[str, str | float]:
     """A row of the published file of selections, which `read_selected` reads.
 
     Its column baseline_mae is here the error of the scaling pair, which the published file lost.
@@ -95,7 +95,7 @@ def as_published(rows: Rows, found: Selection) -> dict[str, str | float]:
     }
 
 
-def selection_steps(rows: Rows, found: Selection) -> pl.DataFrame:
+def selection_steps(rows: Rows, found: ChosenFeatures) -> pl.DataFrame:
     """What was added, a row a feature: task, setting, metric, step, feature, mae, gain_percent."""
     added = found.features[len(SCALE) :]
     task = rows.task

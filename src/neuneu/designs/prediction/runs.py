@@ -10,7 +10,7 @@ import polars as pl
 
 from neuneu.curves.tasks import find_metric
 from neuneu.designs.prediction.design_table import DesignTable, Matrix, floats
-from neuneu.designs.prediction.targets import Task
+from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
 
 HOME = "home"
@@ -190,7 +190,7 @@ def _table(facts: pl.DataFrame, scores: pl.DataFrame) -> DesignTable:
         if "stderr" in part.columns:
             stderr[rows, k] = floats(part["stderr"])
     return DesignTable(
-        tuple(Task(task, setting, _kind(metric), task) for task, setting, metric in tasks),
+        tuple(DesignTask(task, setting, _kind(metric), task) for task, setting, metric in tasks),
         ids,
         numbers,
         {name: found for name, found in categories.items() if len(set(found)) > 1},

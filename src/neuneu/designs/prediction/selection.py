@@ -15,7 +15,7 @@ DEPTH, RATE, ROUNDS = 3, 0.1, 60
 
 
 @dataclass(frozen=True)
-class Selection:
+class ChosenFeatures:
     """Features in the order they were chosen, starting with the scaling pair, and the inner error after
     each."""
 
@@ -33,7 +33,7 @@ def forward_selection(
     least: float = 1e-4,
     most: int = 8,
     repeats: int = 1,
-) -> Selection:
+) -> ChosenFeatures:
     """Add the feature that lowers the inner error of a task most, as long as it does by more than `least`.
 
     The inner error is the mean absolute error of boosted trees (depth 3, 60 rounds) over 3 inner folds
@@ -63,10 +63,10 @@ def forward_selection(
             break
         chosen, errors = (*chosen, best), [*errors, scores[best]]
         left.remove(best)
-    return Selection(chosen, tuple(errors))
+    return ChosenFeatures(chosen, tuple(errors))
 
 
-Selector = Callable[..., Selection]
+Selector = Callable[..., ChosenFeatures]
 """(table, task, training rows, groups, seed=…) → what is selected."""
 
 

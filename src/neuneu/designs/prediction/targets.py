@@ -13,7 +13,7 @@ from neuneu.errors import InputError
 
 
 @dataclass(frozen=True)
-class Task:
+class DesignTask:
     """A score to predict: one setting and metric, averaged over the benchmarks whose name matches
     `pattern`."""
 
@@ -42,25 +42,25 @@ class Task:
         return self.metric == "perplexity"
 
 
-PUBLISHED_TASKS: tuple[Task, ...] = (
-    Task("arc_challenge", "25-shot", "accuracy", "arc_challenge"),
-    Task("gsm8k", "5-shot", "accuracy", "gsm8k|gsm8k_cot"),
-    Task("hellaswag", "10-shot", "accuracy", "hellaswag"),
-    Task("humaneval", "0-shot", "accuracy", "humaneval"),
-    Task("lambada", "0-shot", "accuracy", "lambada_standard|lambada_openai"),
-    Task("mmlu", "0-shot", "accuracy", "mmlu_.*"),
-    Task("mmlu", "5-shot", "accuracy", "mmlu_.*"),
-    Task("truthfulqa", "0-shot", "accuracy", "truthfulqa_mc[12]"),
-    Task("winogrande", "5-shot", "accuracy", "winogrande"),
-    Task("anli", "0-shot", "brier_score", "anli_.*"),
-    Task("logiqa2", "0-shot", "brier_score", "logiqa2"),
-    Task("mathqa", "0-shot", "brier_score", "mathqa"),
-    Task("xnli", "0-shot", "brier_score", "xnli_.*"),
+PUBLISHED_TASKS: tuple[DesignTask, ...] = (
+    DesignTask("arc_challenge", "25-shot", "accuracy", "arc_challenge"),
+    DesignTask("gsm8k", "5-shot", "accuracy", "gsm8k|gsm8k_cot"),
+    DesignTask("hellaswag", "10-shot", "accuracy", "hellaswag"),
+    DesignTask("humaneval", "0-shot", "accuracy", "humaneval"),
+    DesignTask("lambada", "0-shot", "accuracy", "lambada_standard|lambada_openai"),
+    DesignTask("mmlu", "0-shot", "accuracy", "mmlu_.*"),
+    DesignTask("mmlu", "5-shot", "accuracy", "mmlu_.*"),
+    DesignTask("truthfulqa", "0-shot", "accuracy", "truthfulqa_mc[12]"),
+    DesignTask("winogrande", "5-shot", "accuracy", "winogrande"),
+    DesignTask("anli", "0-shot", "brier_score", "anli_.*"),
+    DesignTask("logiqa2", "0-shot", "brier_score", "logiqa2"),
+    DesignTask("mathqa", "0-shot", "brier_score", "mathqa"),
+    DesignTask("xnli", "0-shot", "brier_score", "xnli_.*"),
 )
 """The 13 rows of the published tables."""
 
 
-def matches(evaluations: pl.DataFrame, task: Task) -> pl.DataFrame:
+def matches(evaluations: pl.DataFrame, task: DesignTask) -> pl.DataFrame:
     """The evaluations that a task is made of: its setting, metric and benchmarks, with a value."""
     return evaluations.filter(
         (pl.col("setting") == task.setting)
@@ -70,7 +70,7 @@ def matches(evaluations: pl.DataFrame, task: Task) -> pl.DataFrame:
     )
 
 
-def labels(evaluations: pl.DataFrame, task: Task, *, complete: bool = False) -> pl.DataFrame:
+def labels(evaluations: pl.DataFrame, task: DesignTask, *, complete: bool = False) -> pl.DataFrame:
     """One row a model: id, value, stderr (of the mean, components independent), components (how many).
 
     The value is the mean over whatever components the model has; with `complete`, models that lack a
@@ -96,7 +96,7 @@ def labels(evaluations: pl.DataFrame, task: Task, *, complete: bool = False) -> 
     )
 
 
-def find_tasks(names: Sequence[str], tasks: Sequence[Task] = PUBLISHED_TASKS) -> tuple[Task, ...]:
+def find_tasks(names: Sequence[str], tasks: Sequence[DesignTask] = PUBLISHED_TASKS) -> tuple[DesignTask, ...]:
     """The tasks of these names, given as mmlu or "mmlu (5-shot)" or mmlu:5-shot; all for an empty list."""
     found = []
     for name in names:

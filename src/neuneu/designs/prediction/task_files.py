@@ -11,18 +11,18 @@ from neuneu.designs.database.home import HOME_BENCHMARKS
 from neuneu.designs.database.metric_names import METRIC_ALIASES, check_setting
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations
-from neuneu.designs.prediction.targets import PUBLISHED_TASKS, Task, find_tasks, matches
+from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, find_tasks, matches
 from neuneu.errors import InputError
 from neuneu.files import read_document
 
 FIELDS = ("name", "setting", "metric", "pattern")
-HOME_TASKS = tuple(Task(name, "0-shot", metric, text) for name, metric, text in HOME_BENCHMARKS)
+HOME_TASKS = tuple(DesignTask(name, "0-shot", metric, text) for name, metric, text in HOME_BENCHMARKS)
 """What is predicted of the packaged home suite, unless other tasks are asked for."""
 LEAST = 30
 """Models that a task must have, as published."""
 
 
-def read_tasks(path: str | Path) -> tuple[Task, ...]:
+def read_tasks(path: str | Path) -> tuple[DesignTask, ...]:
     """The tasks of a YAML file: a list under `tasks` of mappings name, setting, metric and pattern.
 
     pattern: a regular expression that the benchmarks' whole names match, by default the name itself; the
@@ -42,7 +42,7 @@ def read_tasks(path: str | Path) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-def _task(entry: Any, where: str) -> Task:
+def _task(entry: Any, where: str) -> DesignTask:
     if not isinstance(entry, dict):
         raise InputError("must be a mapping", where=where)
     for key, value in entry.items():
@@ -63,10 +63,10 @@ def _task(entry: Any, where: str) -> Task:
         rule = f"no regular expression: {str(error).splitlines()[0]}"
         raise InputError(rule, where=where, field="pattern", value=pattern) from error
     metric = METRIC_ALIASES.get(entry["metric"], entry["metric"])
-    return Task(entry["name"], entry["setting"], str(metric), pattern)
+    return DesignTask(entry["name"], entry["setting"], str(metric), pattern)
 
 
-def tasks_of(store: DesignStore, names: Sequence[str]) -> tuple[Task, ...]:
+def tasks_of(store: DesignStore, names: Sequence[str]) -> tuple[DesignTask, ...]:
     """The tasks of these names, of which those that end in .yaml are files of tasks.
 
     Without a file, names are of the published tasks, or of the tasks that the database has; without any name,
@@ -79,7 +79,7 @@ def tasks_of(store: DesignStore, names: Sequence[str]) -> tuple[Task, ...]:
     return find_tasks(rest, default_tasks(store))
 
 
-def default_tasks(store: DesignStore) -> tuple[Task, ...]:
+def default_tasks(store: DesignStore) -> tuple[DesignTask, ...]:
     """The published tasks, or those of the home suite, if 30 models have one of them; else every measurement
     that 30 models have, by its own name."""
     values = evaluations(store)
@@ -88,5 +88,5 @@ def default_tasks(store: DesignStore) -> tuple[Task, ...]:
             return tasks
     counts = values.group_by("benchmark", "setting", "metric").agg(pl.col("id").n_unique())
     found = counts.filter(pl.col("id") >= LEAST).sort("benchmark", "setting", "metric")
-    every = [Task(name, setting, metric, re.escape(name)) for name, setting, metric, _ in found.rows()]
+    every = [DesignTask(name, setting, metric, re.escape(name)) for name, setting, metric, _ in found.rows()]
     return tuple(every) or PUBLISHED_TASKS
