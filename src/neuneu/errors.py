@@ -1,6 +1,6 @@
 """The errors neuneu raises on purpose; the command line turns each into one line and an exit code."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,6 +42,20 @@ class InputError(NeuneuError, ValueError):
             parts.append(field if value is None else f"{field} = {_shorten(value)}")
         super().__init__(": ".join([*parts, rule]).translate(_ONE_LINE))
 
+    def with_options(self, options: Mapping[str, str]) -> str:
+        """The message with arguments named as a command line names them.
+
+        options: argument → its option, `--such`. The field is renamed, and what the rule quotes in backticks.
+        """
+        own = options.get(self.field or "", self.field)
+        parts = [] if self.where is None else [str(self.where)]
+        if own is not None:
+            parts.append(own if self.value is None else f"{own} = {_shorten(self.value)}")
+        rule = self.rule
+        for name, option in options.items():
+            rule = rule.replace(f"`{name}`", f"`{option}`")
+        return ": ".join([*parts, rule]).translate(_ONE_LINE)
+
 
 class TooLargeError(InputError):
     """Larger than is read: names the limit."""
@@ -64,6 +78,22 @@ class MissingExtraError(NeuneuError, ImportError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed: pip install 'neuneu[{extra}]'")
+
+
+EXTRA_OF = {
+    "torch": "neural", "transformers": "lm", "tokenizers": "lm", "datasets": "lm", "huggingface_hub": "lm",
+    "lm_eval": "lm", "zarr": "lm", "zstandard": "lm", "accelerate": "lm", "lightgbm": "trees",
+    "duckdb": "designs", "xgboost": "designs", "sklearn": "designs", "optuna": "designs", "numba": "designs",
+    "matplotlib": "report", "jinja2": "report", "fastapi": "app", "uvicorn": "app", "ray": "cluster",
+    "statsforecast": "bench", "pandas": "frames", "pyarrow": "frames", "stanza": "stanza",
+}  # fmt: skip
+"""Library → the extra that brings it, for libraries that are imported without a guard of their own."""
+
+
+def missing_extra(error: ImportError) -> "MissingExtraError | None":
+    """What to install where an import failed for want of an optional library; None where it is another."""
+    library = (error.name or "").split(".")[0]
+    return MissingExtraError(library, EXTRA_OF[library]) if library in EXTRA_OF else None
 
 
 class CannotForecastError(NeuneuError):

@@ -3,10 +3,10 @@
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from neuneu import __version__
-from neuneu.errors import InputError, NeuneuError
+from neuneu.errors import InputError, NeuneuError, missing_extra
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("neuneu.cli.demo", "Forecast packaged runs; print the table and write an HTML report."),
@@ -65,8 +65,15 @@ def main() -> None:
         _end("interrupted", 130)
     except BrokenPipeError:
         _end("", 141)
+    except InputError as error:
+        _end(error.with_options(_options(sys.argv[1:])), 2)
     except NeuneuError as error:
         _end(str(error), 2)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _end(str(missing), 2)
     except MemoryError:
         _end("needs more memory than there is", 2)
     except OSError as error:
@@ -83,6 +90,24 @@ def _run(arguments: list[str]) -> None:
     if arguments[0] not in COMMANDS:
         raise InputError(f"unknown; known: {', '.join(COMMANDS)}", field="command", value=arguments[0])
     import_module(COMMANDS[arguments[0]][0]).app(arguments, prog_name="neuneu")
+
+
+def _options(arguments: list[str]) -> dict[str, str]:
+    """Arguments of the command that runs → their options, by which errors name them on a command line."""
+    from typer.main import get_command
+
+    if not arguments or arguments[0] not in COMMANDS:
+        return {}
+    command: Any = get_command(import_module(COMMANDS[arguments[0]][0]).app)
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word, command)
+    flags = {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in command.params
+        if parameter.name and max(parameter.opts, key=len).startswith("--")
+    }
+    plural = {f"{name}s": flag for name, flag in flags.items() if f"{name}s" not in flags}
+    return {**plural, **flags}
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -5,11 +5,11 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import check_file
 from neuneu.files.tables import read_frame
 
-__all__ = ["check_file", "read_frame", "to_polars"]
+__all__ = ["check_file", "from_polars", "read_frame", "to_polars"]
 
 
 def to_polars(data: Any, where: str | Path) -> pl.DataFrame:
@@ -25,6 +25,21 @@ def to_polars(data: Any, where: str | Path) -> pl.DataFrame:
         if isinstance(frame, pl.DataFrame):
             return frame
     raise InputError("must be a Polars, pandas or Arrow table", where=where, value=type(data).__name__)
+
+
+def from_polars(frame: pl.DataFrame, library: str = "polars") -> Any:
+    """A Polars frame as a table of `library`: polars, pandas or arrow.
+
+    Raises InputError on another name, MissingExtraError where that library is not installed.
+    """
+    if library == "polars":
+        return frame
+    if library not in ("pandas", "arrow"):
+        raise InputError("must be polars, pandas or arrow", field="library", value=library)
+    try:
+        return frame.to_pandas() if library == "pandas" else frame.to_arrow()
+    except ImportError as error:
+        raise MissingExtraError("pandas" if library == "pandas" else "pyarrow", "frames") from error
 
 
 def _from_pandas(data: Any, where: str | Path) -> pl.DataFrame:

@@ -109,6 +109,12 @@ class CurveTable:
     def __repr__(self) -> str:
         return f"CurveTable({len(self)} rows, {len(self.runs)} runs, {len(self.tasks)} tasks)"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what is in it, then its first rows."""
+        from html import escape
+
+        return f"<p>{escape(repr(self))}</p>{self.frame._repr_html_()}"
+
     @property
     def runs(self) -> list[str]:
         """Names of the runs, sorted."""

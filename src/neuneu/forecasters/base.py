@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import CannotForecastError, InputError, MissingExtraError
+from neuneu.errors import CannotForecastError, InputError, MissingExtraError, missing_extra
 from neuneu.files import read_json
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class Forecast:
 
     def quantile(self, level: float) -> Floats:
         """Values at this level, (n_horizons,); between two levels, interpolated linearly."""
+        if isinstance(level, bool) or not isinstance(level, int | float):
+            rule = "must be one number, such as 0.9; ask level by level, or take `values` and `levels`"
+            raise InputError(rule, field="level", value=level)
         if not self.levels[0] <= level <= self.levels[-1]:
             raise InputError(f"must be in [{self.levels[0]}, {self.levels[-1]}]", field="level", value=level)
         if level in self.levels:
@@ -136,7 +139,7 @@ class Forecaster(ABC):
 
     def forecast(self, evidence: "Evidence", horizons: Sequence[float] | Floats) -> Forecast:
         """Forecast for one evidence. Raises CannotForecastError where the forecaster declines."""
-        answer = self.forecast_many([evidence], [np.asarray(horizons, dtype=np.float64)])[0]
+        answer = self.forecast_many([evidence], [check_horizons(horizons, evidence.end)])[0]
         if isinstance(answer, Refusal):
             raise CannotForecastError(f"{self.name}: {answer.reason}")
         return answer
@@ -161,6 +164,20 @@ class Forecaster(ABC):
             rule = "nothing ships of it: fit it on finished runs, or load a folder that save wrote"
             raise InputError(rule, field="forecaster", value=self.name)
         return self
+
+
+def check_horizons(horizons: object, end: float) -> Floats:
+    """Horizons as an array, (n_horizons,). Raises InputError where they are no list, or not after `end`."""
+    clocks = np.asarray(horizons)
+    if clocks.ndim != 1 or clocks.dtype.kind not in "iuf":
+        rule = "must be a list of clock values, such as [3e11]"
+        raise InputError(rule, field="horizons", value=horizons)
+    clocks = clocks.astype(np.float64)
+    late = np.isfinite(clocks) & (clocks > end)
+    if not late.all():
+        rule = f"is not after the context, which ends at clock {end:g}; ask for a later one"
+        raise InputError(rule, field="horizons", value=float(clocks[~late][0]))
+    return clocks
 
 
 DEFAULT_FORECASTER = "neuneu-2"
@@ -308,6 +325,12 @@ def _import(where: str) -> type[Forecaster]:
             found = getattr(found, part)
     except MissingExtraError:
         raise
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is not None:
+            raise missing from error
+        rule = f"cannot be imported ({error}); write package.module:Class, its folder on PYTHONPATH"
+        raise InputError(rule, field="forecaster", value=where) from error
     except (ImportError, AttributeError, ValueError) as error:
         rule = f"cannot be imported ({error}); write package.module:Class, its folder on PYTHONPATH"
         raise InputError(rule, field="forecaster", value=where) from error

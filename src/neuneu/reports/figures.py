@@ -90,7 +90,13 @@ def draw(kind: str, paths: Sequence[Path], options: Options | None = None) -> "t
     Raises InputError on an unknown kind, on files that it cannot be drawn from, and where nothing is left.
     """
     check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
-    return KINDS[kind][0](read_inputs(paths), options or Options())
+    return draw_inputs(kind, read_inputs(paths), options)
+
+
+def draw_inputs(kind: str, inputs: Inputs, options: Options | None = None) -> "tuple[Figure, list[str]]":
+    """`draw` of tables in memory."""
+    check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
+    return KINDS[kind][0](inputs, options or Options())
 
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":

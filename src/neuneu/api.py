@@ -1,0 +1,427 @@
+"""What Python users call: read, forecast, evaluate, rank, advise, inspect, report, plot. Thin calls into
+rooms.
+
+Curves are given as a CurveTable, a path, or a Polars, pandas or Arrow table; frames come back as Polars, or
+as `library` says.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from neuneu.curves.frames import from_polars
+from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.evaluation import comparison, leaderboard
+from neuneu.evidence.select import Selection
+from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
+from neuneu.forecasts import forecast as asking
+from neuneu.forecasts.horizons import given, read_horizons
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Library = Literal["polars", "pandas", "arrow"]
+Names = str | Sequence[str] | None
+Method = str | Path | Forecaster
+
+NOTEBOOK_CHARTS = 12
+"""A notebook shows at most so many curves of a forecast; its report shows more."""
+
+
+def read_results(
+    *paths: str | Path,
+    format: str = "auto",  # noqa: A002
+    run: str | None = None,
+    params: float | None = None,
+    tokens_per_step: float | None = None,
+    planned_tokens: float | None = None,
+    family: str | None = None,
+    recipe: str | None = None,
+    source: str | None = None,
+    seed: str | None = None,
+    keep: Literal["first", "last"] | None = None,
+    **options: str | None,
+) -> CurveTable:
+    """Read evaluation results of any known format (`neuneu import --help` lists them) into a curve table.
+
+    paths: files or folders; params: parameters; tokens_per_step: fills the clock where the files count steps
+    only; planned_tokens: where the run will end; keep: which of two different values of one step stays.
+    What was skipped is a warning. Raises InputError where nothing can be read.
+    """
+    from neuneu.curves.readers.formats import read_format
+    from neuneu.curves.readers.parsing import Given
+
+    facts = Given(
+        run=run, source=source, family=family, params=_whole(params, "params"), recipe=recipe, seed=seed,
+        planned_tokens=_whole(planned_tokens, "planned_tokens"),
+        tokens_per_step=_whole(tokens_per_step, "tokens_per_step"), keep=keep,
+    )  # fmt: skip
+    result = read_format(format, paths, given=facts, **options)
+    for line in result.report.lines():
+        if not line.startswith("read "):
+            warnings.warn(line, stacklevel=2)
+    return result.table
+
+
+def read_lm_eval(*paths: str | Path, **facts: Any) -> CurveTable:
+    """Read results of lm-evaluation-harness: `read_results` with that format."""
+    return read_results(*paths, format="lm-eval", **facts)
+
+
+def forecast(
+    curves: Any,
+    *,
+    horizons: Sequence[float | str] | None = None,
+    context: float | None = None,
+    forecasters: Method | Sequence[Method] = DEFAULT_FORECASTER,
+    runs: Names = None,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+    references: Any = None,
+    losses: Any = None,
+) -> "Forecasts":
+    """Forecast each curve: quantiles at horizons.
+
+    horizons: clock values (3e11) or multiples of the context end ("2x"); by default the planned end and what
+    lies before it, or every later checkpoint where a context is given. context: share of the clock that may
+    be seen, to look back at finished runs; all that is known where None. forecasters: names, folders or
+    instances. references: finished runs to look at: "none", "smaller", "finished", a curve table or its path.
+    losses: a store of checkpoints' token losses, or its path.
+    Raises InputError on anything that is not there, CannotForecastError where every curve is declined.
+    """
+    plan = None if horizons is None else given(read_horizons(horizons))
+    table = as_table(curves)
+    asked: dict[str, Any] = {
+        "selection": _selection(runs, tasks, metric, n_shot, variant), "context": context,
+        "references": references, "losses": losses,
+    }  # fmt: skip
+    found = asking.forecast(table, _several(forecasters), plan=plan, **asked)
+    return Forecasts(
+        found.curves, found.names, found.share, found.references, found.left_out,
+        table=table, forecasters=_several(forecasters), asked=asked,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts(asking.Forecasts):
+    """Forecasts of curves, with a table, figures and a report. In a notebook it shows charts.
+
+    table, forecasters, asked: what was asked of what, for the report, which asks the baselines too.
+    """
+
+    table: CurveTable | None = None
+    forecasters: Sequence[Method] = ()
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def to_frame(self, library: Library = "polars") -> Any:
+        """A row a forecaster and horizon, with the columns of cells.parquet (docs/evaluation.md)."""
+        return from_polars(self.cells, library)
+
+    def plot(
+        self, path: str | Path | None = None, *, log: bool = False, title: str | None = None
+    ) -> "Figure":
+        """Fan charts, as a matplotlib figure; written to a .png or .svg file where a path is given.
+
+        log: logarithmic clock. Of many curves a few runs and tasks are drawn.
+        """
+        from neuneu.forecasts.forecast import by_size
+        from neuneu.reports.fans import fan_chart
+        from neuneu.reports.panels import grid_of
+
+        figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title)
+        return _saved(figure, path)
+
+    def report(self, path: str | Path, *, title: str | None = None) -> Path:
+        """Write a self-contained HTML page of these curves, beside the baselines; returns its path."""
+        from neuneu.files import write_text
+
+        if Path(path).suffix not in (".html", ".htm"):
+            raise InputError("must end in .html", field="path", value=str(path))
+        write_text(path, self._page(title=title))
+        return Path(path)
+
+    def _page(self, title: str | None = None, **limits: int) -> str:
+        from neuneu.reports.answer import ask
+        from neuneu.reports.html import Origin, render_report
+
+        assert self.table is not None
+        answer = ask(self.table, self.forecasters, **self.asked)
+        return render_report(answer, Origin(title=title or "Forecasts of training runs"), **limits)
+
+    def _repr_html_(self) -> str:
+        """The report in a frame of its own, or the table where the extra `report` is missing."""
+        from html import escape
+
+        from neuneu.errors import MissingExtraError
+
+        try:
+            page = self._page(max_charts=NOTEBOOK_CHARTS)
+        except MissingExtraError:
+            return str(self.cells._repr_html_())
+        return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:640px;border:0"></iframe>'
+
+
+def evaluate(
+    curves: Any,
+    forecasters: Method | Sequence[Method] = ("last-value", "power-law", DEFAULT_FORECASTER),
+    *,
+    context: float = 0.2,
+    protocol: str = "fraction",
+    by: str = "clock",
+    feed: str = "median",
+    runs: Names = None,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+    references: Any = None,
+    losses: Any = None,
+    manifest: str | Path | None = None,
+    fit: bool = True,
+    seed: int = 0,
+) -> "Leaderboard":
+    """Compare forecasters on the same cells of finished runs; last-value and power-law are always among them.
+
+    curves: a table, a path, or several; forecasters: names, folders or instances; context: share of the clock
+    that is seen; fit: whether methods are fitted afresh on what the split allows (runs of other sources), or
+    used as they ship; references, losses: as in `forecast`; the rest as `neuneu evaluate --help` says.
+    """
+    several = curves if isinstance(curves, list | tuple) else [curves]
+    results = comparison.evaluate(
+        several,
+        _several(forecasters),
+        protocol=protocol,
+        context=context,
+        by=by,
+        feed=feed,
+        selection=_selection(runs, tasks, metric, n_shot, variant),
+        losses=losses,
+        references=references,
+        manifest=None if manifest is None else Path(manifest),
+        fit=fit,
+        seed=seed,
+    )
+    return Leaderboard(results)
+
+
+@dataclass(frozen=True, eq=False)
+class Leaderboard:
+    """Forecasters on the same cells: scores, cells, figures. In a notebook it shows the scores."""
+
+    results: leaderboard.Results
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What leaderboard.json holds."""
+        return leaderboard.leaderboard(self.results)
+
+    @cached_property
+    def cells(self) -> pl.DataFrame:
+        """Every forecast, a row a cell."""
+        return leaderboard.results_frame(self.results)
+
+    def to_frame(self, library: Library = "polars") -> Any:
+        """A row a source ("all" is their mean) and forecaster; accuracies in [0, 1], not in points."""
+        sections = {"all": self.document["overall"], **self.document["sources"]}
+        rows = [
+            {"source": source, **{name: value for name, value in row.items() if name != "intervals"}}
+            for source, section in sections.items()
+            for row in section
+        ]
+        return from_polars(pl.DataFrame(rows, infer_schema_length=None), library)
+
+    def plot(self, kind: str = "leaderboard", path: str | Path | None = None) -> "Figure":
+        """A figure of the evaluation (`neuneu plot --help` lists the kinds), as a matplotlib figure."""
+        from neuneu.reports.figures import Inputs, draw_inputs
+
+        figure, notes = draw_inputs(kind, Inputs(cells=self.cells, leaderboard=self.document))
+        for line in notes:
+            warnings.warn(line, stacklevel=2)
+        return _saved(figure, path)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write cells.parquet, leaderboard.json and timings.json to a folder; returns it."""
+        comparison.write_results(self.results, Path(folder))
+        return Path(folder)
+
+    def _repr_html_(self) -> str:
+        names = ["source", "forecaster", "mae", "pinball", "coverage80", "width80", "skill_vs_last_value",
+                 "n_runs", "n_cells"]  # fmt: skip
+        return str(self.to_frame().select(names)._repr_html_())
+
+
+def rank(
+    curves: Any,
+    *,
+    pairs: bool = False,
+    library: Library = "polars",
+    forecaster: Method = DEFAULT_FORECASTER,
+    horizon: float | None = None,
+    context: float | None = None,
+    runs: Names = None,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+    references: Any = None,
+    losses: Any = None,
+) -> Any:
+    """Which run will win, with what probability: a frame, the likeliest best first.
+
+    The mean over the benchmarks that all runs have, each in one setting; horizon: clock value, by default the
+    farthest planned end; pairs: P(run beats other) of every pair instead. The rest as in `forecast`.
+    """
+    from neuneu.decisions import choices
+
+    found = _compared(
+        curves, forecaster, horizon, context, references, losses,
+        _selection(runs, tasks, metric, n_shot, variant),
+    )  # fmt: skip
+    return from_polars(choices.pairs(found) if pairs else choices.rank(found), library)
+
+
+def advise(
+    curves: Any,
+    *,
+    target: float | None = None,
+    rival: str | None = None,
+    threshold: float = 0.05,
+    library: Library = "polars",
+    forecaster: Method = DEFAULT_FORECASTER,
+    horizon: float | None = None,
+    context: float | None = None,
+    runs: Names = None,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+    references: Any = None,
+    losses: Any = None,
+) -> Any:
+    """Whether to stop a run or let it go on: a frame, a row a run that has not ended.
+
+    target: value to reach; rival: run to beat; one of the two. Stop where that is less likely than
+    `threshold`. The rest as in `rank`.
+    """
+    from neuneu.decisions import choices
+
+    wanted = _listed(runs)
+    if wanted and rival is not None and rival not in wanted:
+        wanted.append(rival)
+    found = _compared(
+        curves, forecaster, horizon, context, references, losses,
+        _selection(wanted, tasks, metric, n_shot, variant),
+    )  # fmt: skip
+    return from_polars(choices.advise(found, target=target, rival=rival, threshold=threshold), library)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a curve table: frames of its runs, its tasks, and everything that looks wrong."""
+
+    runs: pl.DataFrame
+    tasks: pl.DataFrame
+    problems: pl.DataFrame
+
+    def _repr_html_(self) -> str:
+        parts = {"runs": self.runs, "tasks": self.tasks, "problems": self.problems}
+        return "".join(f"<h4>{len(part)} {name}</h4>{part._repr_html_()}" for name, part in parts.items())
+
+
+def inspect(curves: Any) -> Inspection:
+    """Say what is in a curve table, which need not be valid, and what looks wrong in it."""
+    from neuneu.curves import inspect as room
+    from neuneu.curves.frames import read_frame, to_polars
+    from neuneu.curves.table import normalise
+
+    where = curves if isinstance(curves, str | Path) else "table"
+    given = curves.frame if isinstance(curves, CurveTable) else curves
+    raw = read_frame(given) if isinstance(given, str | Path) else to_polars(given, "table")
+    frame = normalise(raw, where)
+    return Inspection(room.runs(frame), room.tasks(frame), room.problems(frame))
+
+
+def report(curves: Any, path: str | Path = "report.html", *, title: str | None = None, **asked: Any) -> Path:
+    """Write a self-contained HTML page of forecasts beside baselines; returns its path.
+
+    asked: as `forecast` takes it.
+    """
+    return forecast(curves, **asked).report(path, title=title)
+
+
+def plot(curves: Any, path: str | Path | None = None, *, log: bool = False, **asked: Any) -> "Figure":
+    """Fan charts of forecasts as a matplotlib figure, written where a path is given.
+
+    asked: as `forecast` takes it.
+    """
+    return forecast(curves, **asked).plot(path, log=log)
+
+
+def as_table(curves: Any) -> CurveTable:
+    """A CurveTable as it is, files read, frames checked. Raises InputError on anything else."""
+    if isinstance(curves, CurveTable):
+        return curves
+    if isinstance(curves, str | Path):
+        return CurveTable.read(curves)
+    if isinstance(curves, list | tuple):
+        return CurveTable.concat([as_table(each) for each in curves])
+    return CurveTable.from_frame(curves, "curves")
+
+
+def _compared(
+    curves: Any,
+    forecaster: Method,
+    horizon: float | None,
+    context: float | None,
+    references: Any,
+    losses: Any,
+    selection: Selection,
+) -> Any:
+    from neuneu.decisions.choices import compare_runs
+
+    found = compare_runs(
+        as_table(curves), forecaster, selection=selection, horizon=horizon, context=context,
+        references=references, losses=losses,
+    )  # fmt: skip
+    for name, why in found.shared.lacking.items():
+        warnings.warn(f"left out: {name}: {why}", stacklevel=3)
+    return found
+
+
+def _selection(
+    runs: Names, tasks: Names, metric: str | None, n_shot: int | None, variant: str | None
+) -> Selection:
+    return Selection(_listed(runs), _listed(tasks), metric, n_shot, variant)
+
+
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or [])
+
+
+def _several(forecasters: Method | Sequence[Method]) -> list[Method]:
+    return [forecasters] if isinstance(forecasters, str | Path | Forecaster) else list(forecasters)
+
+
+def _whole(value: float | None, field: str) -> int | None:
+    if value is None:
+        return None
+    if value != int(value):
+        raise InputError("must be a whole number", field=field, value=value)
+    return int(value)
+
+
+def _saved(figure: "Figure", path: str | Path | None) -> "Figure":
+    if path is not None:
+        from neuneu.reports import style
+
+        style.check_format(Path(path))
+        style.save(figure, Path(path))
+    return figure
