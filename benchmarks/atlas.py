@@ -16,7 +16,7 @@ import polars as pl
 from benchmarks._atlas_tables import STATIC, finished_models
 
 from neuneu.atlas.atlas import Atlas, laws_of
-from neuneu.atlas.laws import capability, monotone
+from neuneu.atlas.family_laws import capability, monotone
 from neuneu.atlas.setting import setting_of
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.table import CurveTable

@@ -13,7 +13,7 @@ import polars as pl
 
 from neuneu.designs.prediction.nested import evaluate
 from neuneu.designs.prediction.runs import read_runs
-from neuneu.designs.prediction.summaries import overall, summary
+from neuneu.designs.prediction.score_summaries import overall, summary
 from neuneu.files import write_json
 
 SHARED = Path(os.environ.get("NEUNEU_SHARED", "../shared"))

@@ -15,8 +15,8 @@ from neuneu.designs import DesignStore
 from neuneu.designs.database.readers import read_features_csv
 from neuneu.designs.prediction.design_table import DesignTable, build_table
 from neuneu.designs.prediction.nested import evaluate
+from neuneu.designs.prediction.score_summaries import comparisons, overall, summary
 from neuneu.designs.prediction.sources import selected_features
-from neuneu.designs.prediction.summaries import comparisons, overall, summary
 from neuneu.files import write_json
 
 SHARED = Path(os.environ.get("NEUNEU_SHARED", "../shared"))

@@ -17,8 +17,8 @@ import torch
 from neuneu.cli.main import main
 from neuneu.errors import InputError, TooLargeError
 from neuneu.files.tables import TableLimits, read_frame
-from neuneu.losses.documents import read_documents
 from neuneu.losses.open import open_losses
+from neuneu.losses.text_files import read_documents
 
 CASES = Path(__file__).parent / "cases" / "hostile"
 SECONDS = 20

@@ -5,7 +5,7 @@ import pytest
 from neuneu.atlas.ask import ask_atlas, certainty, scores_frame
 from neuneu.atlas.atlas import Atlas, laws_of, shipped_atlas
 from neuneu.atlas.combine import combine
-from neuneu.atlas.laws import KNOTS, capability, fit_law
+from neuneu.atlas.family_laws import KNOTS, capability, fit_law
 from neuneu.atlas.setting import Setting
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError

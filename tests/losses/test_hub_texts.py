@@ -9,8 +9,8 @@ import zstandard
 from tests.hub import Served
 
 from neuneu.errors import InputError
-from neuneu.losses.documents import read_documents
 from neuneu.losses.hub_texts import DATASET, SPLITS, choose_shards, fetch_texts, shard_id
+from neuneu.losses.text_files import read_documents
 
 NAMES = [f"documents/CC_shard_{number:08d}_processed.jsonl.zst" for number in range(400)]
 

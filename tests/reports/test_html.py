@@ -14,7 +14,7 @@ from neuneu.evidence.select import Selection
 from neuneu.reports.answer import ask
 from neuneu.reports.drawing import readings
 from neuneu.reports.html import Origin, render_report
-from neuneu.reports.writing import report_files
+from neuneu.reports.report_files import report_files
 
 NAMES = st.text(
     st.one_of(st.sampled_from("<>&\"'`=/\\{}%$();: "), st.characters(exclude_categories=["Cs", "Cc"])),

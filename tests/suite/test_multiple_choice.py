@@ -13,7 +13,6 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from neuneu.errors import InputError
-from neuneu.suite.models import build_model
 from neuneu.suite.multiple_choice import (
     Choice,
     Item,
@@ -22,6 +21,7 @@ from neuneu.suite.multiple_choice import (
     read_requests,
     score_questions,
 )
+from neuneu.suite.small_models import build_model
 from neuneu.suite.suite_config import Run, Schedule, Size
 
 FAMILIES = ("llama", "gptneox", "mixtral", "mamba")

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuneu.suite.models import build_model, count_parameters
 from neuneu.suite.prepare import prepare_texts
 from neuneu.suite.pretrain import Pretrainer, checkpoint_steps, learning_rate
+from neuneu.suite.small_models import build_model, count_parameters
 from neuneu.suite.suite_config import Clock, Run, Schedule, load_suite
 
 

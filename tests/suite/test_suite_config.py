@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from neuneu.errors import InputError
-from neuneu.suite.models import build_model
 from neuneu.suite.pretrain import checkpoint_steps
+from neuneu.suite.small_models import build_model
 from neuneu.suite.suite_config import load_suite
 
 from .tiny import TINY

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.atlas.combine import SCORE_LEVELS, TaskLaw, combine
-from neuneu.atlas.laws import KNOTS, Law, capability, fit_law
+from neuneu.atlas.family_laws import KNOTS, Law, capability, fit_law
 from neuneu.atlas.setting import Setting, setting_of, usual_format
 from neuneu.curves.curve import CurveKey, Floats
 from neuneu.curves.frames import read_frame

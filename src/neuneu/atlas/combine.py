@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuneu.atlas.laws import KNOTS, STEP, Law, monotone
+from neuneu.atlas.family_laws import KNOTS, STEP, Law, monotone
 from neuneu.atlas.setting import Setting
 from neuneu.curves.curve import Floats
 

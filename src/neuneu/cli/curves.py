@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.formats import formats_epilog, with_format_options
+from neuneu.cli.import_options import formats_epilog, with_format_options
 from neuneu.cli.options import AsJson, Output, file_place, make_app, note, print_table, show
 
 app = make_app()

@@ -42,8 +42,8 @@ def errors(
 
     Example: neuneu designs errors cells.parquet --predictor ensemble --against code --store home
     """
+    from neuneu.designs.prediction.score_summaries import error_table, errors_against, signed_errors
     from neuneu.designs.prediction.sources import known_of, read_cells
-    from neuneu.designs.prediction.summaries import error_table, errors_against, signed_errors
 
     found = read_cells(cells, predictor)
     draw(truth, lambda charts: charts.truth_chart(found), "design_effects")
@@ -90,8 +90,8 @@ def ablate(
     Example: neuneu designs ablate --store home --split recipe --seeds 2 --task sciq --task blimp
     """
     from neuneu.designs.prediction.ablation import leave_one_out
+    from neuneu.designs.prediction.score_summaries import brief, overall, summary
     from neuneu.designs.prediction.sources import load_table
-    from neuneu.designs.prediction.summaries import brief, overall, summary
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     rows = leave_one_out(table, predictor, split=split, seeds=range(seeds), workers=workers, progress=note)

@@ -147,8 +147,8 @@ def predict(
     if models is not None:
         raise InputError("belongs to the published protocol", field="models", value=str(models))
     from neuneu.designs.prediction.nested import evaluate
+    from neuneu.designs.prediction.score_summaries import brief, overall, summary
     from neuneu.designs.prediction.sources import load_table, selected_features
-    from neuneu.designs.prediction.summaries import brief, overall, summary
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     methods = [name.strip() for name in predictor.split(",")]
@@ -177,7 +177,7 @@ def predict(
 
 
 def _merged(frame: "pl.DataFrame", mmlu: bool, arithmetic: bool) -> "pl.DataFrame":
-    from neuneu.designs.prediction.summaries import merge_rows
+    from neuneu.designs.prediction.score_summaries import merge_rows
 
     for name, asked in (("mmlu", mmlu), ("arithmetic", arithmetic)):
         frame = merge_rows(frame, name) if asked else frame

@@ -98,7 +98,7 @@ def report(
     Example: neuneu report curves.parquet --forecaster power-law --context 0.2 -o report.html
     """
     from neuneu.evidence.select import Selection
-    from neuneu.reports.writing import report_files
+    from neuneu.reports.report_files import report_files
 
     note(
         report_files(

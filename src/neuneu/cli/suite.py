@@ -174,7 +174,7 @@ def package(
 def _use_threads(threads: int) -> None:
     import torch
 
-    from neuneu.suite.models import use_fast_kernels
+    from neuneu.suite.small_models import use_fast_kernels
 
     torch.set_num_threads(threads)
     use_fast_kernels()

@@ -30,8 +30,8 @@ from neuneu.files import (
     write_json,
 )
 from neuneu.files.arrays import load_array
-from neuneu.losses.documents import find_files, read_documents
 from neuneu.losses.fast_tokenizer import Encoded, Encoder
+from neuneu.losses.text_files import find_files, read_documents
 from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def task_name(row: Mapping[str, Any]) -> str:
 def errors_by_task(summary: pl.DataFrame, reference: str) -> "Figure":
     """Mean absolute error of every method on every task: a row a task, a dot a method, best tasks first.
 
-    summary: of `prediction.summaries.summary`. Filled: significantly different from the reference
+    summary: of `prediction.score_summaries.summary`. Filled: significantly different from the reference
     (p_fdr); where nothing was tested, all are filled. A tick marks the error that the labels' own noise
     would cause, where it is known.
     """
@@ -357,7 +357,7 @@ def _places(axes: "Axes", places: pl.DataFrame, owners: Mapping[str, str]) -> No
 def model_errors(frame: pl.DataFrame) -> "Figure":
     """The models (or models on tasks) that predictions miss most, worst first, of the first method.
 
-    frame: of `prediction.summaries.error_table`. Bars: how much better than predicted, on average over
+    frame: of `prediction.score_summaries.error_table`. Bars: how much better than predicted, on average over
     tasks; ticks: mean size of the error.
     """
     method = frame["method"][0]

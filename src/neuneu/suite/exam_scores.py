@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from neuneu.curves.curve import Floats
 from neuneu.suite.exam import Exam
-from neuneu.suite.models import make_logits
 from neuneu.suite.multiple_choice import Item, score_questions
+from neuneu.suite.small_models import make_logits
 
 
 @dataclass(frozen=True)

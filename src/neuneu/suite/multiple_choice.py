@@ -16,7 +16,7 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
-from neuneu.suite.models import make_logits
+from neuneu.suite.small_models import make_logits
 
 Encode = Callable[[str], list[int]]
 RECURRENT = ("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "recurrent_gemma")

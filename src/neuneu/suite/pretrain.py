@@ -19,9 +19,9 @@ from neuneu.files import atomic_path, read_json, write_json
 from neuneu.suite.exam import Exam
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.mix import BlockOrder
-from neuneu.suite.models import build_model, count_parameters
 from neuneu.suite.parallel import add_up, place
 from neuneu.suite.prepare import load_tokenizer
+from neuneu.suite.small_models import build_model, count_parameters
 from neuneu.suite.suite_config import Clock, Run, Schedule, SuiteConfig
 
 SAVE_EVERY = 500

@@ -12,7 +12,7 @@ from neuneu.designs.prediction.effects import MEAN, draw_models, effect_curves, 
 from neuneu.designs.prediction.explain import by_kind, shap_values, task_profiles, task_tree
 from neuneu.designs.prediction.linear_selection import elastic_net, greedy_linear
 from neuneu.designs.prediction.nested import evaluate
-from neuneu.designs.prediction.summaries import errors_against, merge_rows, signed_errors, summary
+from neuneu.designs.prediction.score_summaries import errors_against, merge_rows, signed_errors, summary
 from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
 from neuneu.reports import design_effects as figures

@@ -22,9 +22,9 @@ from neuneu.designs.prediction.design_table import SCALE, DesignTable
 from neuneu.designs.prediction.explain import importance, shap_values
 from neuneu.designs.prediction.nested import evaluate, outer
 from neuneu.designs.prediction.runs import read_runs
+from neuneu.designs.prediction.score_summaries import overall, summary
 from neuneu.designs.prediction.selection import choices, forward_selection, selections
 from neuneu.designs.prediction.sources import find_feature, load_table, missing_scores
-from neuneu.designs.prediction.summaries import overall, summary
 from neuneu.designs.prediction.sweep import PARTS, changed_mix, sweep
 from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError

@@ -15,8 +15,8 @@ from neuneu.designs.prediction.ensemble import MEMBERS, ensemble
 from neuneu.designs.prediction.folds import family, folds, joined, organisation, time_folds, twins
 from neuneu.designs.prediction.gaussian import fit_gaussian
 from neuneu.designs.prediction.predictors import MAKERS, log_linear, predictor
+from neuneu.designs.prediction.score_summaries import comparisons, error_table, overall, summary
 from neuneu.designs.prediction.selection import forward_selection
-from neuneu.designs.prediction.summaries import comparisons, error_table, overall, summary
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, find_tasks, labels
 from neuneu.designs.prediction.warping import Warp, warped
 from neuneu.errors import InputError

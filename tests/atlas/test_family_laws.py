@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuneu.atlas.laws import HIGHEST, KNOTS, LOWEST, capability, fit_law, monotone
+from neuneu.atlas.family_laws import HIGHEST, KNOTS, LOWEST, capability, fit_law, monotone
 from neuneu.atlas.setting import Setting, check_format, setting_of, usual_format
 from neuneu.curves.curve import CurveKey
 from neuneu.errors import InputError

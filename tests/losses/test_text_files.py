@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neuneu.errors import InputError
 from neuneu.files import read_lines
-from neuneu.losses.documents import find_files, read_documents
+from neuneu.losses.text_files import find_files, read_documents
 
 TEXTS = ["one\ntwo", "", "drei é\u2028x", " \n", '"quoted" \\ \t']
 
