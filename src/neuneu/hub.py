@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,19 +40,27 @@ TELL_EVERY = 500
 """Files after which it is told how far a fetch has come."""
 
 
+_COMMA = re.compile(r",(?![^()]*\))")
+
+
 def cache_folder() -> Path:
     """Where what is fetched is kept."""
     return Path.home() / ".cache" / "neuneu"
 
 
 def split_address(address: str) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """An address without its query, and the query: `a?size=70m,1b` → ("a", {"size": ("70m", "1b")})."""
+    """An address without its query, and the query: `a?size=70m,1b` → ("a", {"size": ("70m", "1b")}).
+
+    A comma within brackets and a + are what they are. Raises InputError on any other form.
+    """
     place, _, query = address.partition("?")
     try:
-        asked = parse_qs(query, strict_parsing=True) if query else {}
+        asked = parse_qs(query.replace("+", "%2B"), strict_parsing=True) if query else {}
     except ValueError as error:
         raise InputError("must be NAME=VALUE,VALUE&NAME=…", field="address", value=address) from error
-    return place, {name: tuple(v for text in texts for v in text.split(",")) for name, texts in asked.items()}
+    return place, {
+        name: tuple(v for text in texts for v in _COMMA.split(text)) for name, texts in asked.items()
+    }
 
 
 @contextmanager

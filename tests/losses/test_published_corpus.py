@@ -34,6 +34,24 @@ def test_a_corpus_goes_out_and_comes_in_again(corpus: Path, tokenizer: Path, tmp
         export_corpus(corpus, tmp_path / "val", shard="a_b")
 
 
+def test_ids_of_one_tokenizer_are_encoded_anew_with_another(
+    corpus: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    """As for a model of another family, whose words are then the same."""
+    export_corpus(corpus, tmp_path / "val")
+    form = json.loads((tokenizer / "tokenizer.json").read_text())
+    form["model"]["merges"] = form["model"]["merges"][:40]
+    (tmp_path / "other.json").write_text(json.dumps(form))
+    made = import_token_files(
+        [tmp_path / "val"], tmp_path / "c", str(tmp_path / "other.json"), source_tokenizer=str(tokenizer)
+    )
+    whole = read_corpus(corpus)
+    assert len(made.tokens) > len(whole.tokens)
+    assert made.word_fingerprint == whole.word_fingerprint
+    assert made.facts["text_sha256"] == whole.facts["text_sha256"]
+    assert made.fingerprint != whole.fingerprint
+
+
 def test_documents_are_cut_as_tokenize_cuts_them(corpus: Path, tokenizer: Path, tmp_path: Path) -> None:
     export_corpus(corpus, tmp_path / "val")
     made = import_token_files(
@@ -75,6 +93,7 @@ def test_a_document_cut_within_a_character_keeps_its_words(tokenizer: Path) -> N
         ([-1, 4], [0], "token id = -1"),
         ([1.0, 2.0], [0], "whole numbers"),
         ([[1, 2]], [0], "whole numbers"),
+        ([1, 2], np.empty(0, dtype=np.int64), "whole numbers"),
         ([1, 2], None, "is missing beside the tokens"),
     ],
 )
@@ -95,7 +114,7 @@ def test_pointers_pickles_and_other_tokenizers_are_refused(tokenizer: Path, tmp_
     with pytest.raises(InputError, match="git lfs pull"):
         import_token_files([tmp_path], tmp_path / "c", str(tokenizer))
     np.save(tmp_path / "val_0_tokens.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="is no NumPy array"):
+    with pytest.raises(InputError, match="must be an array of numbers"):
         import_token_files([tmp_path], tmp_path / "c", str(tokenizer))
     form = json.loads((tokenizer / "tokenizer.json").read_text())
     form["decoder"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}

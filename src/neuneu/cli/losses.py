@@ -38,6 +38,10 @@ def tokenize(
     split: Annotated[
         str, typer.Option(help="What a document of plain text is: file, line or paragraph.")
     ] = "file",
+    source_tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Of token files: the tokenizer that made them; their text is encoded anew."),
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Keep no more tokens of a document.")] = None,
     max_documents: Annotated[int | None, typer.Option(help="Stop after so many documents.")] = None,
     hub: Hub = False,
@@ -66,7 +70,11 @@ def tokenize(
         for name, value, unset in (("field", field, "text"), ("split", split, "file")):
             if value != unset:
                 raise InputError("is for texts, not for token files", field=name, value=value)
-        corpus = import_token_files(files, output, tokenizer, **shared, report=_progress())
+        corpus = import_token_files(
+            files, output, tokenizer, **shared, source_tokenizer=source_tokenizer, report=_progress()
+        )
+    elif source_tokenizer is not None:
+        raise InputError("is for token files", field="source-tokenizer", value=source_tokenizer)
     else:
         corpus = tokenize_corpus(
             files,

@@ -152,7 +152,7 @@ def tokenize_corpus(
     return write_corpus(
         output,
         settings,
-        lambda writer: _encode(_batches(writer.skip(documents)), encoder, max_tokens, workers),
+        lambda writer: encode_documents(writer.skip(documents), encoder, max_tokens, workers),
         report,
     )
 
@@ -299,6 +299,13 @@ class CorpusWriter:
 
     def _row_bytes(self, name: str) -> int:
         return np.dtype(self._type(name)).itemsize * (1 if name == "tokens" else 2)
+
+
+def encode_documents(
+    documents: Iterator[str], tokenizer: "Tokenizer", max_tokens: int | None, workers: int
+) -> Iterator[tuple[list[str], dict[str, Integers]]]:
+    """Documents in batches, with what `CorpusWriter.append` takes of each."""
+    return _encode(_batches(documents), tokenizer, max_tokens, workers)
 
 
 def _encode(

@@ -25,6 +25,7 @@ from neuneu.losses.corpus import (
     CorpusWriter,
     Report,
     describe_tokenizer,
+    encode_documents,
     read_corpus,
     write_corpus,
 )
@@ -68,6 +69,7 @@ def import_token_files(
     output: str | Path,
     tokenizer: str,
     *,
+    source_tokenizer: str | None = None,
     max_tokens: int | None = None,
     max_documents: int | None = None,
     hub: bool = False,
@@ -77,9 +79,10 @@ def import_token_files(
     """Make a corpus folder of published token files, whose ids stay as they are.
 
     sources: `*_tokens.npy` or folders of them, each with its `*_boundaries.npy`; tokenizer: the byte-level
-    one that made the ids, from which the words are found; max_tokens, max_documents as in
-    `tokenize_corpus`. Raises InputError on damaged or contradictory files and on ids that the tokenizer does
-    not have.
+    one that made the ids, from which the words are found. source_tokenizer: if that was another, which
+    spells them; their text is then encoded anew with `tokenizer`. max_tokens, max_documents as in
+    `tokenize_corpus`; revision: of `tokenizer`. Raises InputError on damaged or contradictory files and on
+    ids that the tokenizer does not have.
     """
     given = list(map(Path, sources))
     files = find_token_files(given)
@@ -88,7 +91,8 @@ def import_token_files(
         raise InputError(f"no *{TOKENS} is here", where=strange[0] if strange else None, field="sources")
     if max_tokens is not None and max_tokens < 1:
         raise InputError("must be at least 1", field="max_tokens", value=max_tokens)
-    speller = Speller(load_tokenizer(tokenizer, hub=hub, revision=revision))
+    encoder = load_tokenizer(tokenizer, hub=hub, revision=revision)
+    speller = Speller(load_tokenizer(source_tokenizer, hub=hub) if source_tokenizer else encoder)
     shards = [(file, *_read_shard(file, speller)) for file in files]
     digest = hashlib.sha256()
     for _, tokens, bounds in shards:
@@ -100,16 +104,20 @@ def import_token_files(
         "ids_sha256": digest.hexdigest(),
         "max_tokens": max_tokens,
         "max_documents": max_documents,
-        **describe_tokenizer(tokenizer, speller.tokenizer),
+        **describe_tokenizer(tokenizer, encoder),
     }
+    keep = max_tokens if source_tokenizer is None else None
     documents = [
-        tokens[begin : end if max_tokens is None else min(end, begin + max_tokens)]
+        tokens[begin : end if keep is None else min(end, begin + keep)]
         for _, tokens, bounds in shards
         for begin, end in bounds.tolist()
     ][:max_documents]
 
     def batches(writer: CorpusWriter) -> Iterator[tuple[list[str], dict[str, Integers]]]:
-        writer.skip(speller.spell(ids).text for ids in documents)
+        texts = writer.skip(speller.spell(ids).text for ids in documents)
+        if source_tokenizer is not None:
+            yield from encode_documents(texts, encoder, max_tokens, workers=1)
+            return
         for first in range(writer.state["documents"], len(documents), _DOCUMENTS):
             yield _encoded(documents[first : first + _DOCUMENTS], speller)
 

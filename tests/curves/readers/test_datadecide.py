@@ -117,6 +117,24 @@ def test_rows_are_chosen_before_they_are_fetched(
     assert both.runs == ["datadecide/C4-150M-seed0", "datadecide/C4-1B-seed0"]
 
 
+def test_recipes_may_be_named_as_the_models_are(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = hub.root / "datasets/o/d/main/data"
+    data.mkdir(parents=True)
+    names = ["C4", "DCLM-Baseline (QC 7%, FW2)", "Falcon+CC", "DCLM-Baseline 50% / Dolma 50%", "Falcon"]
+    metrics = [json.dumps({"acc_raw": 0.25})]
+    pl.concat([long(metrics).with_columns(pl.lit(name).alias("data")) for name in names]).write_parquet(
+        data / "train.parquet"
+    )
+    hub.use(monkeypatch, tmp_path)
+    for query in (
+        "data=c4,dclm-baseline-qc-7p-fw2,falcon-and-cc,dclm-baseline-50p-dolma1.7-50p",
+        "data=" + ",".join(names[:4]),
+    ):
+        assert sorted(read_datadecide([f"hf://o/d?{query}"]).table.frame["recipe"]) == sorted(names[:4])
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

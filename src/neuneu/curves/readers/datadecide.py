@@ -15,6 +15,7 @@ from urllib.parse import quote
 import polars as pl
 
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.datadecide_models import RECIPES, SEEDS
 from neuneu.curves.readers.labels import number_column, text_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
@@ -25,9 +26,6 @@ from neuneu.hub import HUB, cache_folder, fetch_files, select_rows, split_addres
 
 HUB_DATASET = "allenai/DataDecide-eval-results"
 VARIANT, N_SHOT = "olmes_rc", 5
-SEEDS = {"default": 0, "small aux 2": 1, "small aux 3": 2, "large aux 2": 3, "large aux 3": 4}
-"""The hub's names of seeds and their numbers in the wide layout."""
-
 MAX_METRICS_TEXT = 20_000
 _FACTS = ("params", "data", "seed", "step")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([MB])")
@@ -74,10 +72,12 @@ def read_datadecide(files: Sequence[Path], given: Given, report: ReadReport) -> 
 def download(address: str) -> Path:
     """Fetch the Parquet files of hf://OWNER/DATASET to a cache; the folder they are in.
 
-    A query keeps rows before they are fetched: hf://OWNER/DATASET?params=300M,530M&seed=default.
+    A query keeps rows before they are fetched: hf://OWNER/DATASET?params=300M,530M&seed=default. `data` may
+    be named as the models are (c4, dolma1_7-no-code).
     Raises MissingExtraError without huggingface_hub, InputError where the hub does not give them.
     """
-    place, wanted = split_address(address)
+    place, asked = split_address(address)
+    wanted = {column: tuple(RECIPES.get(v, v) for v in values) for column, values in asked.items()}
     name = place.removeprefix(HUB).removeprefix("datasets/").strip("/") or HUB_DATASET
     cache = cache_folder() / "hub" / name.replace("/", "--")
     if wanted:

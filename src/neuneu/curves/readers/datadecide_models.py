@@ -7,8 +7,10 @@ The hub has a model repository a recipe and size (allenai/DataDecide-c4-300M), i
 import re
 from typing import NamedTuple
 
-from neuneu.curves.readers.datadecide import SEEDS
 from neuneu.errors import InputError
+
+SEEDS = {"default": 0, "small aux 2": 1, "small aux 3": 2, "large aux 2": 3, "large aux 3": 4}
+"""What the results call the seeds, and their numbers in the wide layout."""
 
 RECIPES = {
     "c4": "C4",
