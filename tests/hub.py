@@ -3,6 +3,7 @@
 ROOT/models/OWNER/NAME/REVISION/files…      a branch of a model repository
 ROOT/datasets/OWNER/NAME/REVISION/files…    a branch of a data set
 ROOT/github/OWNER/NAME/files…               a GitHub repository
+ROOT/pages/OWNER/NAME.json                  what the hub's page of a model says beside its files
 """
 
 import hashlib
@@ -81,7 +82,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         if action == "revision":
             names = [{"rfilename": str(file.relative_to(folder))} for file in files]
-            return self._json({"id": repository, "sha": commit_of(folder.name), "siblings": names})
+            page = self.root / "pages" / f"{repository}.json"
+            known = json.loads(page.read_text()) if page.exists() else {}
+            return self._json({"id": repository, "sha": commit_of(folder.name), "siblings": names, **known})
         if action == "tree":
             under = folder / "/".join(rest[1:])
             inside = sorted(under.rglob("*") if "recursive=true" in self.path.lower() else under.iterdir())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.designs_common import CONTRIBUTE, DATABASE, Store
+from neuneu.cli.designs_collect import collecting
+from neuneu.cli.designs_common import CONTRIBUTE, DATABASE, Store, read_pairs
 from neuneu.cli.designs_errors import diagnostics
 from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
@@ -33,6 +34,12 @@ Skip = Annotated[
 ]
 
 
+Names = Annotated[
+    list[str] | None,
+    typer.Option(help="PATH=ID: what files call a model (own checkpoints: a path), and its id; repeat."),
+]
+
+
 class Format(StrEnum):
     """What `designs import` reads."""
 
@@ -44,6 +51,7 @@ class Format(StrEnum):
     metadata = "metadata"
     model = "model"
     dataset = "dataset"
+    sheet = "sheet"
 
 
 @designs.command("import", rich_help_panel=DATABASE)
@@ -54,15 +62,19 @@ def import_(
     policy: Policy = "error",
     dry_run: DryRun = False,
     skip_refused: Skip = False,
+    name: Names = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Put files into a design database (made if it is not there) and show what changed.
 
-    FORMAT: export (folder of a DuckDB EXPORT DATABASE; its SQL is never run), lm-eval (results JSON), scores
-    (CSV), scores-json, features (CSV), metadata (folder), model, dataset (CSV of that table).
+    FORMAT: export (folder of a DuckDB EXPORT DATABASE; its SQL is never run), lm-eval (results JSON, or the
+    folder of `neuneu suite harness`: each run's last step), scores (CSV), scores-json, features (CSV),
+    metadata (folder), model, dataset (CSV of that table), sheet (what `designs sheet` wrote, filled in).
 
     Example: neuneu designs import export 2025_03_03.duckdb --store designs.duckdb
+
+    Example: neuneu designs import lm-eval results --store designs.duckdb --name runs/web-300M=me/web-300m
     """
     if not dry_run:
         check_place(store)
@@ -70,12 +82,17 @@ def import_(
     batch = _read(kind, path, refused)
     for problem in refused or ():
         note(f"left out: {problem}")
+    if name:
+        from neuneu.designs.database.records import rename_models
+
+        batch = rename_models(batch, read_pairs(name))
     _apply(batch, store, policy, dry_run, output, as_json)
 
 
 def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
     from neuneu.designs.database import metadata, readers
     from neuneu.designs.database.schema import find_table
+    from neuneu.designs.database.sheet import read_sheet
 
     makers: dict[Format, Callable[[], Batch]] = {
         Format.export: lambda: readers.read_export(path),
@@ -86,6 +103,7 @@ def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
         Format.metadata: lambda: metadata.read_metadata(path, refused=refused),
         Format.model: lambda: readers.read_table_csv(path, find_table("model")),
         Format.dataset: lambda: readers.read_table_csv(path, find_table("dataset")),
+        Format.sheet: lambda: read_sheet(path),
     }
     return makers[kind]()
 
@@ -338,6 +356,7 @@ def add(
     _apply(batch, store, policy, dry_run, output, as_json)
 
 
+designs.add_typer(collecting)
 designs.add_typer(predictions)
 designs.add_typer(explanations)
 designs.add_typer(diagnostics)

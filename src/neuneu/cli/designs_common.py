@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuneu.errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,3 +29,16 @@ def draw(path: Path | None, chart: "Callable[[Any], Figure]", module: str = "des
         from neuneu.reports.style import save
 
         save(chart(import_module(f"neuneu.reports.{module}")), path)
+
+
+def read_pairs(entries: list[str]) -> dict[str, str]:
+    """NAME=ID, … → {name: id}; the id is what follows the last =. InputError where one is none, or twice."""
+    pairs: dict[str, str] = {}
+    for entry in entries:
+        name, _, model = entry.rpartition("=")
+        if not name or not model:
+            raise InputError("must be NAME=ID", field="name", value=entry)
+        if name in pairs:
+            raise InputError("must not be given twice", field="name", value=name)
+        pairs[name] = model
+    return pairs

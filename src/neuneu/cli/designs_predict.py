@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.designs_common import PREDICT, draw
+from neuneu.cli.designs_common import PREDICT, draw, read_pairs
 from neuneu.cli.options import AsJson, Output, file_place, note, show
 from neuneu.errors import InputError
 from neuneu.files import write_table
@@ -205,15 +205,8 @@ def facts(
     from neuneu.designs.database.facts import fill_facts
     from neuneu.designs.database.store import DesignStore
 
-    pairs = dict(_pair(text) for text in model or ())
+    pairs = read_pairs(model or [])
     with DesignStore(store) as opened:
         table, filled = fill_facts(CurveTable.read(curves), opened, pairs)
     table.write(output)
     show(filled, f"Facts filled in → {output}", as_json=as_json)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    run, _, name = text.rpartition("=")
-    if not run or not name:
-        raise InputError("must be RUN=ID", field="model", value=text)
-    return run, name

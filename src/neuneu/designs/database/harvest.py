@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.designs.database.metadata import architecture_from_config, read_config
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
 from neuneu.files import parse_json, read_json
+from neuneu.hub import hub_errors
 
 MAX_HEADER = 100_000_000
 """Longest header of a safetensors file, in bytes, that is read."""
@@ -29,25 +30,26 @@ def harvest_local(checkpoint: str | Path) -> dict[str, Any]:
 def harvest_hub(repository: str, revision: str | None = None) -> dict[str, Any]:
     """The same of a repository of the Hugging Face hub; only its config.json is fetched, and what the hub
     knows of its weights and its date."""
-    try:
-        from huggingface_hub import HfApi, hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingExtraError("huggingface-hub", "lm") from error
-    try:
-        info = HfApi().model_info(repository, revision=revision)
-        path = hf_hub_download(repository, "config.json", revision=info.sha or revision)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"cannot be fetched: {str(error).splitlines()[0]}", where=repository) from error
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise InputError("must be a JSON object", where=f"{repository}/config.json")
+    info, config = fetch_model(repository, revision)
     facts = architecture_from_config(config)
     if info.safetensors is not None:
         facts["total_params"] = info.safetensors.total
     if info.created_at is not None:
         facts["released"] = info.created_at.date().isoformat()
     return facts
+
+
+def fetch_model(repository: str, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """(what the hub knows of a repository, its config.json); InputError where the hub does not give them."""
+    with hub_errors(repository):
+        from huggingface_hub import HfApi, hf_hub_download
+
+        info = HfApi().model_info(repository, revision=revision)
+        path = hf_hub_download(repository, "config.json", revision=info.sha or revision)
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError("must be a JSON object", where=f"{repository}/config.json")
+    return info, config
 
 
 def count_parameters(path: str | Path) -> int:

@@ -1,5 +1,6 @@
 """JSON metadata of models and their pretraining data → rows of the model and dataset tables."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,16 @@ def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Ba
     """A folder with model_metadata/*.json and dataset_metadata/*.json → model and dataset rows.
 
     A model's tokens are those of its stage named pretraining (else the first); its composition is the
-    summary of the data set that stage names. Summaries whose percentages sum to at most 1.5 are fractions:
-    × 100; so are those up to 1 of a summary that only then sums to about 100. refused: where given, files
+    summary of the data set that stage names, whose domains, with their types, go into the column metadata.
+    Summaries whose percentages sum to at most 1.5 are fractions: × 100; so are those up to 1 of a summary
+    that only then sums to about 100. refused: where given, files
     that break a rule, and second files of one model, are left out and their errors put here.
     """
     folder = Path(folder)
     files = sorted((folder / "model_metadata").glob("*.json"))
     if not files:
         raise InputError("no model_metadata/*.json here", where=folder)
-    summaries = {file.stem: _summary(file) for file in sorted((folder / "dataset_metadata").glob("*.json"))}
+    summaries = {file.stem: _data(file) for file in sorted((folder / "dataset_metadata").glob("*.json"))}
     batches: dict[str, Batch] = {}
     for file in files:
         try:
@@ -106,7 +108,7 @@ def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Ba
     return merge_batches(list(batches.values()))
 
 
-def _model_file(path: Path, summaries: Mapping[str, Mapping[str, float]]) -> Batch:
+def _model_file(path: Path, summaries: Mapping[str, Mapping[str, Any]]) -> Batch:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise InputError('must be an object with the text "id"', where=path)
@@ -169,8 +171,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _summary(path: Path) -> dict[str, float]:
+def _data(path: Path) -> dict[str, Any]:
+    """What a record of a data set says: its summary, and in the column metadata its name and domains."""
     document = read_json(path)
+    found: dict[str, Any] = dict(_summary(document))
+    domains = document.get("domains") if isinstance(document, dict) else None
+    if isinstance(domains, list) and domains:
+        found["metadata"] = json.dumps({"data": path.stem, "domains": domains}, sort_keys=True)
+    return found
+
+
+def _summary(document: Any) -> dict[str, float]:
     summary = document.get("summary") if isinstance(document, dict) else None
     if not isinstance(summary, dict):
         return {}

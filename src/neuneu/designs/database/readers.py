@@ -1,10 +1,11 @@
 """Files → batches of rows: the published export, harness results, score and feature CSVs, JSON metadata."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -179,12 +180,13 @@ def read_lm_eval(
     """Results of lm-evaluation-harness (0.4 and later): a results file, or a folder searched for them.
 
     names: model as the file calls it → id; org__name is read as org/name. Group results are left out. Where a
-    folder holds the same measurement twice, the newest file (by its date field) wins.
+    folder holds the same measurement twice, the newest file (by its date field) wins. The folder of `neuneu
+    suite harness` (RUN/stepN.json) is read too: each run is a model, with the scores of its last step.
     """
     path = Path(path)
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     batches = [
-        (str(date), batch)
+        (date, batch)
         for file in files
         for date, batch in [_lm_eval_file(file, names or {}, exclude)]
         if batch is not None
@@ -194,7 +196,7 @@ def read_lm_eval(
     return _newest_wins(batches, EVALUATIONS)
 
 
-def _newest_wins(batches: list[tuple[str, Batch]], table: Table) -> Batch:
+def _newest_wins(batches: Sequence[tuple[Any, Batch]], table: Table) -> Batch:
     ordered = [batch for _, batch in sorted(batches, key=lambda pair: pair[0])]
     frame = pl.concat([batch.tables[table.name] for batch in ordered], how="diagonal")
     frame = frame.unique(table.key, keep="last", maintain_order=True)
@@ -211,6 +213,8 @@ def _lm_eval_file(
     if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
         return 0.0, None
     with errors_in(path):
+        if _is_suite(document):
+            document = _from_suite(document, path)
         rows = _lm_eval_rows(document, names, exclude)
     date = document.get("date")
     revision = document.get("git_hash") or document.get("lm_eval_version")
@@ -221,10 +225,35 @@ def _lm_eval_file(
     )
 
 
+def _is_suite(document: Mapping[str, Any]) -> bool:
+    """Whether a results file is one that `neuneu suite harness` keeps of a checkpoint."""
+    return "asked" in document and "items" in document
+
+
+def _from_suite(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """RUN/stepN.json of `neuneu suite harness`: the model is the run, and later steps are newer."""
+    step = path.stem.removeprefix("step")
+    if not step.isdecimal():
+        raise InputError("must be named stepN.json", where=path)
+    return {**document, "model_name": unquote(path.parent.name), "date": int(step)}
+
+
+_WEIGHTS = re.compile(r"(?:^|,)(?:pretrained|model)=([^,]+)")
+
+
+def _model_name(document: Mapping[str, Any]) -> Any:
+    """The model as the file calls it: by name, or the place of the weights that the harness was given."""
+    if document.get("model_name"):
+        return document["model_name"]
+    config = object_at(document, "config")
+    match = _WEIGHTS.search(str(config.get("model_args") or ""))
+    return match[1] if match else config.get("model")
+
+
 def _lm_eval_rows(
     document: Mapping[str, Any], names: Mapping[str, str], exclude: Collection[str]
 ) -> list[tuple[Any, ...]]:
-    name = document.get("model_name") or object_at(document, "config").get("model")
+    name = _model_name(document)
     if not isinstance(name, str):
         raise InputError("must name the model", field="model_name", value=name)
     shots, configs, groups = (object_at(document, key) for key in ("n-shot", "configs", "groups"))

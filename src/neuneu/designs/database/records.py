@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,22 @@ def merge_batches(batches: Sequence[Batch]) -> Batch:
         "source", keep="first", maintain_order=True
     )
     return Batch(tables, sources)
+
+
+def rename_models(batch: Batch, names: Mapping[str, str]) -> Batch:
+    """The batch with models called by other ids: {as the files call them: id}.
+
+    Rows that then say the same are one; InputError where they differ, or where no row is called so.
+    """
+    known = {name for frame in batch.tables.values() for name in frame["id"]}
+    for name in names:
+        if name not in known:
+            raise InputError("no model of these files", field="name", value=name)
+    tables = {}
+    for table, frame in batch.tables.items():
+        renamed = frame.with_columns(pl.col("id").replace(dict(names)))
+        tables[table] = check_rows(TABLES[table], renamed)
+    return replace(batch, tables=tables)
 
 
 @contextmanager
