@@ -14,6 +14,7 @@ from neuneu.cli.designs_errors import diagnostics
 from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
+from neuneu.cli.designs_texts import texts
 from neuneu.cli.options import AsJson, Output, make_app, note, show
 from neuneu.errors import InputError
 from neuneu.files import check_place
@@ -361,3 +362,4 @@ designs.add_typer(predictions)
 designs.add_typer(explanations)
 designs.add_typer(diagnostics)
 designs.add_typer(taggers)
+designs.add_typer(texts)

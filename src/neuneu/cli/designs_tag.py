@@ -1,5 +1,6 @@
 """`neuneu designs`: generations, taggers and what they add up to for a model."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,13 @@ from neuneu.errors import InputError
 from neuneu.files import write_table
 
 taggers = typer.Typer()
+
+
+class Method(StrEnum):
+    """How `tag entropy` measures."""
+
+    ngram = "ngram"
+    lm = "lm"
 
 
 @taggers.command(rich_help_panel=GENERATE)
@@ -51,12 +59,23 @@ def generate(
 @taggers.command(rich_help_panel=GENERATE)
 def tag(
     feature: Annotated[str, typer.Argument(help="What to measure; see above.", metavar="FEATURE")],
-    source: Annotated[Path, typer.Option("--input", "-i", help="Documents: .jsonl (.gz, .zst) or .parquet.")],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--input", "-i", help="Documents: .jsonl (.gz, .zst), .csv or .parquet; by lm: `score`'s losses."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .parquet file; entropy: .json.", callback=file_place)
     ],
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json; else words and signs.")] = None,
     order: Annotated[int, typer.Option(help="entropy: tokens of context.")] = 1,
+    method: Annotated[
+        Method, typer.Option(help="entropy: ngram, or lm: bits of a checkpoint that `neuneu score` scored.")
+    ] = Method.ngram,
+    corpus: Annotated[Path | None, typer.Option(help="entropy by lm: the corpus of the losses.")] = None,
+    run: Annotated[str | None, typer.Option(help="entropy by lm: a run; by default the only one.")] = None,
+    step: Annotated[int | None, typer.Option(help="entropy by lm: its step; by default the last.")] = None,
     documents: Annotated[
         Path | None,
         typer.Option(help="entropy: also a row a document, into this .parquet file.", callback=file_place),
@@ -85,19 +104,33 @@ def tag(
 
     FEATURE: char_len, num_tokens, unique_tokens, ttr, keyword_ratios, keyword_counts, or all of these at
     once: counts. Of the whole input: entropy. Cleaning: repetition, repaired_text, contamination. Code:
-    code_features. Parses, by Stanza: content_function_ratio, dep_parse, const_parse. By other models:
-    language, edu_classifier, domain.
+    code_features. Parses, by Stanza: content_function_ratio, dep_parse, const_parse. By the field url:
+    web_class. By other models: language, edu_classifier, domain.
 
     Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
+
+    Example: neuneu designs tag repetition --input texts.jsonl --output repetition.parquet
+
+    Example: neuneu designs tag entropy --input texts.jsonl --output entropy.json
+
+    Example: neuneu designs tag entropy --method lm --input losses.zarr --corpus corpus --output lm.json
     """
     from neuneu.taggers.corpus_files import tag_entropy
     from neuneu.taggers.run import TaggerOptions
-    from neuneu.taggers.run import tag as run
+    from neuneu.taggers.run import tag as tag_all
 
     def progress(count: int) -> None:
         note(f"{count} documents")
 
     tokens = None if tokenizer is None else str(tokenizer)
+    if method is Method.lm:
+        from neuneu.taggers.lm_entropy import lm_entropy
+
+        if feature != "entropy" or corpus is None:
+            raise InputError("--method lm needs entropy and --corpus", field="method", value=method.value)
+        found = lm_entropy(source, corpus, output, run=run, step=step, documents=documents)
+        note(f"{found['mean_bits']:.3f} bits a token, {found['run']} at step {found['step']} → {output}")
+        return
     if feature == "entropy":
         tag_entropy(
             source,
@@ -116,7 +149,7 @@ def tag(
     options = TaggerOptions(
         tokens, endpoint, model, language, None if against is None else str(against), words
     )
-    done = run(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
+    done = tag_all(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
     note(f"{done} documents → {output}")
 
 

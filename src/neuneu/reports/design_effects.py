@@ -228,3 +228,27 @@ def distribution_chart(values: Mapping[str, Any], feature: str) -> "Figure":
     axes.set_ylabel("% of the documents at or below")
     style.legend_above(figure, style.line_handles(values, marked=False))
     return figure
+
+
+@style.house_style
+def confusion_chart(frame: pl.DataFrame) -> "Figure":
+    """Labels down, predictions across, per cent of the label's documents. frame: of `agreement.confusion`."""
+    names = frame["label"].to_list()
+    counts = frame.select(names).to_numpy().astype(float)
+    total = counts.sum(1, keepdims=True)
+    shares = 100 * counts / np.where(total > 0, total, 1.0)
+    figure = style.new_figure(3.0 + 0.7 * len(names), 1.8 + 0.5 * len(names))
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for i, j in np.ndindex(*shares.shape):
+        if counts[i, j]:
+            colour = "white" if shares[i, j] > 60 else style.INK
+            axes.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    axes.set_title("% of the documents of a label")
+    return figure

@@ -1,6 +1,7 @@
-"""Documents of any size, a block at a time: JSONL (also .gz, .zst) and Parquet in."""
+"""Documents of any size, a block at a time: JSONL (also .gz, .zst), CSV and Parquet in."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +16,55 @@ BLOCK = 2_000
 BLOCK_BYTES = 8_000_000
 """Bytes of JSON a block, but for its last document."""
 
-_SCHEMA = {"id": pl.String, "text": pl.String, "lang": pl.String}
+MAX_CELL = 16_000_000
+"""Longest cell of a CSV, in characters."""
+
+_SCHEMA = {"id": pl.String, "text": pl.String, "lang": pl.String, "url": pl.String}
+_COLUMNS = ("id", "doc_id", "lang", "url", "resps", *TEXT_COLUMNS)
 
 
 def read_blocks(path: str | Path, *, size: int = BLOCK, limit: int | None = None) -> Iterator[pl.DataFrame]:
-    """Blocks of at most `size` documents: columns id, text, and lang where there is one.
+    """Blocks of at most `size` documents: columns id, text, and lang and url where there is one.
 
     Text is `text`, `content`, or the first answer of an evaluation log (`resps[0][0]`); a missing id is
     the running number. Raises InputError naming the line of a record that is no document.
     """
+    path, start = Path(path), 0
+    for records in read_records(path, size=size, limit=limit, columns=_COLUMNS):
+        yield _block([_document(record, start + i, path) for i, record in enumerate(records)], start, path)
+        start += len(records)
+
+
+def read_records(
+    path: str | Path,
+    *,
+    size: int = BLOCK,
+    limit: int | None = None,
+    columns: Collection[str] | None = None,
+) -> Iterator[list[Any]]:
+    """Blocks of at most `size` records with all their fields, of Parquet only these columns."""
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file", where=path)
     if limit is not None and limit < 1:
         raise InputError("must be at least 1", field="limit", value=limit)
+    readers = {".parquet": lambda: _parquet(path, size, columns), ".csv": lambda: _csv(path, size)}
     start = 0
-    for records in _parquet(path, size) if path.suffix == ".parquet" else _lines(path, size):
-        if limit is not None:
-            records = records[: limit - start]  # noqa: PLW2901
+    for block in readers.get(path.suffix, lambda: _lines(path, size))():
+        records = block if limit is None else block[: limit - start]
         if not records:
             return
-        yield _block([_document(record, start + i, path) for i, record in enumerate(records)], start, path)
+        yield records
         start += len(records)
 
 
-def _block(rows: list[tuple[str, str, str | None]], start: int, path: Path) -> pl.DataFrame:
+def document_id(record: Any, number: int) -> str:
+    """The id of a record, or its running number."""
+    name = record.get("id", record.get("doc_id")) if isinstance(record, dict) else None
+    return str(number if name is None else name)
+
+
+def _block(rows: list[tuple[str, str, str | None, str | None]], start: int, path: Path) -> pl.DataFrame:
     try:
         return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
     except UnicodeEncodeError as error:
@@ -70,14 +95,36 @@ def _lines(path: Path, size: int) -> Iterator[list[Any]]:
     yield records
 
 
-def _parquet(path: Path, size: int) -> Iterator[list[Any]]:
+def _csv(path: Path, size: int) -> Iterator[list[Any]]:
+    """Records of a CSV with a header; empty cells are missing."""
+    csv.field_size_limit(MAX_CELL)
+    records: list[Any] = []
+    held = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file, strict=True), 1):
+                if None in row or None in row.values():
+                    raise InputError("has not as many fields as the header", where=f"{path}, record {number}")
+                records.append({name: cell for name, cell in row.items() if cell})
+                held += sum(map(len, row.values()))
+                if len(records) == size or held >= BLOCK_BYTES:
+                    yield records
+                    records, held = [], 0
+    except UnicodeDecodeError as error:
+        raise InputError("must be UTF-8 text", where=path) from error
+    except csv.Error as error:
+        raise InputError(f"not a CSV table: {error}", where=path) from error
+    yield records
+
+
+def _parquet(path: Path, size: int, columns: Collection[str] | None) -> Iterator[list[Any]]:
     import pyarrow
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            wanted = [name for name in ("id", "doc_id", "lang", "resps", *TEXT_COLUMNS) if name in names]
+            wanted = [name for name in names if columns is None or name in columns]
             for batch in file.iter_batches(batch_size=size, columns=wanted):
                 records: list[Any] = []
                 held = 0
@@ -93,7 +140,7 @@ def _parquet(path: Path, size: int) -> Iterator[list[Any]]:
         raise InputError("not a Parquet file of documents", where=path) from error
 
 
-def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | None]:
+def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | None, str | None]:
     where = f"{path}, document {number + 1}"
     if not isinstance(record, dict):
         raise InputError("must be an object", where=where)
@@ -103,6 +150,5 @@ def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | Non
         text = answer[0] if isinstance(answer, list) and answer else answer
     if not isinstance(text, str):
         raise InputError("must hold text, content or resps", where=where, field="text", value=text)
-    name = record.get("id", record.get("doc_id"))
-    language = record.get("lang")
-    return str(number if name is None else name), text, None if language is None else str(language)
+    language, url = (None if record.get(name) is None else str(record[name]) for name in ("lang", "url"))
+    return document_id(record, number), text, language, url

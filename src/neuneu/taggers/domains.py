@@ -2,17 +2,20 @@
 or a local classifier."""
 
 import json
+import math
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import polars as pl
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.taggers.counts import Tagger
+from neuneu.taggers.document_features import read_blocks
 
 SHORTEST = 50
 """Characters; shorter documents are incoherent and of unknown language."""
@@ -205,3 +208,36 @@ def language_tagger() -> Tagger:
     return lambda block: block.select(
         "id", pl.Series("language", [language(text) for text in block["text"]], dtype=pl.String)
     )
+
+
+CHARACTERS_A_TOKEN = 3.5
+"""Of the published estimate of tokens from characters."""
+
+
+def estimate_cost(source: str | Path, price: float, *, limit: int | None = None) -> pl.DataFrame:
+    """What tagging domains by an endpoint would cost: documents, asked (distinct, from 50 characters), and
+    for the fewest (1 a document) and the most (5) questions: calls, tokens (in), dollars.
+
+    price: dollars for a million tokens in; the answers, at most ten tokens each, are not counted. Nothing is
+    sent.
+    """
+    if not 0 <= price < math.inf:
+        raise InputError("must be a finite number from 0", field="price", value=price)
+    documents, seen = 0, set()
+    least = most = 0.0
+    questions = [len(_instruction(question, answers)) for question, answers in STEPS]
+    for block in read_blocks(source, limit=limit):
+        documents += len(block)
+        for text in block["text"]:
+            if len(text) < SHORTEST or (mark := hash(text)) in seen:
+                continue
+            seen.add(mark)
+            sent = min(len(text), LONGEST)
+            least += (sent + questions[0]) / CHARACTERS_A_TOKEN
+            most += (len(STEPS) * sent + sum(questions)) / CHARACTERS_A_TOKEN
+    rows = [
+        (name, documents, len(seen), calls * len(seen), round(tokens), tokens * price / 1e6)
+        for name, calls, tokens in (("fewest", 1, least), ("most", len(STEPS), most))
+    ]
+    columns = ("questions", "documents", "asked", "calls", "tokens", "dollars")
+    return pl.DataFrame(rows, schema=columns, orient="row")

@@ -37,7 +37,7 @@ class TaggerOptions:
 
 def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
     """The tagger of a feature; InputError if it is unknown or lacks an option."""
-    from neuneu.taggers import classifiers, domains, parses, syntax
+    from neuneu.taggers import classifiers, domains, parses, syntax, web_classes
 
     language, tokenizer = options.language, options.tokenizer
     makers: dict[str, Callable[[], counts.Tagger]] = {
@@ -50,6 +50,7 @@ def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
         "repaired_text": lambda: _repair,
         "contamination": lambda: _contamination(_needed(options.against, "against"), options.words),
         "language": domains.language_tagger,
+        "web_class": lambda: web_classes.url_tagger,
         "code_features": lambda: syntax.syntax_tagger(language),
         **{name: partial(parses.stanza_tagger, name, language or "en") for name in parses.FEATURES},
         "edu_classifier": lambda: classifiers.educational_tagger(_needed(options.model, "model")),
