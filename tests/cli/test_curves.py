@@ -32,7 +32,8 @@ def test_import_says_what_it_read_and_skipped(neuneu: Any, results: Path, tmp_pa
     done = neuneu("import", "lm-eval", results, "-o", output, "--tokens-per-step", 1024, "--params", 7)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"skipped {results / 'other.json'}: no lm-eval results in it" in done.stderr
-    assert done.stderr.count("1 values") == 3
+    told = "1 task; name from the model, steps from the revision"
+    assert f"run me/lm: 3 files, 3 checkpoints, steps 10 to 1,000, clock in tokens, {told}" in done.stderr
     assert f"3 values of 1 runs on 1 tasks → {output}" in done.stderr
     (curve,) = CurveTable.read(output)
     assert curve.clock.tolist() == [10_240, 102_400, 1_024_000]

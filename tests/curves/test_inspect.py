@@ -114,7 +114,9 @@ def test_a_curve_that_only_rises_never_jumps(values: list[float]) -> None:
 @given(frames())
 def test_any_valid_table_can_be_inspected(frame: pl.DataFrame) -> None:
     frame = normalise(frame, "here")
-    assert set(problems(frame)["problem"]) <= {"gap", "missing checkpoints", "outlier checkpoint"}
+    assert set(problems(frame)["problem"]) <= {
+        "gap", "missing checkpoints", "outlier checkpoint", "no known accuracy", "setting changes",
+    }  # fmt: skip
     assert runs(frame)["values"].sum() == len(frame)
     assert tasks(frame)["task"].n_unique() == frame["task"].n_unique()
 

@@ -42,9 +42,9 @@ def import_(
     format_: Annotated[str, typer.Argument(metavar="FORMAT", help="A format of the list below, or auto.")],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option("--output", "-o", help="A .parquet, .csv or .json file to write.", callback=file_place),
-    ],
+    ] = None,
     run: Annotated[str | None, typer.Option(help="The run's name, where the files hold one run.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the values come from.")] = None,
     family: Annotated[str | None, typer.Option(help="The model family.")] = None,
@@ -59,28 +59,48 @@ def import_(
         list[str] | None, typer.Option(help="Keep only this metric; may be repeated.", show_default=False)
     ] = None,
     keep: Annotated[
-        Keep | None, typer.Option(help="Which of two different values of one step stays; else an error.")
+        Keep | None,
+        typer.Option(
+            help="Which of two different values of one step, or of two branches, stays; else an error."
+        ),
     ] = None,
+    batch_schedule: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table of step and tokens_per_step, for batch sizes that grow; the clock in tokens."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read; write nothing.")
+    ] = False,
     **options: str | None,
 ) -> None:
     """Read evaluation results of a known format into a curve table; say what was read, skipped and why.
 
+    A line a run: files, checkpoints, steps, clock, tasks, and from where its name and steps were told.
     Example: neuneu import lm-eval results/ --run my-1b --tokens-per-step 2097152 -o my.parquet
     """
     from neuneu.curves.readers.formats import read_format
-    from neuneu.curves.readers.parsing import Given
+    from neuneu.curves.readers.parsing import Given, read_batches
+    from neuneu.errors import InputError
 
+    if output is None and not dry_run:
+        rule = "must say where to write (-o curves.parquet), or --dry-run to see what would be read"
+        raise InputError(rule, field="output")
     given = Given(
         run=run, source=source, family=family, params=params, recipe=recipe, seed=seed,
         planned_tokens=planned_tokens, tokens_per_step=tokens_per_step,
         keep=keep.value if keep else None, metrics=frozenset(metric or ()),
+        batches=read_batches(batch_schedule) if batch_schedule else (), tell=note,
     )  # fmt: skip
     result = read_format(format_, paths, given=given, **options)
-    result.table.write(output)
+    if output is not None and not dry_run:
+        result.table.write(output)
     for line in result.report.lines():
         note(line)
     table = result.table
-    note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {output}")
+    place = "nothing written (--dry-run)" if dry_run else output
+    note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {place}")
 
 
 @app.command()

@@ -7,6 +7,8 @@ valid: `inspect` shows all that is wrong, where CurveTable stops at the first.
 import numpy as np
 import polars as pl
 
+from neuneu.curves.accuracies import without_accuracy
+from neuneu.curves.conditions import condition_changes, setting_changes
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import KEY, REQUIRED, fill_facts
 from neuneu.curves.tasks import find_metric, find_task
@@ -132,6 +134,8 @@ def problems(frame: pl.DataFrame) -> pl.DataFrame:
         _mixed_facts(order),
         _clock_backwards(order),
         _missing_checkpoints(usable),
+        _changes(order),
+        _no_accuracy(usable),
         gaps(usable),
         outliers(usable),
     ]
@@ -316,6 +320,26 @@ def _missing_checkpoints(order: pl.DataFrame) -> pl.DataFrame:
         .group_by(KEY).agg(pl.col("step").min(), pl.len().alias("lacks")).sort(KEY, nulls_last=False)
     )  # fmt: skip
     return _findings(found, "missing checkpoints", pl.format("lacks {} that other tasks have", "lacks"))
+
+
+def _changes(order: pl.DataFrame) -> pl.DataFrame:
+    """Curves along which the way of evaluation changes, and settings that end where others begin."""
+    return pl.concat(
+        [
+            _findings(condition_changes(order), "conditions change", pl.col("detail")),
+            _findings(setting_changes(order), "setting changes", pl.col("detail")),
+        ]
+    )
+
+
+def _no_accuracy(usable: pl.DataFrame) -> pl.DataFrame:
+    """Tasks without a metric that is known as an accuracy, which means over accuracies leave out."""
+    rows = [(task, ", ".join(metrics)) for task, metrics in without_accuracy(usable).items()]
+    found = pl.DataFrame(rows, schema={"task": pl.String, "metrics": pl.String}, orient="row")
+    detail = pl.format(
+        "report, rank, forecast and evaluate leave it out; --metric takes one of {}", "metrics"
+    )
+    return _findings(found, "no known accuracy", detail)
 
 
 def _findings(found: pl.DataFrame, problem: str, detail: pl.Expr) -> pl.DataFrame:

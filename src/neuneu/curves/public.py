@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from neuneu.curves.readers.finishing import ReadResult
 from neuneu.curves.readers.formats import formats, read_format
-from neuneu.curves.readers.parsing import ReadResult
 from neuneu.errors import InputError
 from neuneu.files import check_place
 from neuneu.files.reading import size_text

@@ -125,7 +125,7 @@ def test_the_step_by_the_stated_rule(
 
 def test_a_step_pattern_replaces_the_rule(tmp_path: Path) -> None:
     write(tmp_path / "tok-5k.json", document(None))
-    assert read_lm_eval([tmp_path], step_pattern=r"tok-(\d+)k").table.frame["step"].to_list() == [5]
+    assert read_lm_eval([tmp_path], step_pattern=r"tok-(\d+)k").table.frame["step"].to_list() == [5000]
     for bad in ("(", "tok", "(a)(b)"):
         with pytest.raises(InputError, match="step-pattern"):
             read_lm_eval([tmp_path], step_pattern=bad)
@@ -158,9 +158,9 @@ def test_what_is_no_number_is_skipped_and_said(tmp_path: Path) -> None:
 def test_a_change_of_the_questions_is_told(tmp_path: Path) -> None:
     write(tmp_path / "a.json", document(1))
     write(tmp_path / "b.json", document(2) | {"versions": {"arc_easy": 2.0}, "lm_eval_version": "0.4.2"})
-    notes = " ".join(read_lm_eval([tmp_path]).report.notes)
-    assert "arc_easy was evaluated with different versions: 1.0, 2.0" in notes
-    assert "different versions of lm-eval: 0.4.2, 0.4.9" in notes
+    notes = read_lm_eval([tmp_path]).report.all_notes()
+    assert "arc_easy: different versions of the task: 1 at step 1, 2 from step 2" in notes
+    assert "arc_easy: different versions of lm-eval: 0.4.9 at step 1, 0.4.2 from step 2" in notes
 
 
 def test_one_checkpoint_evaluated_twice(tmp_path: Path) -> None:
@@ -239,4 +239,5 @@ def test_the_report_is_a_table(tmp_path: Path) -> None:
     write(tmp_path / "a.json", document(1))
     report = read_lm_eval([tmp_path]).report.to_frame()
     assert report["kind"].to_list() == ["read", "note"]
-    assert report.schema == {"kind": pl.String, "what": pl.String, "why": pl.String, "count": pl.Int64}
+    assert report.schema == {"kind": pl.String, "what": pl.String, "why": pl.String, "count": pl.Int64,
+                             "run": pl.String}  # fmt: skip

@@ -9,16 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import (
-    NAMING,
-    ResultsFile,
-    finite_values,
-    mapping,
-    place_rows,
-    text,
-)
+from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, place_rows, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import read_json
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.curves import readers
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.finishing import ReadResult, finish
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, place_of, stack
 from neuneu.curves.table import KEY
 from neuneu.errors import InputError

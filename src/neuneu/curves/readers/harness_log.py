@@ -12,10 +12,11 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
-from neuneu.curves.readers.results_files import NAMING, ResultsFile, number, place_rows
+from neuneu.curves.readers.results_files import ResultsFile, number, place_rows
 from neuneu.curves.tasks import find_task, known_task
 from neuneu.files import read_lines
 

@@ -11,18 +11,11 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import (
-    NAMING,
-    ResultsFile,
-    finite_values,
-    mapping,
-    number,
-    place_rows,
-    text,
-)
+from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, number, place_rows, text
 from neuneu.files import read_json
 
 _DATE = re.compile(r"results_(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)")

@@ -1,33 +1,51 @@
 """lm-evaluation-harness results: JSON with "acc,none" keys (0.4 and later) or plain "acc" keys (before).
 
-One file a checkpoint, or folders of them. The step of a file is found, in this order, in: the revision of
-the model (config.model_revision, revision= of model_args), the model's name or path, the path of the file.
-Only whole words count: step1000, global_step1000, checkpoint-1000, ckpt_1000, iter_1000. --step-pattern, a
-regular expression with one group, replaces these words.
+One file a checkpoint, or folders of them. Who a file's run is and which checkpoint it measured, `identity.py`
+says; what of the evaluation may differ from file to file (harness, limit, template) goes into `conditions`.
 """
 
+import hashlib
 import math
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
 from pydantic import AfterValidator, BaseModel, Field
 
-from neuneu.curves.readers.parsing import STEP, Given, ReadReport, compile_step_pattern, find_step
-from neuneu.curves.readers.pythia_models import known_facts
+from neuneu.curves.conditions import NAME, conditions_text
+from neuneu.curves.groups import members_text
+from neuneu.curves.percent import in_percent
+from neuneu.curves.readers.identity import NAMING
+from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, known_as, reader
-from neuneu.curves.table import columns_of
+from neuneu.curves.readers.reading import Progress
+from neuneu.curves.readers.results_files import ResultsFile, ResultsFiles, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import check_document, read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
 
-NO_NAMES = ("ckpt", "ckpts", "checkpoint", "checkpoints", "model", "models", "output", "outputs", "hf")
-"""Folders above a checkpoint that do not name its run."""
+MODELS = (
+    "pretrained",
+    "model",
+    "model_name_or_path",
+    "path",
+    "model_path",
+    "checkpoint",
+    "ckpt",
+    "checkpoint_dir",
+)
+"""Model arguments that name the model, the first that is there."""
+
+TOLD_ARGUMENTS = (
+    "dtype", "add_bos_token", "load_in_4bit", "load_in_8bit", "max_length", "quantization", "enable_thinking",
+    "softmax_dtype", "backend",
+)  # fmt: skip
+"""Model arguments that change values: their changes are told."""
+
+OLD, NEW = 'before 0.4 (plain "acc" keys)', '0.4 or later ("acc,none" keys)'
+PERCENT = "in percent, as the harness reports it: divided by 100"
 
 
 def _fits(value: Any) -> Any:
@@ -41,31 +59,6 @@ Bounded = Annotated[Any, AfterValidator(_fits)]
 """Anything, but no number that a column of whole numbers does not hold."""
 
 
-@dataclass
-class Seen:
-    """Which versions and hashes each task had: where they change, curves mix different questions."""
-
-    versions: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    hashes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    harness: set[str] = field(default_factory=set)
-
-    def add(self, document: dict[str, Any]) -> None:
-        """Note the versions and hashes of one results file."""
-        for kind, seen in (("versions", self.versions), ("task_hashes", self.hashes)):
-            for task, value in (document.get(kind) or {}).items():
-                seen[task].add(str(value))
-        self.harness.add(str(document.get("lm_eval_version", "unknown")))
-
-    def notes(self) -> Iterator[str]:
-        """A sentence for each task whose version or hash changes, and for mixed harnesses."""
-        for kind, seen in (("versions", self.versions), ("task hashes", self.hashes)):
-            for task, values in sorted(seen.items()):
-                if len(values) > 1:
-                    yield f"{task} was evaluated with different {kind}: {', '.join(sorted(values))}"
-        if len(self.harness) > 1:
-            yield f"different versions of lm-eval: {', '.join(sorted(self.harness))}"
-
-
 def _recognise(look: Look) -> Fit:
     if not is_results(look.document):
         return Fit.NO
@@ -77,41 +70,27 @@ def _recognise(look: Look) -> Fit:
     'result files of lm-evaluation-harness, new ("acc,none") and old, single or in folders',
     names=["*.json"],
     recognise=_recognise,
-    options={"step_pattern": r"regular expression of the step, like 'step(\d+)'."},
+    options=NAMING,
 )
 def read_lm_eval(
-    files: Sequence[Path], given: Given, report: ReadReport, *, step_pattern: str | None = None
+    files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
 ) -> pl.DataFrame:
     """Read result files and folders of them.
 
-    A run is named by its model (without the step), unless `given.run` says otherwise. The filter of a metric
-    ("strict-match") becomes the variant, "none" no variant. Files of one checkpoint are ordered by their
-    date. Raises InputError on files that are not JSON, and where no file has results and a step.
+    The filter of a metric ("strict-match") becomes the variant, "none" no variant. Files of one checkpoint
+    are ordered by their date. Raises InputError on files that are not JSON.
     """
-    pattern = compile_step_pattern(step_pattern)
-    seen = Seen()
-    documents = []
-    for path in files:
+    found = ResultsFiles()
+    for path in Progress(files, given.tell):
         document = read_json(path)
         if not is_results(document):
             report.skip(path, f"no lm-eval results in it{known_as(path)}")
             continue
         check_results(document, path)
-        step = _step_of(document, path, pattern)
-        if step is None:
-            report.skip(path, r"its step is in neither revision, model nor path: --step-pattern 'step(\d+)'")
-            continue
-        documents.append((_date(document), path, step, document))
-    rows: list[dict[str, Any]] = []
-    for _, path, step, document in sorted(documents, key=lambda item: (item[0], str(item[1]))):
-        seen.add(document)
-        run = _run_of(document, pattern)
-        facts = {"run": run, "step": step, "source": "lm-eval", **_params(document), **known_facts(run, step)}
-        values = [facts | row for row in metric_rows(document, report, path)]
-        report.read[str(path)] += len(values)
-        rows += values
-    report.notes += seen.notes()
-    return columns_of(rows)
+        file = results_file(document, path)
+        file.rows = list(metric_rows(document, report, path))
+        found.add(file, report)
+    return found.placed("lm-eval", given, report, options)
 
 
 def is_results(document: Any) -> bool:
@@ -137,57 +116,103 @@ class _About(BaseModel):
     config: dict[str, Bounded] | None = None
 
 
+def results_file(document: dict[str, Any], path: str | Path) -> ResultsFile:
+    """What a results document says of the checkpoint that it measured, without its values."""
+    config, arguments = _mapping(document, "config"), _arguments(document)
+    name = next((arguments[key] for key in MODELS if arguments.get(key)), None) or document.get("model_name")
+    return ResultsFile(
+        path,
+        model=text(name),
+        revision=text(config.get("model_revision") or arguments.get("revision")),
+        adapter=text(arguments.get("peft") or arguments.get("delta")),
+        subfolder=text(arguments.get("subfolder")),
+        date=_date(document),
+        params=_params(document),
+    )
+
+
 def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) -> Iterator[dict[str, Any]]:
-    """Each value of a results document: task, metric, variant, n_shot, value, stderr, n_items."""
+    """Each value of a results document: the columns of `reading.VALUES`."""
     shots, counts = _mapping(document, "n-shot"), _mapping(document, "n-samples")
     default_shots = _mapping(document, "config").get("num_fewshot")
-    for task, metrics in document["results"].items():
-        n_shot = shots.get(task, default_shots)
-        samples = counts.get(task)
+    groups = {**_mapping(document, "groups"), **_mapping(document, "group_subtasks")}
+    common = _common_conditions(document)
+    for raw, metrics in document["results"].items():
+        task = find_task(raw).name
+        n_shot = shots.get(raw, default_shots)
+        samples = counts.get(raw)
         n_items = samples.get("effective") if isinstance(samples, dict) else metrics.get("sample_len")
+        members = groups.get(raw)
+        facts = {
+            "task": task,
+            "n_shot": n_shot if isinstance(n_shot, int) else None,
+            "n_items": n_items if isinstance(n_items, int) else None,
+            "members": members_text(raw, map(str, members)) if isinstance(members, list) else None,
+            "conditions": conditions_text(common | _task_conditions(document, raw, metrics)),
+        }
         for key, value in metrics.items():
             metric, _, filtered = key.partition(",")
             if key in NOT_METRICS or metric.endswith("_stderr"):
                 continue
             if not _is_number(value) or not math.isfinite(value):
-                report.skip(path, f"{task} {key} is {value!r}, no finite number")
+                report.skip(path, f"{raw} {key} is {value!r}, no finite number")
                 continue
             error = metrics.get(f"{metric}_stderr" + (f",{filtered}" if filtered else ""))
-            yield {
-                "task": find_task(task).name,
+            scale = 1.0
+            if in_percent(task, metric):
+                scale = 100.0
+                report.count_note(PERCENT, f"{task} {metric}")
+            yield facts | {
                 "metric": metric,
                 "variant": None if filtered in ("", "none") else filtered,
-                "n_shot": n_shot if isinstance(n_shot, int) else None,
-                "value": float(value),
-                "stderr": float(error) if _is_number(error) else None,
-                "n_items": n_items if isinstance(n_items, int) else None,
+                "value": float(value) / scale,
+                "stderr": float(error) / scale if _is_number(error) else None,
             }
 
 
-def _step_of(document: dict[str, Any], path: Path, pattern: re.Pattern[str] | None) -> int | None:
-    config, arguments = _mapping(document, "config"), _arguments(document)
-    texts = [config.get("model_revision"), arguments.get("revision"), _model_of(document), str(path)]
-    return find_step([text for text in texts if isinstance(text, str)], pattern)
+def _common_conditions(document: dict[str, Any]) -> dict[str, object]:
+    """What holds for every task of a file."""
+    arguments = _arguments(document)
+    template = document.get("chat_template_sha") or document.get("chat_template")
+    system = document.get("system_instruction_sha") or document.get("system_instruction")
+    return {
+        "lm_eval": document.get("lm_eval_version"),
+        "chat_template": _digest(template),
+        "system_prompt": _digest(system),
+        "multiturn": True if document.get("fewshot_as_multiturn") else None,
+        **{name: arguments[name] for name in TOLD_ARGUMENTS if arguments.get(name) not in (None, "")},
+    }
 
 
-def _run_of(document: dict[str, Any], pattern: re.Pattern[str] | None) -> str:
-    """The model without its step: a name on a hub as it is, of a path the last folder that names it."""
-    model = _model_of(document)
-    if model is None:
-        return "run"
-    parts = [part for part in re.split(r"[/\\]", model) if part not in ("", ".", "..")]
-    if (pattern or STEP).search(model):
-        parts = [(pattern or STEP).sub("", part).strip("-_.") for part in parts]
-        parts = [part for part in parts if part]
-    named = [part for part in parts if part.casefold() not in NO_NAMES]
-    parts = named or parts
-    is_path = model.startswith((".", "/", "~", "\\")) or len(parts) > 2
-    return (parts[-1] if is_path else "/".join(parts)) if parts else "run"
+def _task_conditions(document: dict[str, Any], raw: str, metrics: Mapping[str, Any]) -> dict[str, object]:
+    """What holds for one task of a file, under the name that the harness gave it."""
+    digest = _mapping(document, "task_hashes").get(raw)
+    names = [key for key in metrics if key not in NOT_METRICS]
+    return {
+        NAME: raw if find_task(raw).name != raw else None,
+        "generation": (NEW if any("," in key for key in names) else OLD) if names else None,
+        "version": _version(_mapping(document, "versions").get(raw)),
+        "hash": str(digest)[:12] if digest else None,
+        "items": _items(document, raw),
+    }
 
 
-def _model_of(document: dict[str, Any]) -> str | None:
-    name = _arguments(document).get("pretrained") or document.get("model_name")
-    return name if isinstance(name, str) else None
+def _items(document: dict[str, Any], raw: str) -> str | None:
+    """How many of a task's items were scored, where --limit left some out."""
+    samples = _mapping(document, "n-samples").get(raw)
+    limit = _mapping(document, "config").get("limit")
+    if isinstance(samples, dict):
+        scored, whole = samples.get("effective"), samples.get("original")
+        if isinstance(scored, int) and isinstance(whole, int):
+            return f"{scored:,} of {whole:,} items" if 0 < scored < whole else None
+    if not _is_number(limit):
+        return None
+    return f"{limit:g} items" if float(limit or 0) >= 1 else f"{limit:g} of the items"
+
+
+def _version(value: object) -> object:
+    """A task's version; 0 and 0.0 are the same."""
+    return f"{value:g}" if _is_number(value) and isinstance(value, int | float) else value
 
 
 def _arguments(document: dict[str, Any]) -> dict[str, Any]:
@@ -199,9 +224,9 @@ def _arguments(document: dict[str, Any]) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else {}
 
 
-def _params(document: dict[str, Any]) -> dict[str, int]:
+def _params(document: dict[str, Any]) -> int | None:
     params = _mapping(document, "config").get("model_num_parameters")
-    return {"params": params} if isinstance(params, int) and params > 0 else {}
+    return params if isinstance(params, int) and params > 0 else None
 
 
 def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -212,6 +237,10 @@ def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
 def _date(document: dict[str, Any]) -> float:
     date = document.get("date")
     return float(date) if isinstance(date, int | float) else 0.0
+
+
+def _digest(value: object) -> str | None:
+    return hashlib.sha256(str(value).encode()).hexdigest()[:8] if value else None
 
 
 def _is_number(value: Any) -> bool:

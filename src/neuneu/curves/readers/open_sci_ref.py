@@ -13,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
+from neuneu.curves.readers.identity import read_place
 from neuneu.curves.readers.labels import number_column
-from neuneu.curves.readers.parsing import Given, ReadReport, find_step
+from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError, TooLargeError
@@ -57,7 +58,7 @@ def _read_table(path: Path, report: ReadReport) -> pl.DataFrame:
     for name in COLUMNS:
         if name not in frame.columns:
             raise InputError("the column is missing: no table of open-sci-ref", where=path, field=name)
-    steps = {text: find_step([text or ""]) for text in frame["model_path"].unique()}
+    steps = {text: read_place(text or "").step for text in frame["model_path"].unique()}
     tasks = {name: find_task(name).name for name in frame["benchmark"].drop_nulls().unique()}
     rows = frame.select(
         pl.col("model_name").alias("run"),

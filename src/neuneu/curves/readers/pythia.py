@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.readers.lm_eval import check_results, is_results, metric_rows
-from neuneu.curves.readers.parsing import Given, ReadReport, find_step
+from neuneu.curves.readers.names import read_name
+from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import pythia_model
 from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import columns_of
@@ -100,7 +101,7 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
     version = next((part for part in reversed(parts) if part in VERSIONS), None)
     above = parts[-2] if len(parts) > 1 else ""
     model = parts[-3] if above in SHOTS and len(parts) > 2 else above
-    step, known = find_step([path.name]), pythia_model(model)
+    step, known = read_name(path.name).step, pythia_model(model)
     if step is None or (known is None and above not in SHOTS):
         report.skip(path, "no model, zero-shot or five-shot folder and step in its path")
         return None
@@ -135,7 +136,7 @@ def _shots_of(config: dict[str, Any], facts: dict[str, Any], path: Path, report:
         return None
     arguments = config.get("model_args")
     revision = re.search(r"revision=([^,]+)", arguments) if isinstance(arguments, str) else None
-    step = find_step([revision[1]]) if revision else None
+    step = read_name(revision[1], revision=True).step if revision else None
     if step is not None and step != facts["step"]:
         report.skip(path, f"its own configuration says step {step}, its name {facts['step']}")
         return None

@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.frames import check_file
-from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, ReadResult, finish, walk
+from neuneu.curves.readers.finishing import ReadResult, finish
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.errors import InputError, naming
 from neuneu.files import open_file, parse_json, read_json, refuse_library_errors
 from neuneu.files.tables import parquet_columns

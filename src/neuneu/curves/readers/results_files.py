@@ -1,34 +1,33 @@
 """Results files of harnesses: what one says of its checkpoint, and its values; together rows of curves."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.lm_eval import _run_of
-from neuneu.curves.readers.parsing import Given, ReadReport, compile_step_pattern, find_step
+from neuneu.curves.readers.finishing import FILE
+from neuneu.curves.readers.identity import Naming, Origin, place
+from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import known_facts
-from neuneu.curves.table import columns_of
-
-NAMING = {"step_pattern": r"regular expression of the step, like 'step(\d+)'."}
-"""Options of every reader of results files."""
-
-NO_STEP = r"its step is in neither revision, model nor path: --step-pattern 'step(\d+)'"
+from neuneu.curves.readers.reading import Rows
 
 
 @dataclass
 class ResultsFile:
     """One evaluation of one checkpoint: the file, the model as it is named there, when, and its values.
 
-    rows: dictionaries with columns of the curve table, task, metric and value at least.
+    adapter: what was trained on top of the model; step, tokens: where the file states them as numbers. rows:
+    dictionaries with some of the columns of `reading.VALUES`, task, metric and value at least.
     """
 
     path: str | Path
     model: str | None = None
     revision: str | None = None
+    adapter: str | None = None
+    subfolder: str | None = None
     step: int | None = None
     tokens: int | None = None
     date: float = 0.0
@@ -36,29 +35,51 @@ class ResultsFile:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
+class ResultsFiles:
+    """Results files as they are read: their values in columns, and what each says of its checkpoint."""
+
+    def __init__(self) -> None:
+        self._rows = Rows()
+        self._origins: list[Origin] = []
+        self._facts: list[dict[str, Any]] = []
+
+    def add(self, file: ResultsFile, report: ReadReport) -> None:
+        """Keep what a file says; its rows are not kept as they are."""
+        report.read[str(file.path)] += len(file.rows)
+        measured = self._rows.add(len(self._origins), file.rows)
+        names = file.model, file.revision, file.adapter, file.subfolder
+        self._origins.append(Origin(str(file.path), *names, file.step, file.tokens, measured))
+        self._facts.append({"date": file.date, "params": file.params})
+
+    def placed(
+        self, source: str, given: Given, report: ReadReport, options: Mapping[str, str | None]
+    ) -> pl.DataFrame:
+        """The rows with their runs and steps, the older files first; files without a place are skipped."""
+        naming = Naming.of(given, options)
+        checkpoints = []
+        for number, found in enumerate(place(self._origins, naming, given, report)):
+            if found is None:
+                continue
+            known = known_facts(found.run, found.step)
+            facts = {name: value for name, value in self._facts[number].items() if value is not None}
+            said = {"tokens": found.tokens} if found.tokens is not None else {}
+            where = {"number": number, FILE: self._origins[number].file, "source": source}
+            checkpoints.append({"run": found.run, "step": found.step, **known, **facts, **said, **where})
+        return self._rows.placed(checkpoints)
+
+
 def place_rows(
-    found: Sequence[ResultsFile],
+    found: Iterable[ResultsFile],
     source: str,
     given: Given,
     report: ReadReport,
-    options: dict[str, str | None],
+    options: Mapping[str, str | None],
 ) -> pl.DataFrame:
     """The rows of all files with their runs and steps, the older first; files without a step are skipped."""
-    pattern = compile_step_pattern(options.get("step_pattern"))
-    rows: list[dict[str, Any]] = []
-    for file in sorted(found, key=lambda file: (file.date, str(file.path))):
-        texts = [text for text in (file.revision, file.model, str(file.path)) if text]
-        step = file.step if file.step is not None else find_step(texts, pattern)
-        if step is None:
-            report.skip(file.path, NO_STEP)
-            continue
-        run = _run_of({"model_name": file.model}, pattern)
-        facts = {"run": run, "step": step, "source": source, **known_facts(run, step)}
-        facts |= {"params": file.params} if file.params else {}
-        facts |= {"tokens": file.tokens} if file.tokens is not None else {}
-        report.read[str(file.path)] += len(file.rows)
-        rows += [facts | row for row in file.rows]
-    return columns_of(rows)
+    files = ResultsFiles()
+    for file in found:
+        files.add(file, report)
+    return files.placed(source, given, report, options)
 
 
 def finite_values(

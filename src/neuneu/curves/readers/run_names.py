@@ -1,0 +1,83 @@
+"""Names of runs: of each run's place the nearest folder that tells it from the others."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from neuneu.curves.readers.names import is_plain, is_qualifier
+
+Item = TypeVar("Item")
+
+UNNAMED = "run"
+"""The name of a run of which nothing is known."""
+
+
+class Location(NamedTuple):
+    """The place of a run.
+
+    folders: from the outermost to the nearest; hub: they are owner and name on a hub; file: the last is the
+    rest of a file's name; stage: which part of a run (stage1); base: the model that an adapter stands on.
+    """
+
+    folders: tuple[str, ...]
+    hub: bool = False
+    file: bool = False
+    stage: str = ""
+    base: str = ""
+
+
+def name_runs(groups: Iterable[tuple[Location, list[Item]]]) -> dict[str, list[Item]]:
+    """A name for each place: a hub's owner/name, else the nearest folder that tells it apart."""
+    groups = list(groups)
+    locations = [location for location, _ in groups]
+    paths = [place for place in dict.fromkeys(locations) if not place.hub]
+    nearest = dict(zip(paths, _nearest(paths), strict=True))
+    names = {
+        place: " ".join(filter(None, ["/".join(place.folders) if place.hub else nearest[place], place.stage]))
+        for place in locations
+    }
+    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+    for place, name in names.items():
+        if name in twice and place.base:
+            names[place] = f"{name} on {place.base}"
+    runs: dict[str, list[Item]] = {}
+    for location, items in groups:
+        name = names[location]
+        number = 2
+        while name in runs:
+            name = f"{names[location]} ({number})"
+            number += 1
+        runs[name] = items
+    return runs
+
+
+def _nearest(places: Sequence[Location]) -> list[str]:
+    """For each place the fewest of its nearest folders that no other place ends in."""
+    chains = [_telling(place.folders) for place in places]
+    without = [_telling(place.folders[:-1] if _in_folder(place) else place.folders) for place in places]
+    if len(set(without)) == len(set(chains)):
+        chains = without
+    distinct = set(chains)
+    while len(distinct) > 1 and len({chain[-1] for chain in distinct}) == 1 and min(map(len, distinct)) > 1:
+        distinct = {chain[:-1] for chain in distinct}
+        chains = [chain[:-1] for chain in chains]
+    return ["/".join(_shortest(chain, distinct)) for chain in chains]
+
+
+def _in_folder(place: Location) -> bool:
+    """Whether the last name is a file's, and the folder that it lies in tells something."""
+    return place.file and len(place.folders) > 1 and not is_plain(place.folders[-2])
+
+
+def _telling(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders without words that name nothing."""
+    return tuple(name for name in folders if not is_plain(name)) or folders[-1:] or (UNNAMED,)
+
+
+def _shortest(chain: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    others = [other for other in others if other != chain]
+    for n in range(1, len(chain) + 1):
+        end = chain[-n:]
+        named = any(not is_qualifier(name) for name in end) or n == len(chain)
+        if named and all(other[-n:] != end for other in others):
+            return end
+    return chain
