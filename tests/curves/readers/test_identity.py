@@ -167,8 +167,7 @@ def test_two_runs_in_one_folder_come_back_apart_or_are_refused(
         folder, n = Path(place, "results"), 0
         for step, owner in zip(steps, owners, strict=True):
             for one in (0, 1) if owner == 2 else (owner,):
-                file, arguments = STYLES[style](names[one], 10 * step)
-                write(folder, file, 0.1 + 0.5 * one + step / 1000, **arguments)
+                put(folder, style, names[one], 10 * step, 0.1 + 0.5 * one + step / 1000)
                 n += 1
         try:
             result = read_format("lm-eval", [folder])
