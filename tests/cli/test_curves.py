@@ -52,7 +52,7 @@ def test_the_same_input_gives_the_same_bytes(neuneu: Any, results: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["lm-evil", "results"], "format = 'lm-evil': unknown; known: auto, datadecide"),
+        (["lm-evil", "results"], "format = 'lm-evil': unknown; known: auto, "),
         (["lm-eval", "none"], "none: no such file"),
         (["wandb", "results", "--step-pattern", "x"], "step-pattern = 'x': is no option of wandb"),
         (["neuneu-npy", "results"], "no .npy file here"),
