@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from neuneu.curves.readers.finishing import ReadResult
@@ -129,9 +128,10 @@ def read_public(runs: PublicRuns, folder: str | Path) -> ReadResult:
     root = Path(folder)
     if not root.is_dir():
         raise InputError("no such folder", where=root, field="from")
-    names = formats()[runs.format].names  # what else is fetched stands beside a file that is read
     found = map(Path, runs.select(sorted(_paths(root))))
-    reads = [path for path in found if any(fnmatch(path.name, name) for name in names)]
+    reads = [
+        path for path in found if formats()[runs.format].takes(path)
+    ]  # others stand beside one that is read
     if not reads:
         rule = f"none of the files of {runs.name} here: is it a clone of github.com/{runs.repository}?"
         raise InputError(rule, where=root, field="from")

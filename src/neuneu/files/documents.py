@@ -2,8 +2,7 @@
 
 import json
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,9 +30,6 @@ _SAFE_DIGITS = 18
 _MAX_DIGITS = 300
 """Characters of a whole number in YAML: a float holds 308 digits."""
 
-_LONG_NUMBER = re.compile(r"\d{300}|[eE]\+?0*\d{3}")
-"""What a number that overflows a float contains: 300 digits, or an exponent of three."""
-
 T = TypeVar("T")
 
 
@@ -57,9 +53,20 @@ def read_object(path: str | Path) -> dict[str, Any]:
 
 def parse_json(text: str, where: str | Path) -> Any:
     """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
+    overflows: list[_Overflow] = []
+
+    def number(digits: str) -> float:
+        value = _number(digits)
+        if isinstance(value, _Overflow):
+            overflows.append(value)
+        return value
+
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) <= _SAFE_DIGITS else _long_whole(digits, number)
+
     try:
         document = json.loads(
-            text.removeprefix(_MARK), object_pairs_hook=_unique_keys, parse_float=_number, parse_int=_whole
+            text.removeprefix(_MARK), object_pairs_hook=_unique_keys, parse_float=number, parse_int=whole
         )
     except InputError as error:
         raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
@@ -69,8 +76,9 @@ def parse_json(text: str, where: str | Path) -> Any:
         raise InputError(f"not JSON: {error.msg} (line {error.lineno})", where=where) from error
     except ValueError as error:
         raise InputError(f"not JSON: {error}", where=where) from error
-    _check_depth(document, where)
-    if _LONG_NUMBER.search(text):
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(document, where)
+    if overflows:
         _check_numbers(document, where)
     if "\\ud" in text or "\\uD" in text:
         _check_unicode(document, where)
@@ -228,11 +236,10 @@ def _number(text: str) -> float:
     return overflow
 
 
-def _whole(text: str) -> int | float:
-    if len(text) > _SAFE_DIGITS:
-        number = _number(text)
-        return number if abs(number) >= _WHOLE else int(text)
-    return int(text)
+def _long_whole(text: str, number: Callable[[str], float]) -> int | float:
+    """A whole number of many digits: beyond 64 bits a float."""
+    value = number(text)
+    return value if abs(value) >= _WHOLE else int(text)
 
 
 def _check_numbers(document: Any, where: str | Path) -> None:

@@ -115,8 +115,11 @@ def _part(rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:
 def recognise(path: Path, report: ReadReport) -> str | None:
     """The format that a file fits best; None, and the reason in the report, where none or several do."""
     try:
+        if path.stat().st_size == 0:
+            raise InputError("the file is empty", where=path)
         look = Look(path)
-        fits = {name: reader.recognise(look) for name, reader in formats().items()}
+        named = [name for name, reader in formats().items() if reader.takes(path)]
+        fits = {name: formats()[name].recognise(look) for name in named or formats()}
     except InputError as error:
         report.skip(path, error.rule)
         return None

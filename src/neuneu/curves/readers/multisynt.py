@@ -6,6 +6,7 @@ part of the metric's name (exact_match:flexible-extract). Where a checkpoint was
 counts.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,15 +39,13 @@ RECIPES = {
 """The recipes by the names of their folders."""
 
 _PATH = re.compile(
-    r"results/(?P<language>[^/]+)/(?P<recipe>[^/]+?)_(?P<shots>\d+)shot_checkpoints/(?P<checkpoint>[^/]+)/.+"
+    r"(?P<language>[^/]+)/(?P<recipe>[^/]+?)_(?P<shots>\d+)shot_checkpoints/(?P<checkpoint>[^/]+)/.+"
 )
 _PROMPT = re.compile(r"(?P<task>.+)_(?P<prompt>p\d)")
 
 
 def _recognise(look: Look) -> Fit:
-    return (
-        Fit.PLACE if _PATH.search(look.path.absolute().as_posix()) and is_results(look.document) else Fit.NO
-    )
+    return Fit.PLACE if _place_of(look.path) and is_results(look.document) else Fit.NO
 
 
 @reader(
@@ -93,9 +92,16 @@ def parse_checkpoint(name: str) -> tuple[int, int] | None:
     return round(tokens / STEP_TOKENS), tokens
 
 
+def _place_of(path: Path) -> re.Match[str] | None:
+    """Language, recipe, shots and checkpoint of a path below results/."""
+    return _PATH.fullmatch(
+        str(path.absolute()).rpartition(f"{os.sep}results{os.sep}")[2].replace(os.sep, "/")
+    )
+
+
 def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
     """What the path says: language, recipe, shots, step and tokens."""
-    found = _PATH.search(path.absolute().as_posix())
+    found = _place_of(path)
     checkpoint = parse_checkpoint(found["checkpoint"]) if found else None
     if found is None or checkpoint is None:
         report.skip(path, "not at results/LANGUAGE/RECIPE_Nshot_checkpoints/CHECKPOINT/TASK")

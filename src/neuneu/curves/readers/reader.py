@@ -6,6 +6,8 @@ else needs to know of it: `import NAME`, `import auto` and `import --help` look 
 """
 
 import csv
+import fnmatch
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -41,13 +43,13 @@ class Fit(IntEnum):
 class Look:
     """A file that readers look at to say whether it is theirs; each part of it is read once, when asked."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = check_file(path)
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @cached_property
     def start(self) -> bytes:
         """The first bytes, at most START."""
-        with open_file(self.path) as stream:
+        with open_file(check_file(self.path)) as stream:
             return stream.read(START)
 
     @cached_property
@@ -118,6 +120,14 @@ class Reader:
         rows = self.rows([self.fetch(path) for path in paths], report, given=given, **options)
         return finish(rows, given, report, place_of(paths))
 
+    def takes(self, path: Path) -> bool:
+        """Whether a file is named like those of the format."""
+        return self._named.match(path.name) is not None
+
+    @cached_property
+    def _named(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(fnmatch.translate, self.names)))
+
     def rows(
         self,
         paths: Sequence[str | Path],
@@ -162,7 +172,7 @@ def reader(
 def known_as(path: Path) -> str:
     """What to do with a file that is of another format: the end of a sentence, empty where none knows it."""
     look = Look(path)
-    names = [made.name for made in REGISTRY.values() if made.recognise(look) > Fit.SHAPE]
+    names = [made.name for made in REGISTRY.values() if made.takes(path) and made.recognise(look) > Fit.SHAPE]
     return f": it is of {' or '.join(names)}; import it by that name, or all with auto" if names else ""
 
 
