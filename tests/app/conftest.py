@@ -42,16 +42,28 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(table: Path) -> Iterator[str]:
-    """Where `neuneu serve` listens, with the table offered."""
+def served(table: Path) -> Iterator[tuple[str, int]]:
+    """Where `neuneu serve` listens, with the table offered, and its process."""
     command = [sys.executable, "-m", "neuneu", "serve", str(table), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         line = server.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert found, line
-        yield found[0]
+        yield found[0], server.pid
         server.terminate()
+
+
+@pytest.fixture(scope="session")
+def address(served: tuple[str, int]) -> str:
+    """Where the server listens."""
+    return served[0]
+
+
+@pytest.fixture(scope="session")
+def server(served: tuple[str, int]) -> int:
+    """The server's process."""
+    return served[1]
 
 
 @pytest.fixture(scope="session")

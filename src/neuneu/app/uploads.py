@@ -1,65 +1,120 @@
-"""Curve tables that come over the wire: how large they may be and how they are read."""
+"""Curve tables that come over the wire: how large and how slow they may be, and how they are read."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import polars as pl
 
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError, NeuneuError
+from neuneu.errors import InputError, NeuneuError, TooLargeError
+from neuneu.files.tables import TableLimits
 
 MAX_UPLOAD = 32 * 2**20
-MAX_ROWS = 2_000_000
 ENDINGS = (".parquet", ".csv", ".json")
 
+TABLE = TableLimits(rows=2_000_000, unpacked=256 * 2**20, cell=10_000, text=128 * 2**20)
+"""What an upload may unpack to: two million rows of names of sixty characters."""
 
-class TooLargeError(NeuneuError):
-    """More than the server takes."""
+BODY_SECONDS = 20.0
+"""Time for a whole body: at the limit of size, 1.6 MB a second."""
 
+AT_REST = 512 * 2**20
+"""Bytes of all bodies that are on their way or wait, on disk."""
 
-async def read_body(stream: AsyncIterator[bytes], limit: int) -> bytes:
-    """The body of a request. Raises TooLargeError as soon as it is longer than `limit` bytes."""
-    parts, size = [], 0
-    async for part in stream:
-        size += len(part)
-        if size > limit:
-            raise TooLargeError(f"the upload is larger than {limit / 2**20:g} MB")
-        parts.append(part)
-    return b"".join(parts)
+DISCARD_SECONDS = 1.0
+"""Time for which a body that is refused is still taken and thrown away, so that its sender hears why."""
 
 
-def read_upload(data: bytes, name: str) -> CurveTable:
-    """The curve table in an upload, read by the ending of its name; errors speak of that name.
+class SlowError(NeuneuError):
+    """A body that takes too long to come."""
 
-    The bytes rest in a temporary folder while they are read; nothing is kept.
-    Raises InputError on anything that is not a curve table, TooLargeError on too many rows.
-    """
-    shown = Path(name.replace("\\", "/")).name or "upload"
-    ending = Path(shown).suffix.lower()
-    if ending not in ENDINGS:
-        raise InputError(f"must end in {', '.join(ENDINGS)}", field="name", value=shown)
-    with TemporaryDirectory(prefix="neuneu-") as folder:
-        path = Path(folder) / f"upload{ending}"
-        path.write_bytes(data)
+
+class Receiver:
+    """Takes bodies to disk: each within a size and a time, all together within a size."""
+
+    def __init__(
+        self, limit: int = MAX_UPLOAD, *, seconds: float = BODY_SECONDS, at_rest: int = AT_REST
+    ) -> None:
+        self.limit, self.seconds, self.at_rest = limit, seconds, at_rest
+        self._held = 0
+
+    async def receive(self, headers: Mapping[str, str], stream: AsyncIterator[bytes], path: Path) -> int:
+        """Write a body to `path`; the bytes it has. `release` them once the file is gone.
+
+        Raises TooLargeError by the header, before a byte is read, and as soon as more has come than may;
+        SlowError where it takes too long; InputError where its length is no number.
+        """
+        end = time.monotonic() + self.seconds
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal():
+            raise InputError("must be a whole number", field="Content-Length", value=declared)
+        size = 0
         try:
-            _check_rows(path)
-            table = CurveTable.read(path)
-        except InputError as error:
-            where = shown if error.where == path else error.where
-            raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
-    if len(table) > MAX_ROWS:
-        raise TooLargeError(f"the table has more than {MAX_ROWS:,} rows")
-    return table
+            if int(declared) > self.limit:
+                raise TooLargeError(f"the upload is larger than {self.limit / 2**20:g} MB")
+            with path.open("wb") as file:
+                async for part in _until(stream, end):
+                    size += len(part)
+                    self._held += len(part)
+                    if size > self.limit:
+                        raise TooLargeError(f"the upload is larger than {self.limit / 2**20:g} MB")
+                    if self._held > self.at_rest:
+                        raise TooLargeError("the server holds too many uploads now; try again later")
+                    file.write(part)
+        except NeuneuError as error:
+            self.release(size)
+            if isinstance(error, TooLargeError):
+                await _discard(stream)
+            raise
+        except BaseException:
+            self.release(size)
+            raise
+        return size
+
+    def release(self, size: int) -> None:
+        """Say that so many bytes are gone from disk."""
+        self._held -= size
 
 
-def _check_rows(path: Path) -> None:
-    """Refuse a small Parquet file that unpacks into a huge table before it is unpacked."""
-    if path.suffix != ".parquet":
-        return
+async def _until(stream: AsyncIterator[bytes], end: float) -> AsyncIterator[bytes]:
+    """The parts of a body until a time of the monotonic clock; then SlowError."""
+    parts = aiter(stream)
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(parts), end - time.monotonic())
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise SlowError("the upload takes too long to come") from error
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Throw away what comes, for a moment: a sender that is cut off does not hear why."""
     try:
-        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    except (pl.exceptions.PolarsError, OSError):
-        return  # the reader of curve tables will say what is wrong with it
-    if rows > MAX_ROWS:
-        raise TooLargeError(f"the table has more than {MAX_ROWS:,} rows")
+        async for _ in _until(stream, time.monotonic() + DISCARD_SECONDS):
+            pass
+    except SlowError:
+        return
+
+
+def check_name(name: str) -> str:
+    """The file's name in an upload's query, without folders; InputError where its ending is not known."""
+    shown = Path(name.replace("\\", "/")).name or "upload"
+    if Path(shown).suffix.lower() not in ENDINGS:
+        raise InputError(f"must end in {', '.join(ENDINGS)}", field="name", value=shown)
+    return shown
+
+
+def read_upload(path: Path, name: str) -> CurveTable:
+    """The curve table of an upload on disk, read by the ending of its name; errors speak of that name.
+
+    Raises InputError on anything that is not a curve table, TooLargeError beyond TABLE.
+    """
+    shown = check_name(name)
+    named = path.with_suffix(Path(shown).suffix.lower())
+    path.replace(named)
+    try:
+        return CurveTable.read(named, limits=TABLE)
+    except InputError as error:
+        where = str(error.where).replace(str(named), shown) if error.where is not None else shown
+        raise type(error)(error.rule, where=where, field=error.field, value=error.value) from error

@@ -13,7 +13,7 @@ from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError, check_known
 from neuneu.files import FORMULA, write_table
-from neuneu.files.tables import parquet_columns
+from neuneu.files.tables import LIMITS, TableLimits, parquet_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,11 +91,14 @@ class CurveTable:
         return cls(_validate(frame, where))
 
     @classmethod
-    def read(cls, *paths: str | Path) -> Self:
-        """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once."""
+    def read(cls, *paths: str | Path, limits: TableLimits = LIMITS) -> Self:
+        """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once.
+
+        limits: what each file may unpack to.
+        """
         if not paths:
             raise InputError("at least one file is needed", field="curves")
-        tables = [cls.from_frame(_read(path), path) for path in paths]
+        tables = [cls.from_frame(_read(path, limits), path) for path in paths]
         return tables[0] if len(tables) == 1 else cls(_join(tables, " + ".join(map(str, paths))))
 
     def write(self, path: str | Path) -> None:
@@ -202,10 +205,10 @@ def read_curves(*paths: str | Path) -> CurveTable:
     return CurveTable.read(*paths)
 
 
-def _read(path: str | Path) -> pl.DataFrame:
+def _read(path: str | Path, limits: TableLimits) -> pl.DataFrame:
     if Path(path).suffix.lower() == ".parquet":
         _check_columns(parquet_columns(path), path)
-    return read_frame(path, COLUMNS)
+    return read_frame(path, COLUMNS, limits)
 
 
 def _check_columns(columns: Sequence[str], where: str | Path) -> None:
