@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from neuneu.forecasters.neuneu2.model import Neuneu2
     from neuneu.forecasters.trees import BoostedTrees
     from neuneu.losses.open import open_losses
+    from neuneu.suite.home import read_home_curves, read_home_losses
 
 _MODULES = {
     "neuneu.api": (
@@ -72,6 +73,7 @@ _MODULES = {
     "neuneu.forecasters.neuneu.forecaster": ("NeuNeuForecaster",),
     "neuneu.forecasters.trees": ("BoostedTrees",),
     "neuneu.losses.open": ("open_losses",),
+    "neuneu.suite.home": ("read_home_curves", "read_home_losses"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -112,6 +114,8 @@ __all__ = [
     "plot",
     "rank",
     "read_curves",
+    "read_home_curves",
+    "read_home_losses",
     "read_lm_eval",
     "read_results",
     "register",

@@ -229,8 +229,10 @@ class Leaderboard:
         return leaderboard.results_frame(self.results)
 
     def to_frame(self, library: Library = "polars") -> Any:
-        """A row a source ("all" is their mean) and forecaster; accuracies in [0, 1], not in points."""
-        sections = {"all": self.document["overall"], **self.document["sources"]}
+        """A row a source and forecaster, "all" the mean over several; accuracies in [0, 1], not points."""
+        sections = dict(self.document["sources"])
+        if len(sections) > 1:
+            sections = {"all": self.document["overall"], **sections}
         rows = [
             {"source": source, **{name: value for name, value in row.items() if name != "intervals"}}
             for source, section in sections.items()
