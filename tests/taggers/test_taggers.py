@@ -301,7 +301,7 @@ def test_tokens_of_a_tokenizer(tmp_path: Path) -> None:
     source = _write(tmp_path / "t.jsonl", ["a b a ?"])
     found = tag_entropy(source, tmp_path / "e.json", tokenizer=str(tmp_path / "tokenizer.json"))
     assert found["weighted_entropy"] == pytest.approx(2 / 3)
-    with pytest.raises(InputError, match=r"not a tokenizer\.json"):
+    with pytest.raises(InputError, match="is no fast tokenizer"):
         token_features(_block("a"), str(source))
 
 

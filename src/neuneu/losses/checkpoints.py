@@ -12,7 +12,8 @@ from neuneu.errors import InputError
 from neuneu.hub import fetch_files, list_branches
 
 _STEP = re.compile(r"(?:step|global_step|checkpoint|iter)[-_]?(\d+)(?:[-_.].*)?")
-_FILES = ["*.json", "*.safetensors", "tokenizer.model"]
+CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "spiece.model")
+"""Patterns of the files of a checkpoint with its tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Checkpoint:
         """The folder with its files; downloads a hub revision into the library's cache."""
         if self.revision is None:
             return Path(self.source)
-        patterns = [*_FILES, *(["*.bin"] if allow_bin else [])]
+        patterns = [*CHECKPOINT_FILES, *(["*.bin"] if allow_bin else [])]
         return fetch_files(self.source, patterns, revision=self.revision)
 
 

@@ -1,5 +1,6 @@
 """Language models loaded from the folders of checkpoints."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,12 @@ from neuneu.errors import InputError, MissingExtraError
 from neuneu.losses.hf_olmo import is_hf_olmo, load_hf_olmo
 
 
-def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> Any:
+def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", classifier: bool = False) -> Any:
     """A causal language model in float32 from a local folder; only safetensors unless `allow_bin`.
 
-    Never runs code of the checkpoint. Checkpoints of OLMo's first code (DataDecide) become Llama or Olmo.
-    Raises InputError where it cannot be loaded or weights are missing (which the library would fill at
-    random).
+    classifier: a sequence classifier in place of it. Never runs code of the checkpoint. Checkpoints of OLMo's
+    first code (DataDecide) become Llama or Olmo. Raises InputError where it cannot be loaded or weights are
+    missing (which the library would fill at random).
     """
     try:
         from transformers.utils import logging
@@ -21,7 +22,7 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> A
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it would report of missing weights is an error here
-    load = load_hf_olmo if is_hf_olmo(path) else _load_known
+    load = load_hf_olmo if is_hf_olmo(path) else partial(_load_known, classifier=classifier)
     try:
         model, info = load(path, allow_bin=allow_bin)
     except InputError:
@@ -41,11 +42,12 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu") -> A
     return model.to(device).eval()
 
 
-def _load_known(path: Path, *, allow_bin: bool) -> tuple[Any, dict[str, Any]]:
+def _load_known(path: Path, *, allow_bin: bool, classifier: bool) -> tuple[Any, dict[str, Any]]:
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    model, info = AutoModelForCausalLM.from_pretrained(
+    kind = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+    model, info = kind.from_pretrained(
         path,
         dtype=torch.float32,
         use_safetensors=None if allow_bin else True,

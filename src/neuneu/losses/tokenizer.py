@@ -48,6 +48,24 @@ def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None)
     return tokenizer
 
 
+def load_hf_tokenizer(path: str | Path) -> Any:
+    """transformers' tokenizer of a folder or a tokenizer.json, which also knows the special tokens' roles.
+
+    Nothing but data is read, from this machine. Raises InputError where there is none,
+    MissingExtraError without transformers.
+    """
+    try:
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    except ImportError as error:
+        raise MissingExtraError("transformers", "lm") from error
+    try:
+        if Path(path).is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=str(path))
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # the libraries raise many kinds, and plain Exception
+        raise InputError(f"its tokenizer cannot be loaded: {error}", where=path) from error
+
+
 def tokenizer_digest(tokenizer: "Tokenizer") -> str:
     """SHA-256 of all that makes the tokenizer what it is."""
     return hashlib.sha256(_canonical(json.loads(tokenizer.to_str()))).hexdigest()
@@ -64,9 +82,7 @@ def _canonical(document: Any) -> bytes:
 
 def _from_transformers(path: Path) -> "Tokenizer":
     """The fast form that transformers makes of older tokenizer files."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    tokenizer = load_hf_tokenizer(path)
     if not tokenizer.is_fast:
         raise InputError("has no fast form", where=path, field="tokenizer")
     backend: Tokenizer = tokenizer.backend_tokenizer

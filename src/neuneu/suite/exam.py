@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neuneu.errors import InputError
 from neuneu.files import read_json
 from neuneu.suite.multiple_choice import Choice, Encode, Item, make_question, read_blimp, read_requests
-from neuneu.suite.prepare import END, load_tokenizer
+from neuneu.suite.prepare import END, suite_tokenizer
 from neuneu.suite.suite_config import SuiteConfig
 
 SEED = 20_010
@@ -41,7 +41,7 @@ def make_exam(config: SuiteConfig, folder: Path, blimp: Path | None, requests: P
     blimp: folder of BLiMP's JSONL; requests: folder of multiple-choice request files; None leaves those
     tasks out. Raises InputError on bad files and where a source has too little held-out text.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = suite_tokenizer(folder)
     settings = config.evaluation
 
     def encode(text: str) -> list[int]:

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.curves.table import CurveTable, columns_of
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
+from neuneu.hub import fetch_files
+from neuneu.losses.checkpoints import CHECKPOINT_FILES
+from neuneu.losses.models import load_model
+from neuneu.losses.tokenizer import load_hf_tokenizer
 from neuneu.suite.exam import Exam, fingerprint
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.multiple_choice import read_blimp, read_requests
@@ -70,22 +74,12 @@ def load_checkpoint(path: str, tokenizer_file: Path | None, *, hub: bool) -> tup
 
     Raises InputError where they cannot be loaded, MissingExtraError without transformers.
     """
-    try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
-    except ImportError as error:
-        raise MissingExtraError("transformers", "lm") from error
-    if not hub and not Path(path).is_dir():
-        raise InputError("no such folder; --hub looks for it on the hub", field="model", value=path)
-    try:
-        if tokenizer_file is not None:
-            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file))
-        else:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True).float().eval()
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot be loaded: {reason}", field="model", value=path) from error
-    return model, tokenizer
+    folder = Path(path)
+    if not folder.is_dir():
+        if not hub:
+            raise InputError("no such folder; --hub looks for it on the hub", field="model", value=path)
+        folder = fetch_files(path, CHECKPOINT_FILES)
+    return load_model(folder), load_hf_tokenizer(tokenizer_file or folder)
 
 
 def _exam(

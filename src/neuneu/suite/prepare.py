@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, read_json, write_json
+from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.suite.suite_config import SuiteConfig
 from neuneu.suite.texts import draw_pieces, read_pieces
 
@@ -73,13 +74,9 @@ def _batches(pieces: Iterator[str], size: int = 1000) -> Iterator[list[str]]:
         yield batch
 
 
-def load_tokenizer(folder: Path) -> Any:
+def suite_tokenizer(folder: Path) -> Any:
     """The suite's `tokenizers.Tokenizer`."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingExtraError("tokenizers", "lm") from error
-    return Tokenizer.from_file(str(folder / "text" / "tokenizer.json"))
+    return load_tokenizer(str(folder / "text" / "tokenizer.json"))
 
 
 def encode_pieces(tokenizer: Any, pieces: list[str]) -> Tokens:
@@ -109,7 +106,7 @@ def _make_tokenizer(config: SuiteConfig, root: Path) -> Any:
         raise MissingExtraError("tokenizers", "lm") from error
     settings = config.tokenizer
     if settings.name is not None:
-        tokenizer = Tokenizer.from_pretrained(settings.name)
+        tokenizer: Any = load_tokenizer(settings.name, hub=True)
         tokenizer.add_special_tokens([END])
         return tokenizer
     tokenizer = Tokenizer(models.BPE())

@@ -20,7 +20,7 @@ from neuneu.suite.exam import Exam
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.mix import BlockOrder
 from neuneu.suite.parallel import add_up, place
-from neuneu.suite.prepare import load_tokenizer
+from neuneu.suite.prepare import suite_tokenizer
 from neuneu.suite.small_models import build_model, count_parameters
 from neuneu.suite.suite_config import Clock, Run, Schedule, SuiteConfig
 
@@ -83,7 +83,7 @@ class Pretrainer:
 
         self.config, self.run, self.schedule = config, run, config.schedule
         size = config.sizes[run.size]
-        vocabulary = load_tokenizer(folder).get_vocab_size()
+        vocabulary = suite_tokenizer(folder).get_vocab_size()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = build_model(run, size, config.schedule, vocabulary).to(self.device)
         self.peak = size.learning_rate or config.schedule.learning_rate

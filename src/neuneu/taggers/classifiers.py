@@ -1,10 +1,13 @@
 """Local classifiers in Hugging Face form; educational quality by one."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
+from neuneu.losses.models import load_model
+from neuneu.losses.tokenizer import load_hf_tokenizer
 from neuneu.taggers.counts import Tagger
 
 BATCH = 16
@@ -18,16 +21,11 @@ class Classifier:
 
     def __init__(self, folder: str) -> None:
         try:
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        except ImportError as error:
-            raise MissingExtraError("transformers", "lm") from error
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
-            ).eval()
-        except (OSError, ValueError) as error:
-            raise InputError("not a checkpoint of a sequence classifier", where=folder) from error
+            self._tokenizer = load_hf_tokenizer(folder)
+            self._model = load_model(Path(folder), classifier=True)
+        except InputError as error:
+            rule = f"not a checkpoint of a sequence classifier: {error.rule}"
+            raise InputError(rule, where=folder, field=error.field, value=error.value) from error
         config = self._model.config
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         own = getattr(config, "max_position_embeddings", 512)

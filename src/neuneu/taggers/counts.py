@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.taggers.scan import (
     CODE_POINTS,
     DIGIT,
@@ -91,7 +91,7 @@ def tokens_of(block: pl.DataFrame, tokenizer: str | None) -> Tokens:
     signs."""
     if tokenizer is None:
         return tokenize(block["text"])
-    encoded = _load(tokenizer).encode_batch(block["text"].to_list(), add_special_tokens=False)
+    encoded = load_tokenizer(tokenizer).encode_batch(block["text"].to_list(), add_special_tokens=False)
     bounds = np.concatenate([[0], np.cumsum([len(e) for e in encoded])]).astype(np.int64)
     ids = np.fromiter((i for e in encoded for i in e.ids), np.int64, int(bounds[-1]))
     return Tokens(hashes_of_ids(ids), bounds)
@@ -132,17 +132,6 @@ def all_counts(block: pl.DataFrame, tokenizer: str | None = None) -> pl.DataFram
         .hstack(counts.drop("id", "characters"))
         .hstack(ratios(counts).drop("id"))
     )
-
-
-def _load(path: str) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingExtraError("tokenizers", "lm") from error
-    try:
-        return Tokenizer.from_file(path)
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(f"not a tokenizer.json: {error}", where=path) from error
 
 
 @cache

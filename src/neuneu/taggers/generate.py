@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError
 from neuneu.files import atomic_path, write_text
 from neuneu.taggers.parts import claim, version
 
@@ -74,16 +74,9 @@ def _check(checkpoint: Path, output: Path, *, documents: int, batch: int, temper
 
 def _load(checkpoint: Path, device: str) -> tuple[Any, Any]:
     from neuneu.losses.models import load_model
+    from neuneu.losses.tokenizer import load_hf_tokenizer
 
-    model = load_model(checkpoint, device=device)
-    try:
-        from transformers import AutoTokenizer
-
-        return model, AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    except ImportError as error:
-        raise MissingExtraError("transformers", "lm") from error
-    except Exception as error:  # the library raises many kinds
-        raise InputError(f"its tokenizer cannot be loaded: {error}", where=checkpoint) from error
+    return load_model(checkpoint, device=device), load_hf_tokenizer(checkpoint)
 
 
 def _room(model: Any, checkpoint: Path, tokens: int | None) -> int:
