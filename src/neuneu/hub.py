@@ -199,8 +199,8 @@ def _matching(
     for column, values in wanted.items():
         text = part[column].cast(pyarrow.string())
         seen[column] |= set(pyarrow.compute.unique(text).to_pylist())
-        mine = pyarrow.compute.is_in(text, value_set=pyarrow.array(values, pyarrow.string()))
-        mask = mine if mask is None else pyarrow.compute.and_(mask, mine)
+        inside = pyarrow.compute.is_in(text, value_set=pyarrow.array(values, pyarrow.string()))
+        mask = inside if mask is None else pyarrow.compute.and_(mask, inside)
     if mask is None or not pyarrow.compute.any(mask).as_py():
         return []
     return [table.read_row_group(group).filter(mask)]

@@ -1,4 +1,4 @@
-"""In what setting a benchmark is asked: format, shots and normalisation, and how alike two settings are."""
+"""In what setting a benchmark is asked: format, shots and normalisation, and how similar two settings are."""
 
 from dataclasses import dataclass
 

@@ -20,7 +20,7 @@ from neuneu.errors import InputError
 from neuneu.files import check_place
 
 if TYPE_CHECKING:
-    from neuneu.designs.database.records import Batch
+    from neuneu.designs.database.records import NewRows
 
 app = make_app()
 designs = make_app()
@@ -90,12 +90,12 @@ def import_(
     _apply(batch, store, policy, dry_run, output, as_json)
 
 
-def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
+def _read(kind: Format, path: Path, refused: list[str] | None) -> "NewRows":
     from neuneu.designs.database import metadata, readers
     from neuneu.designs.database.schema import find_table
     from neuneu.designs.database.sheet import read_sheet
 
-    makers: dict[Format, Callable[[], Batch]] = {
+    makers: dict[Format, Callable[[], NewRows]] = {
         Format.export: lambda: readers.read_export(path),
         Format.lm_eval: lambda: readers.read_lm_eval(path),
         Format.scores: lambda: readers.read_scores_csv(path),
@@ -110,7 +110,7 @@ def _read(kind: Format, path: Path, refused: list[str] | None) -> "Batch":
 
 
 def _apply(
-    batch: "Batch", store: Path, policy: str, dry_run: bool, output: Path | None, as_json: bool
+    batch: "NewRows", store: Path, policy: str, dry_run: bool, output: Path | None, as_json: bool
 ) -> None:
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""`neuneu designs`: errors of predictions, what each group of features is worth, and tasks that are alike."""
+"""`neuneu designs`: errors of predictions, what each group of features is worth, and similar tasks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -134,4 +134,4 @@ def tree(
     names = [task_name({"task": name, "setting": setting}) for name, setting in task_profiles(found)[0]]
     draw(figure, lambda charts: charts.tree_chart(links, names), "design_effects")
     text = [pl.col(name).list.join("; ") for name in ("first", "second")]
-    show(frame.with_columns(text), "tasks, the most alike first", output=output, as_json=as_json)
+    show(frame.with_columns(text), "tasks, the most similar first", output=output, as_json=as_json)

@@ -171,8 +171,8 @@ def _family(name: str, wide: Mapping[str, set[str]]) -> str | None:
     found = _AVERAGE.fullmatch(plain)
     if found is not None and found["of"] in _families():
         return str(found["of"])
-    mine = [group for group, some in wide.items() if name == group or name in some]
-    return max(mine, key=lambda group: (len(wide[group]), group)) if mine else None
+    containing = [group for group, some in wide.items() if name == group or name in some]
+    return max(containing, key=lambda group: (len(wide[group]), group)) if containing else None
 
 
 @cache

@@ -40,7 +40,7 @@ def win_probabilities(points: Floats) -> Floats:
 
     points: (n_runs, n_points), each row increasing.
     """
-    wins = np.array([[below(other, mine).mean() for other in points] for mine in points])
+    wins = np.array([[below(other, own).mean() for other in points] for own in points])
     np.fill_diagonal(wins, 0.5)
     return wins
 

@@ -55,7 +55,7 @@ class Encoder:
     Byte-level BPE tokenizers (GPT-2, GPT-NeoX, OLMo, Llama 3, Qwen, …) split a text by a regular expression
     and encode each piece alone, so a piece that was seen before need not be encoded again. A text takes that
     way only where it is sure to give the same: the tokenizer is of this kind, normalising would not change
-    the text, it holds no added token but white space, and each of its characters is split alike by the
+    the text, it holds no added token but white space, and each of its characters is split the same by the
     library's regular expressions and the standard ones (tried once a character). Any other text goes to the
     library.
     """
@@ -86,8 +86,8 @@ class Encoder:
         self._learn(list(islice(self._known.numbers, len(self._known.unsure), None)))
         found = self._known.join(numbers, counts)
         unsure = np.repeat(np.arange(len(texts)), counts)[self._known.unsure[numbers]]
-        theirs = np.union1d(unsure, np.flatnonzero(~np.array(plain, dtype=bool))).tolist()
-        for index, encoded in zip(theirs, self._library([texts[i] for i in theirs]), strict=True):
+        unsplit = np.union1d(unsure, np.flatnonzero(~np.array(plain, dtype=bool))).tolist()
+        for index, encoded in zip(unsplit, self._library([texts[i] for i in unsplit]), strict=True):
             found[index] = encoded
         return found
 
@@ -137,7 +137,7 @@ class Encoder:
 
     def _are_sure(self, pieces: list[str]) -> list[bool]:
         """Whether each piece is one of the library's too."""
-        unlike = [character for character in set().union(*pieces) if not self._is_alike(character)]
+        unlike = [character for character in set().union(*pieces) if not self._splits_the_same(character)]
         return [not any(c in piece for c in unlike) for piece in pieces]
 
     def _is_plain(self, text: str) -> bool:
@@ -146,14 +146,14 @@ class Encoder:
         hint = any(start in text for start in self._starts)  # sooner than the search
         return normal and not (hint and self._others is not None and self._others.search(text))
 
-    def _is_alike(self, character: str) -> bool:
-        """Whether both engines split this character alike, in the company of letters, digits and others."""
+    def _splits_the_same(self, character: str) -> bool:
+        """Whether both engines split this character the same, next to letters, digits and others."""
         if character not in self._tried:
             c = character
             text = f"a{c}a 1{c}1 .{c}. {c} {c}{c}\n{c} '{c} '{c}a '{c}{c}\n\n{c}\r{c}  {c}_{c}_"
             ends = np.cumsum(list(map(len, self._cut(text)))).tolist()
-            theirs = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
-            self._tried[c] = ends == [end for _, (_, end) in theirs]
+            pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str(text)
+            self._tried[c] = ends == [end for _, (_, end) in pieces]
         return self._tried[character]
 
     def _library(self, texts: Sequence[str]) -> list[Encoded]:

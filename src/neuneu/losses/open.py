@@ -56,12 +56,12 @@ def match_runs(store: LossStore, runs: Iterable[str]) -> LossStore:
     no curve keep their name. Raises InputError where two runs of the store would match one curve.
     """
     wanted, known = set(runs), set(store.runs)
-    alike: dict[str, list[str]] = defaultdict(list)
+    by_plain_name: dict[str, list[str]] = defaultdict(list)
     for run in sorted(known - wanted):
-        alike[_plain(run)].append(run)
+        by_plain_name[_plain(run)].append(run)
     names = {run: run for run in wanted & known}
     for run in sorted(wanted - known):
-        found = alike[_plain(run)]
+        found = by_plain_name[_plain(run)]
         if len(found) > 1:
             raise InputError(f"losses of two runs have this name: {found}", field="run", value=run)
         names |= {run: found[0]} if found else {}

@@ -41,8 +41,8 @@ def score_checkpoints(
         raise InputError("must be i/n with 1 ≤ i ≤ n", field="shard", value=f"{number}/{of}")
     scorer = Scorer(str(corpus), _resolve(scoring or Scoring(), found[0], Path(output)))
     store = scorer.open_store(output)
-    mine = found[number - 1 :: of]
-    todo = [checkpoint for checkpoint in mine if not store.has(checkpoint.run, checkpoint.step)]
+    share = found[number - 1 :: of]
+    todo = [checkpoint for checkpoint in share if not store.has(checkpoint.run, checkpoint.step)]
     if ray is not None and todo:
         score_on_ray(ray, scorer, todo, store, gpus=gpus, report=report)
         return store

@@ -52,7 +52,7 @@ class WordLosses(LossStore):
 
 
 class PublishedWordLosses(LossStore):
-    """Word losses in the convention of NeuNeu's published files, from token losses in theirs (`compat`)."""
+    """Word losses as in NeuNeu's published files, from token losses of the same `conventions`."""
 
     groups = None
 

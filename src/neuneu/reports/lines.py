@@ -103,12 +103,12 @@ def steps_chart(cells: ScoredCells, clock_unit: str = "clock") -> "Figure":
     colour = style.colours(cells.names)
     clock = cells.place["clock"].to_numpy()
     for place, code in zip(axes.flat, shown, strict=False):
-        mine = runs == code
-        at = np.unique(clock[mine])
+        chosen = runs == code
+        at = np.unique(clock[chosen])
         for name in cells.names:
-            error = cells.unit * _mean_at(clock[mine], cells.scores[name][mine, 0], at)
+            error = cells.unit * _mean_at(clock[chosen], cells.scores[name][chosen, 0], at)
             place.plot(at, error, color=colour[name], linewidth=1.4)
-        for end in np.unique(cells.place["context_clock"].to_numpy()[mine]):
+        for end in np.unique(cells.place["context_clock"].to_numpy()[chosen]):
             place.axvline(end, color=style.MUTED, linewidth=0.9)
         place.set_title(style.shorten(cells.place["run"][int(first[code])].rsplit("/", 1)[-1], 34))
         place.set_xlim(left=0)

@@ -1,6 +1,6 @@
-"""Entropy by a language model: how surprised a scored checkpoint is by each token of its corpus, in bits.
+"""Entropy by a language model: the surprisal of each token of its corpus to a scored checkpoint, in bits.
 
-It needs no logits: the mean surprise is the model's cross-entropy on the text, which is what the softmax's
+It needs no logits: the mean surprisal is the model's cross-entropy on the text, which is what the softmax's
 own entropy estimates where the model is calibrated, and `neuneu score` keeps the losses.
 """
 

@@ -11,7 +11,7 @@ from neuneu.designs import DesignStore
 from neuneu.designs.database import views
 from neuneu.designs.database.exporting import export
 from neuneu.designs.database.readers import read_lm_eval, read_scores_csv, read_scores_json, read_table_csv
-from neuneu.designs.database.records import Batch, frame_rows
+from neuneu.designs.database.records import NewRows, frame_rows
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.errors import InputError
 
@@ -24,7 +24,7 @@ def store(published: Path) -> DesignStore:
     return DesignStore.from_export(published / "metadata" / "duckdb" / "2025_03_03.duckdb")
 
 
-def _score(value: float, **other: object) -> Batch:
+def _score(value: float, **other: object) -> NewRows:
     frame = pl.DataFrame([{**SCORE, "metric_value": value, "metric_stderr": 0.01, **other}])
     return frame_rows(EVALUATIONS, frame, "mine")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neuneu.designs.database.contribute import read_contribution
 from neuneu.designs.database.metadata import read_metadata
 from neuneu.designs.database.readers import read_features_csv, read_lm_eval, read_scores_json, read_table_csv
-from neuneu.designs.database.records import Batch
+from neuneu.designs.database.records import NewRows
 from neuneu.designs.database.schema import MODELS
 from neuneu.errors import InputError
 
@@ -53,8 +53,8 @@ YAML = [
 ]
 
 
-def _text(read: Callable[[Path], Batch], suffix: str) -> Callable[[Path, str], Batch]:
-    def run(folder: Path, text: str) -> Batch:
+def _text(read: Callable[[Path], NewRows], suffix: str) -> Callable[[Path, str], NewRows]:
+    def run(folder: Path, text: str) -> NewRows:
         path = folder / f"x{suffix}"
         path.write_text(text.replace("ARC", ARC).replace("SHOTS", SHOTS))
         return read(path)
@@ -88,7 +88,7 @@ CASES = [
 
 @pytest.mark.parametrize(("read", "text", "rule"), CASES)
 def test_hostile_files_are_refused_by_name(
-    tmp_path: Path, read: Callable[[Path, str], Batch], text: str, rule: str
+    tmp_path: Path, read: Callable[[Path, str], NewRows], text: str, rule: str
 ) -> None:
     with pytest.raises(InputError, match=rule) as error:
         read(tmp_path, text)
@@ -96,7 +96,7 @@ def test_hostile_files_are_refused_by_name(
     assert "\n" not in str(error.value)
 
 
-def _ids(read: Callable[[], Batch], name: str) -> list[str]:
+def _ids(read: Callable[[], NewRows], name: str) -> list[str]:
     """The models that a file describes; none where it is refused by name."""
     problem, batch = "", None
     try:

@@ -97,8 +97,8 @@ def _last_step(name: str, recipes: dict[tuple[str, float, float, str], int]) -> 
     known = parse_name(name)
     if known is None:
         return None
-    alike = {steps for (_, size, tokens, _), steps in recipes.items() if (size, tokens) == known[1:3]}
-    return recipes.get(known) or (alike.pop() if len(alike) == 1 else None)
+    of_size = {steps for (_, size, tokens, _), steps in recipes.items() if (size, tokens) == known[1:3]}
+    return recipes.get(known) or (of_size.pop() if len(of_size) == 1 else None)
 
 
 def _traces(path: Path, report: ReadReport) -> Iterator[tuple[str, str, dict[str, Any]]]:

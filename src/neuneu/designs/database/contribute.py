@@ -10,7 +10,7 @@ import polars as pl
 from neuneu.designs.database.harvest import harvest_hub, harvest_local
 from neuneu.designs.database.metadata import rows_from_facts
 from neuneu.designs.database.metric_names import METRIC_ALIASES
-from neuneu.designs.database.records import Batch, check_rows, source_row
+from neuneu.designs.database.records import NewRows, check_rows, source_row
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.errors import InputError
 from neuneu.files import read_document
@@ -63,7 +63,7 @@ def harvest(checkpoint: str | Path, model: str | None = None, *, hub: bool = Fal
     return template(harvest_hub(str(checkpoint)), model or str(checkpoint))
 
 
-def read_contribution(path: str | Path) -> Batch:
+def read_contribution(path: str | Path) -> NewRows:
     """A filled-in template (.yaml or .json) → rows. Every rule that it breaks is named with its field."""
     path = Path(path)
     document = read_document(path)
@@ -100,7 +100,7 @@ def read_contribution(path: str | Path) -> Batch:
     evaluations = _evaluations(document, model, path, name)
     if len(evaluations):
         tables[EVALUATIONS.name] = evaluations
-    return Batch(tables, source)
+    return NewRows(tables, source)
 
 
 def _section(document: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

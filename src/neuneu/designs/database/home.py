@@ -8,7 +8,7 @@ import polars as pl
 
 from neuneu.designs.database.dataset_records import Domain, shares
 from neuneu.designs.database.metadata import rows_from_facts
-from neuneu.designs.database.records import Batch, check_rows, merge_batches, source_row
+from neuneu.designs.database.records import NewRows, check_rows, merge_batches, source_row
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.designs.database.store import DesignStore
 from neuneu.files import read_json
@@ -56,7 +56,7 @@ def open_store(path: str | Path) -> DesignStore:
     return store
 
 
-def home_batch() -> Batch:
+def home_batch() -> NewRows:
     """The rows of the packaged suite: architecture and data of each run, and its last checkpoint's scores.
 
     total_params are those outside embeddings and head, as everywhere in the suite. Shares of the data follow
@@ -71,9 +71,9 @@ def home_batch() -> Batch:
     source = source_row(path, "home")
     name = source["source"][0]
     runs = curves.group_by("run", maintain_order=True).last()
-    batches = [Batch(_facts(row, config, path, name), source) for row in runs.iter_rows(named=True)]
+    batches = [NewRows(_facts(row, config, path, name), source) for row in runs.iter_rows(named=True)]
     scored = source_row(CURVES, "home")
-    scores = Batch({EVALUATIONS.name: _scores(curves, CURVES, scored["source"][0])}, scored)
+    scores = NewRows({EVALUATIONS.name: _scores(curves, CURVES, scored["source"][0])}, scored)
     return merge_batches([*batches, scores])
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.designs.database.records import Batch, check_rows, errors_in, merge_batches, object_at, source_row
+from neuneu.designs.database.records import (
+    NewRows,
+    check_rows,
+    errors_in,
+    merge_batches,
+    object_at,
+    source_row,
+)
 from neuneu.designs.database.schema import DATASETS, MODELS, Table
 from neuneu.errors import InputError
 from neuneu.files import read_json
@@ -79,7 +86,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return architecture_from_config(config)
 
 
-def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Batch:
+def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> NewRows:
     """A folder with model_metadata/*.json and dataset_metadata/*.json → model and dataset rows.
 
     A model's tokens are those of its stage named pretraining (else the first); its composition is the
@@ -93,7 +100,7 @@ def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Ba
     if not files:
         raise InputError("no model_metadata/*.json here", where=folder)
     summaries = {file.stem: _data(file) for file in sorted((folder / "dataset_metadata").glob("*.json"))}
-    batches: dict[str, Batch] = {}
+    batches: dict[str, NewRows] = {}
     for file in files:
         try:
             batch = _model_file(file, summaries)
@@ -108,7 +115,7 @@ def read_metadata(folder: str | Path, *, refused: list[str] | None = None) -> Ba
     return merge_batches(list(batches.values()))
 
 
-def _model_file(path: Path, summaries: Mapping[str, Mapping[str, Any]]) -> Batch:
+def _model_file(path: Path, summaries: Mapping[str, Mapping[str, Any]]) -> NewRows:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise InputError('must be an object with the text "id"', where=path)
@@ -132,7 +139,7 @@ def _model_file(path: Path, summaries: Mapping[str, Mapping[str, Any]]) -> Batch
         table.name: rows_from_facts(table, {"id": document["id"], **values}, path, source["source"][0])
         for table, values in ((MODELS, facts), (DATASETS, data))
     }
-    return Batch(tables, source)
+    return NewRows(tables, source)
 
 
 def rows_from_facts(table: Table, facts: Mapping[str, Any], path: Path, source: str) -> pl.DataFrame:

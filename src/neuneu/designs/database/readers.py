@@ -17,7 +17,7 @@ from neuneu.designs.database.metric_names import (
     extract_metrics,
 )
 from neuneu.designs.database.records import (
-    Batch,
+    NewRows,
     cast_column,
     check_names,
     check_rows,
@@ -51,7 +51,7 @@ AGGREGATES = frozenset(
 _COLUMN = re.compile(r"(?P<benchmark>.+)_(?P<setting>[0-9]+-shot)_(?P<metric>.+)")
 
 
-def read_export(folder: str | Path, *, revision: str | None = None) -> Batch:
+def read_export(folder: str | Path, *, revision: str | None = None) -> NewRows:
     """The export of a DuckDB database in CSV form, by parsing its three CSVs with the fixed schema.
 
     `schema.sql` and `load.sql` are never opened, let alone executed. Of an own export, which has more files,
@@ -83,7 +83,7 @@ def read_table_csv(
     kind: str = "csv",
     revision: str | None = None,
     sources: pl.DataFrame | None = None,
-) -> Batch:
+) -> NewRows:
     """A CSV with the key columns and any other columns of one table; provenance columns are made anew.
 
     sources: the table sources of an own export; given, the columns source and line are kept as they are.
@@ -100,12 +100,12 @@ def read_table_csv(
     facts = text.drop([name for name in ("source", "line") if name in text.columns])
     rows = typed_rows(table, facts, path, source["source"][0])
     if sources is None:
-        return Batch({table.name: rows}, source)
+        return NewRows({table.name: rows}, source)
     kept = read_provenance(text, sources, path)[rows["line"] - 1]
-    return Batch({table.name: rows.with_columns(kept)}, sources)
+    return NewRows({table.name: rows.with_columns(kept)}, sources)
 
 
-def read_features_csv(path: str | Path) -> Batch:
+def read_features_csv(path: str | Path) -> NewRows:
     """A wide table of model-level features: id, then one number a column.
 
     Rows of one id may repeat, and complete, each other. Raises InputError where they differ.
@@ -135,10 +135,10 @@ def read_features_csv(path: str | Path) -> Batch:
     source = source_row(path, "features")
     origin = pl.lit(source["source"][0]).alias("source"), pl.col("line").cast(pl.Int64)
     rows = long.sort("line", maintain_order=True).select("id", "feature", "value", *origin)
-    return Batch({FEATURES.name: check_rows(FEATURES, rows, path)}, source)
+    return NewRows({FEATURES.name: check_rows(FEATURES, rows, path)}, source)
 
 
-def read_scores_csv(path: str | Path) -> Batch:
+def read_scores_csv(path: str | Path) -> NewRows:
     """Scores: long (id, benchmark, setting, metric, …), or wide with columns `<benchmark>_<k>-shot_<metric>`.
 
     Wide columns that say no shots are left out; a column that ends in _stderr goes with its metric.
@@ -169,14 +169,14 @@ def read_scores_csv(path: str | Path) -> Batch:
     if not parts:
         raise InputError("no column is named <benchmark>_<k>-shot_<metric>", where=path)
     source = source_row(path, "scores")
-    return Batch(
+    return NewRows(
         {EVALUATIONS.name: typed_rows(EVALUATIONS, pl.concat(parts), path, source["source"][0])}, source
     )
 
 
 def read_lm_eval(
     path: str | Path, *, names: Mapping[str, str] | None = None, exclude: Collection[str] = AGGREGATES
-) -> Batch:
+) -> NewRows:
     """Results of lm-evaluation-harness (0.4 and later): a results file, or a folder searched for them.
 
     names: model as the file calls it → id; org__name is read as org/name. Group results are left out. Where a
@@ -196,11 +196,11 @@ def read_lm_eval(
     return _newest_wins(batches, EVALUATIONS)
 
 
-def _newest_wins(batches: Sequence[tuple[Any, Batch]], table: Table) -> Batch:
+def _newest_wins(batches: Sequence[tuple[Any, NewRows]], table: Table) -> NewRows:
     ordered = [batch for _, batch in sorted(batches, key=lambda pair: pair[0])]
     frame = pl.concat([batch.tables[table.name] for batch in ordered], how="diagonal")
     frame = frame.unique(table.key, keep="last", maintain_order=True)
-    return Batch(
+    return NewRows(
         {table.name: check_rows(table, frame)},
         pl.concat([batch.sources for batch in ordered]).unique("source", maintain_order=True),
     )
@@ -208,7 +208,7 @@ def _newest_wins(batches: Sequence[tuple[Any, Batch]], table: Table) -> Batch:
 
 def _lm_eval_file(
     path: Path, names: Mapping[str, str], exclude: Collection[str]
-) -> tuple[float, Batch | None]:
+) -> tuple[float, NewRows | None]:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
         return 0.0, None
@@ -220,7 +220,7 @@ def _lm_eval_file(
     revision = document.get("git_hash") or document.get("lm_eval_version")
     source = source_row(path, "lm-eval", revision=revision, date=date)
     frame = _evaluation_frame(rows, source["source"][0])
-    return (float(date) if isinstance(date, int | float) else 0.0), Batch(
+    return (float(date) if isinstance(date, int | float) else 0.0), NewRows(
         {EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source
     )
 
@@ -281,7 +281,7 @@ def _evaluation_frame(rows: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
     )
 
 
-def read_scores_json(path: str | Path, *, refused: list[str] | None = None) -> Batch:
+def read_scores_json(path: str | Path, *, refused: list[str] | None = None) -> NewRows:
     """Scores as {"model_name", "results": {harness: {benchmark: …}}}: one file or a folder of them.
 
     refused: where given, files that break a rule are left out and their errors put here.
@@ -304,7 +304,7 @@ def read_scores_json(path: str | Path, *, refused: list[str] | None = None) -> B
     return _newest_wins(batches, EVALUATIONS)
 
 
-def _scores_file(path: Path) -> tuple[str, Batch]:
+def _scores_file(path: Path) -> tuple[str, NewRows]:
     document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
         raise InputError('must be an object with "model_name" and "results"', where=path)
@@ -314,7 +314,7 @@ def _scores_file(path: Path) -> tuple[str, Batch]:
     source = source_row(path, "scores", date=date)
     frame = drop_placeholders(_evaluation_frame(rows, source["source"][0]))
     frame = frame.unique(EVALUATIONS.key, keep="last", maintain_order=True)
-    return str(date or ""), Batch({EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source)
+    return str(date or ""), NewRows({EVALUATIONS.name: check_rows(EVALUATIONS, frame, path)}, source)
 
 
 def _score_file_rows(document: Mapping[str, Any]) -> list[tuple[Any, ...]]:

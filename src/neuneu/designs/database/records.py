@@ -23,7 +23,7 @@ _DATE_RULE = "must be an ISO date, such as 2023-02-27"
 
 
 @dataclass(frozen=True)
-class Batch:
+class NewRows:
     """Rows to put into a store: table name → frame, and where they come from.
 
     Frames hold the key columns, any of the value columns, `source` and `line`. aliases: table of aliases →
@@ -38,7 +38,7 @@ class Batch:
         return sum(map(len, self.tables.values()))
 
 
-def merge_batches(batches: Sequence[Batch]) -> Batch:
+def merge_batches(batches: Sequence[NewRows]) -> NewRows:
     """Several batches as one; rows of the same key in two of them must agree, or are refused."""
     tables: dict[str, pl.DataFrame] = {}
     for name in TABLES:
@@ -48,10 +48,10 @@ def merge_batches(batches: Sequence[Batch]) -> Batch:
     sources = pl.concat([batch.sources for batch in batches]).unique(
         "source", keep="first", maintain_order=True
     )
-    return Batch(tables, sources)
+    return NewRows(tables, sources)
 
 
-def rename_models(batch: Batch, names: Mapping[str, str]) -> Batch:
+def rename_models(batch: NewRows, names: Mapping[str, str]) -> NewRows:
     """The batch with models called by other ids: {as the files call them: id}.
 
     Rows that then say the same are one; InputError where they differ, or where no row is called so.
@@ -180,7 +180,7 @@ def typed_rows(table: Table, text: pl.DataFrame, path: Path, source: str) -> pl.
     return check_rows(table, frame, path)
 
 
-def frame_rows(table: Table, frame: pl.DataFrame, source: str) -> Batch:
+def frame_rows(table: Table, frame: pl.DataFrame, source: str) -> NewRows:
     """Rows made in Python → a batch: the key columns and any of the others, of any type that fits.
 
     source: a name that says where they come from. −1 is missing where it stands for that, as in files.
@@ -197,7 +197,7 @@ def frame_rows(table: Table, frame: pl.DataFrame, source: str) -> Batch:
     known = pl.DataFrame([(name, "frame", digest, None, None)], schema=_SOURCE_SCHEMA, orient="row")
     line = pl.int_range(1, len(typed) + 1, dtype=pl.Int64).alias("line")
     rows = typed.with_columns(pl.lit(name).alias("source"), line)
-    return Batch({table.name: check_rows(table, rows, Path(source))}, known)
+    return NewRows({table.name: check_rows(table, rows, Path(source))}, known)
 
 
 def check_columns(table: Table, names: Sequence[str], path: Path) -> None:

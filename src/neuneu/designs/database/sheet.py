@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.designs.database.records import Batch, read_text_csv, source_row, typed_rows
+from neuneu.designs.database.records import NewRows, read_text_csv, source_row, typed_rows
 from neuneu.designs.database.schema import DATASETS, MODELS
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import facts
@@ -31,7 +31,7 @@ def sheet(store: DesignStore, ids: Sequence[str] = ()) -> pl.DataFrame:
     return wanted.join(frame, on="id", how="left")
 
 
-def read_sheet(path: str | Path) -> Batch:
+def read_sheet(path: str | Path) -> NewRows:
     """A filled-in sheet: id and any other of COLUMNS. Empty cells say nothing; rows without facts are left
     out.
 
@@ -51,4 +51,4 @@ def read_sheet(path: str | Path) -> Batch:
         if names:
             rows = typed_rows(table, text.select("id", *names), path, source["source"][0])
             tables[table.name] = rows.filter(~pl.all_horizontal(pl.col(names).is_null()))
-    return Batch(tables, source)
+    return NewRows(tables, source)

@@ -12,7 +12,7 @@ import polars as pl
 from neuneu.designs.database.aliases import MODEL_ALIASES as DEFAULT_MODELS
 from neuneu.designs.database.aliases import NO_ALIASES, TASK_ALIASES, Aliases, TaskAlias
 from neuneu.designs.database.changes import DIFF_SCHEMA, Policy, check_policy, diff, merge
-from neuneu.designs.database.records import Batch, check_names, empty_rows
+from neuneu.designs.database.records import NewRows, check_names, empty_rows
 from neuneu.designs.database.schema import (
     ALIAS_TABLES,
     EVALUATIONS,
@@ -181,7 +181,7 @@ class DesignStore:
 
     # Writing
 
-    def diff(self, batch: Batch, *, policy: str = "error") -> pl.DataFrame:
+    def diff(self, batch: NewRows, *, policy: str = "error") -> pl.DataFrame:
         """What `apply` would add, fill or change, cell by cell; changes nothing
         (`neuneu.designs.database.changes.diff`). Of the policy error, the cells that it refuses."""
         chosen, frames = check_policy(policy), []
@@ -197,7 +197,7 @@ class DesignStore:
         ]
         return pl.concat(frames)
 
-    def apply(self, batch: Batch, *, policy: str = "error") -> pl.DataFrame:
+    def apply(self, batch: NewRows, *, policy: str = "error") -> pl.DataFrame:
         """Put a batch in, all of it or nothing; returns what changed, as `diff` tells it.
 
         Where a stored value and a new one differ the policy decides: error, keep, replace, larger, smaller.

@@ -87,7 +87,7 @@ def elastic_net(
     """The features that the elastic net keeps, largest coefficient first (of a category, of all its labels).
 
     Penalty and its kind by three inner folds that keep groups whole. errors: the inner error of the mean
-    score, then that of the whole net, which stands at every feature alike.
+    score, then that of the whole net, which stands at every feature.
     """
     from sklearn.linear_model import ElasticNet, ElasticNetCV
 

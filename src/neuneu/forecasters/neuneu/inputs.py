@@ -39,12 +39,12 @@ def own_items(groups: Sequence[str] | None, task: str) -> NDArray[np.bool_] | No
     """
     if groups is None:
         return None
-    mine = {
+    own = {
         label
         for label in set(groups)
         if label == task or label.startswith(f"{task}_") or task.startswith(f"{label}_")
     }
-    return np.array([label in mine for label in groups], dtype=np.bool_) if mine else None
+    return np.array([label in own for label in groups], dtype=np.bool_) if own else None
 
 
 def to_input(losses: Floats, config: LossConfig, where: str) -> NDArray[np.float32]:
@@ -156,12 +156,13 @@ def prepare_inputs(
     than the model reads, or no run has losses.
     """
     length = loss_length(store, model)
-    mine = {run: store.steps(run) if steps is None else steps[run] for run in sorted(runs)}
-    mine = {run: found for run, found in mine.items() if len(found)}
-    if not mine:
+    wanted = {run: store.steps(run) if steps is None else steps[run] for run in sorted(runs)}
+    wanted = {run: found for run, found in wanted.items() if len(found)}
+    if not wanted:
         raise InputError("the store has losses of none of these runs", field="losses", value=sorted(runs)[:3])
     checkpoints = {
-        key: row for row, key in enumerate((run, int(step)) for run, found in mine.items() for step in found)
+        key: row
+        for row, key in enumerate((run, int(step)) for run, found in wanted.items() for step in found)
     }
     exclusions, of_task = _exclusions(store, tasks, config, length)
     rows: NDArray[Any]
@@ -169,7 +170,7 @@ def prepare_inputs(
         rows = _cnn_rows(store, list(checkpoints), config, length, cache)
     else:
         rows = _summary_rows(store, list(checkpoints), model, config, exclusions, length, running=running)
-    return EncoderInputs(model.encoder, checkpoints, rows, exclusions, of_task, mine)
+    return EncoderInputs(model.encoder, checkpoints, rows, exclusions, of_task, wanted)
 
 
 def loss_length(store: LossStore, model: ModelConfig) -> int:
