@@ -26,8 +26,8 @@ def sample_documents(
     """Write a sample of the documents of all files, one after the other, in their order; returns how many.
 
     count: so many, each set equally likely (a reservoir; all where there are no more); or share: each
-    document with this chance. limit: only the first documents of all. Memory: the sample. The same seed and documents
-    give the same bytes. Raises InputError unless exactly one of count and share is given.
+    document with this chance. limit: only the first documents of all. Memory: the sample. The same seed and
+    documents give the same bytes. Raises InputError unless exactly one of count and share is given.
     """
     if (count is None) == (share is None):
         raise InputError("give one of --count and --share", field="count", value=count)
