@@ -1,26 +1,12 @@
 """A tokenizer trained here, a text, and tiny random language models on disk."""
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-WORDS = (  # noqa: SIM905
-    "the of and a to in is that it was for on are as with his they at be this from I have or by one had "
-    "not but what all were when we there can an your which their said if do will each about how up out "
-    "them naïve café Straße 東京 мир 🙂 don't it's 3.14 2026 x=y+1; (see below) e-mail ... well-known"
-).split()
-
-
-def sentences(seed: int, n: int) -> str:
-    """Text of n random words with spaces, line ends and punctuation."""
-    rng = random.Random(seed)
-    return "".join(
-        rng.choice(WORDS) + rng.choice([" ", " ", " ", ", ", ".\n", "\n\n  ", "\t"]) for _ in range(n)
-    )
+from tests.stand_ins import make_tokenizer, sentences
 
 
 @pytest.fixture(scope="session")
@@ -41,24 +27,7 @@ def text_file(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Pat
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level BPE tokenizer of 400 tokens, as transformers saves it."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    made.train_from_iterator([sentences(99, 2000)], trainer)
-    path = tmp_path_factory.mktemp("tokenizer") / "small"
-    PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|end|>", bos_token="<|end|>").save_pretrained(
-        path
-    )
-    return path
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer") / "small")
 
 
 @pytest.fixture(scope="session")
