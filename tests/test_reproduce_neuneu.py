@@ -156,6 +156,7 @@ def test_every_command_of_the_page(
     capsys.readouterr()
     check_inputs(folder)
     check_results(folder)
+    check_published_layout(folder)
 
 
 def check_inputs(folder: Path) -> None:
@@ -181,6 +182,23 @@ def check_inputs(folder: Path) -> None:
         assert facts[0]["word_fingerprint"] == facts[1]["word_fingerprint"]
     kept = open_losses(folder / "results/summaries", losses.runs)
     np.testing.assert_allclose(kept.mean("pythia-v1/pythia-70m"), losses.mean("pythia-v1/pythia-70m"))
+
+
+def check_published_layout(folder: Path) -> None:
+    """The published scripts' files, under the names that they look for, read back too."""
+    root = folder / "datadecide_dataset_test"
+    assert sorted(path.name for path in root.iterdir()) == ["DataDecide-c4-1B", "DataDecide-c4-90M"]
+    model = root / "DataDecide-c4-90M"
+    files = {path.name for path in model.iterdir() if path.is_file()}
+    summaries = {"avg_losses_by_step.npy", "histograms_by_step.npz", "histograms_by_step_invp.npz"}
+    assert files == summaries | {f"{task}.npy" for task in [*TRAINED, *held_out()]}
+    losses = {path.name for path in (model / "step1250").iterdir()}
+    assert losses == {"eval_losses_shard_00000141.npy", "word_losses_shard_00000141.npy"}
+    assert np.load(model / "arc_easy.npy").shape == (2, len(STEPS))
+    assert open_losses(root).runs == ["DataDecide-c4-1B", "DataDecide-c4-90M"]
+    assert sorted(path.name for path in (folder / "val-published").iterdir()) == [
+        "val_00000141_boundaries.npy", "val_00000141_tokens.npy"
+    ]  # fmt: skip
 
 
 def check_results(folder: Path) -> None:

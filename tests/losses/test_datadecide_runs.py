@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from tests.hub import Served
 
-from neuneu.curves.readers.datadecide_models import RECIPES, SIZES, find_model, run_name, seed_branch
+from neuneu.curves.readers.datadecide_models import (
+    RECIPES,
+    SIZES,
+    find_model,
+    published_names,
+    run_name,
+    seed_branch,
+)
 from neuneu.errors import InputError
 from neuneu.losses.checkpoints import find_checkpoints
 from neuneu.losses.tokenizer import load_tokenizer, vocabulary_digest
@@ -44,6 +51,24 @@ def test_recipes_are_told_apart_by_their_whole_name() -> None:
             )
     assert len(set(RECIPES.values())) == 25
     assert find_model("allenai/DataDecide-c5-300M") is find_model("allenai/DataDecide-c4-7B") is None
+
+
+def test_published_names_of_runs() -> None:
+    qc = "datadecide/DCLM-Baseline (QC 7%, FW2)-1B-seed0"
+    runs = [
+        qc,
+        "pythia-v1/pythia-1.4b",
+        "own",
+        "datadecide/x-1B-seed0",
+    ]
+    assert list(published_names(runs).items()) == [
+        (qc, "DataDecide-dclm-baseline-qc-7p-fw2-1B"),
+        ("datadecide/x-1B-seed0", "datadecide/x-1B-seed0"),
+        ("own", "own"),
+        ("pythia-v1/pythia-1.4b", "EleutherAI--pythia-1.4b"),
+    ]
+    with pytest.raises(InputError, match="one seed a folder"):
+        published_names(["datadecide/C4-1B-seed0", "datadecide/C4-1B-seed3"])
 
 
 def test_the_results_name_the_same_runs(shared: Path) -> None:

@@ -11,10 +11,10 @@ from neuneu.errors import InputError
 app = make_app()
 
 TAKES = {
-    "neuneu-npy": ("metric", "n_shot", "variant"),
+    "neuneu-npy": ("metric", "n_shot", "variant", "published_names"),
     "neuneu-corpus": ("split", "shard"),
-    "neuneu-losses": ("shard",),
-    "neuneu-summaries": ("compat",),
+    "neuneu-losses": ("shard", "published_names"),
+    "neuneu-summaries": ("compat", "published_names"),
 }
 """Format → the options that only it takes."""
 
@@ -49,6 +49,13 @@ def export(
             "--compat", help="neuneu-summaries: missing losses count as 0, tokens and words together."
         ),
     ] = False,
+    published_names: Annotated[
+        bool,
+        typer.Option(
+            "--published-names",
+            help="Name runs as NeuNeu's code does: DataDecide-c4-300M, EleutherAI--pythia-70m.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Write in the layouts of NeuNeu's published code, which its scripts read.
@@ -64,13 +71,14 @@ def export(
     if format_ not in TAKES:
         raise InputError(f"unknown; known: {', '.join(TAKES)}", field="format", value=format_)
     said = {"metric": metric, "n_shot": n_shot, "variant": variant, "split": split, "shard": shard}
-    for option, value in {**said, "compat": compat or None}.items():
+    flags = {"compat": compat or None, "published_names": published_names or None}
+    for option, value in {**said, **flags}.items():
         if value is not None and option not in TAKES[format_]:
             raise InputError(f"is no option of {format_}", field=option.replace("_", "-"), value=value)
     if format_ not in ("neuneu-npy", "neuneu-summaries") and len(sources) > 1:
         raise InputError(f"{format_} takes one", field="sources", value=len(sources))
     if format_ == "neuneu-npy":
-        files = _curves(sources, output, metric, n_shot, variant, overwrite)
+        files = _curves(sources, output, metric, n_shot, variant, published_names, overwrite)
     elif format_ == "neuneu-corpus":
         from neuneu.losses.published_corpus import export_corpus
 
@@ -78,18 +86,22 @@ def export(
             sources[0], output, split=split or "val", shard=shard or "0", overwrite=overwrite
         )
     elif format_ == "neuneu-losses":
+        from neuneu.losses.open import with_published_names
         from neuneu.losses.published_layouts import write_published_losses
         from neuneu.losses.zarr_store import ZarrLossStore
 
-        store = ZarrLossStore(sources[0])
-        files = write_published_losses(store, output, store.unit, shard=shard or "0", overwrite=overwrite)
+        kept = ZarrLossStore(sources[0])
+        store = with_published_names(kept) if published_names else kept
+        files = write_published_losses(store, output, kept.unit, shard=shard or "0", overwrite=overwrite)
     else:
-        from neuneu.losses.open import open_losses, open_units
+        from neuneu.losses.open import open_losses, open_units, with_published_names
         from neuneu.losses.summaries import write_summaries
 
         stores = [
             store for source in sources for store in (open_units(source) if compat else [open_losses(source)])
         ]
+        if published_names:
+            stores = [with_published_names(store) for store in stores]
         files = write_summaries(stores, output, published=compat, overwrite=overwrite)
     note(f"{len(files)} files → {output}")
 
@@ -100,8 +112,10 @@ def _curves(
     metric: str | None,
     n_shot: int | None,
     variant: str | None,
+    published: bool,
     overwrite: bool,
 ) -> list[Path]:
+    from neuneu.curves.readers.datadecide_models import published_names
     from neuneu.curves.readers.neuneu_npy import write_neuneu_npy
     from neuneu.curves.table import CurveTable
 
@@ -109,4 +123,8 @@ def _curves(
     table = CurveTable.read(*sources).filter(
         **{name: value for name, value in asked.items() if value is not None}
     )
+    if published:
+        table = CurveTable.from_frame(
+            table.frame.with_columns(run=table.frame["run"].replace(published_names(table.runs)))
+        )
     return write_neuneu_npy(table, output, metric=metric, overwrite=overwrite)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from neuneu.curves.curve import Floats, Integers
+from neuneu.curves.readers.datadecide_models import published_names
 from neuneu.errors import InputError
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.published_layouts import PublishedLosses, read_item_losses
@@ -104,3 +105,8 @@ def open_units(path: str | Path) -> list[LossStore]:
         if units:
             return [PublishedLosses(path, unit) for unit in units]
     return [_open(path)]
+
+
+def with_published_names(store: LossStore) -> LossStore:
+    """The store with DataDecide's and Pythia's runs named as NeuNeu's code names them."""
+    return RenamedLosses(store, {name: run for run, name in published_names(store.runs).items()})

@@ -5,6 +5,7 @@ The hub has a model repository a recipe and size (allenai/DataDecide-c4-300M), i
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from neuneu.errors import InputError
@@ -52,6 +53,8 @@ LARGE = "1B"
 TOKENIZER = "allenai/OLMo-1B"
 """The tokenizer that NeuNeu's corpus was made with."""
 
+_RUN = re.compile(r"datadecide/(?P<data>.+)-(?P<size>\d+[MB])-seed\d+")
+_PYTHIA = re.compile(r"pythia-v1/(pythia-[\w.-]+)")
 _MODEL = re.compile(r"(?:[^/]+/|.*--)?DataDecide-(?P<recipe>.+)-(?P<size>\d+[MB])")
 
 
@@ -98,3 +101,25 @@ def run_name(repository: str, branch_end: str) -> str | None:
     if model is None or number is None:
         return None
     return f"datadecide/{RECIPES[model.recipe]}-{model.size}-seed{number}"
+
+
+def published_names(runs: Iterable[str]) -> dict[str, str]:
+    """Each run under the name that NeuNeu's code reads it by: DataDecide-c4-300M, EleutherAI--pythia-70m.
+
+    Other runs keep their name. Raises InputError where two would have one name, as two seeds of a model do:
+    the published layout has a folder of its own for each seed.
+    """
+    recipes = {data: recipe for recipe, data in RECIPES.items()}
+    found: dict[str, str] = {}
+    for run in sorted(runs):
+        mine, pythia = _RUN.fullmatch(run), _PYTHIA.fullmatch(run)
+        name = run
+        if mine and mine["data"] in recipes:
+            name = f"DataDecide-{recipes[mine['data']]}-{mine['size']}"
+        elif pythia:
+            name = f"EleutherAI--{pythia[1]}"
+        if name in found:
+            rule = f"{found[name]} has the same published name: choose one seed a folder"
+            raise InputError(rule, field="run", value=run)
+        found[name] = run
+    return {run: name for name, run in found.items()}
