@@ -89,6 +89,20 @@ def test_bad_configuration_is_one_line(neuneu: Run, config: Path, tmp_path: Path
     assert not (tmp_path / "model").exists()
 
 
+def test_b20_bytes_do_not_depend_on_the_threads_of_the_environment(config: Path, tmp_path: Path) -> None:
+    before, written = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            settings = read_config(config).model_copy(update={"output": tmp_path / f"threads{threads}"})
+            train_forecaster(settings)
+            assert torch.get_num_threads() == threads
+            written.append((settings.output / "model.safetensors").read_bytes())
+    finally:
+        torch.set_num_threads(before)
+    assert written[0] == written[1]
+
+
 def test_convert(neuneu: Run, tmp_path: Path) -> None:
     torch.save(published("cnn")[0], tmp_path / "best_model.pt")
     done = neuneu("convert", tmp_path / "best_model.pt", "-o", tmp_path / "folder")

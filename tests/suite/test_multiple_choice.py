@@ -161,7 +161,7 @@ def test_bad_question_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sentence_bad"):
         read_blimp(tmp_path, 5, encode, 0)
     (tmp_path / "a.jsonl").write_text("nonsense\n")
-    with pytest.raises(InputError, match=r"a\.jsonl: line 1"):
+    with pytest.raises(InputError, match=r"a\.jsonl:1: not JSON"):
         read_blimp(tmp_path, 5, encode, 0)
     with pytest.raises(InputError, match="requests"):
         read_requests(tmp_path, "none/rc", 5, encode, start=0, longest=50)

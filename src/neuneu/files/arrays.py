@@ -3,7 +3,7 @@
 import math
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _check_kind(
         raise InputError(f"must have {n_dim} axes", where=path, field=name or "axes", value=axes)
 
 
-def load_tensors(path: str | Path) -> Mapping[str, NDArray[Any]]:
+def load_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
     """The tensors of a safetensors file as NumPy arrays, by name. Raises InputError where it is none."""
     from safetensors.numpy import load_file
 

@@ -141,6 +141,15 @@ def open_unpacked(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[Bi
             yield io.BufferedReader(_Counted(unpacked, limit, path), 2**20)
 
 
+def unpack_gzip(data: bytes, path: str | Path, limit: int = MAX_DOCUMENT) -> bytes:
+    """Unpack gzip in memory. Raises InputError where it is damaged, TooLargeError beyond `limit`."""
+    with refuse_library_errors(path, "a whole gz file"), gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        unpacked = stream.read(limit + 1)
+    if len(unpacked) > limit:
+        raise TooLargeError(f"unpacks to more than {size_text(limit)}", where=path)
+    return unpacked
+
+
 def read_lines(
     path: str | Path, *, blank: bool = False, window: int = ZSTD_WINDOW
 ) -> Iterator[tuple[int, str]]:

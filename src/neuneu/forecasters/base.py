@@ -15,7 +15,7 @@ import polars as pl
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import CannotForecastError, InputError, MissingExtraError, missing_extra
-from neuneu.files import read_json
+from neuneu.files import read_object
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
@@ -190,9 +190,7 @@ def read_folder(folder: str | Path, *names: str) -> dict[str, Any]:
     Raises InputError where it is missing or no object, or is of a forecaster of none of these names.
     """
     path = Path(folder) / CONFIG
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise InputError("must be a JSON object", where=path)
+    config = read_object(path)
     if names and config.get("forecaster") not in names:
         raise InputError(
             f"must be {' or '.join(names)}", where=path, field="forecaster", value=config.get("forecaster")

@@ -13,7 +13,7 @@ from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.features import context_features, mean_of_last
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions, ask_questions
-from neuneu.files import write_text
+from neuneu.files import read_text, refuse_library_errors, write_text
 from neuneu.forecasters.baselines import LogLinear, reference_rise
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.laws import BrokenPowerLaw, PowerLaw
@@ -130,10 +130,8 @@ class BoostedTrees(CalibratedForecaster):
     def load(self, folder: str | Path) -> Self:
         """Take over what `save` wrote. Raises InputError on files that are not that."""
         library, path = _lightgbm(), Path(folder) / MODEL
-        try:
-            booster = library.Booster(model_str=path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, library.basic.LightGBMError) as error:
-            raise InputError(f"not trees that LightGBM wrote: {error}", where=path) from error
+        with refuse_library_errors(path, "trees that LightGBM wrote"):
+            booster = library.Booster(model_str=read_text(path))
         if booster.feature_name() != list(FEATURES):
             raise InputError(f"must look at {', '.join(FEATURES)}", where=path, field="features")
         super().load(folder)

@@ -13,6 +13,8 @@ from neuneu.curves.table import KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evidence.cut import truth_at
+from neuneu.files import refuse_library_errors
+from neuneu.files.tables import read_parquet
 from neuneu.forecasters.base import LEVELS, Forecast, Refusal
 
 FALLBACK = "last-value"
@@ -185,12 +187,9 @@ def read_cells(path: str | Path) -> pl.DataFrame:
     """
     path = Path(path)
     file = path / "cells.parquet" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError("no such file", where=file)
-    try:
-        return check_cells(pl.read_parquet(file), file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"cannot be read as parquet: {str(error).splitlines()[0]}", where=file) from error
+    frame = read_parquet(file)
+    with refuse_library_errors(file, "cells of forecasts"):
+        return check_cells(frame, file)
 
 
 def check_cells(frame: pl.DataFrame, where: str | Path = "cells") -> pl.DataFrame:

@@ -11,7 +11,8 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, check_known
 from neuneu.evaluation.scores import ScoredCells
 from neuneu.evidence.select import Selection
-from neuneu.files import read_json
+from neuneu.files import read_json, read_object
+from neuneu.files.tables import parquet_columns
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.forecasts.cells import CurveForecast, from_cells, read_cells
 from neuneu.forecasts.forecast import by_size, forecast
@@ -186,8 +187,8 @@ def _is_cells(path: Path) -> bool:
     if path.suffix != ".parquet" or not path.is_file():
         return False
     try:
-        return "forecaster" in pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError):
+        return "forecaster" in parquet_columns(path)
+    except InputError:
         return False
 
 
@@ -196,7 +197,7 @@ def _is_leaderboard(path: Path) -> bool:
 
 
 def _read_leaderboard(path: Path) -> dict[str, Any]:
-    document = read_json(path)
+    document = read_object(path)
     for field in ("overall", "sources"):
         if not document.get(field):
             raise InputError(

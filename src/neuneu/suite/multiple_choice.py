@@ -5,17 +5,17 @@ run once (models with attention see all choices of a question in one row, each b
 only logits of scored tokens are made.
 """
 
-import gzip
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
+from neuneu.files import check_document, read_json_lines
 from neuneu.suite.small_models import make_logits
 
 Encode = Callable[[str], list[int]]
@@ -195,8 +195,8 @@ def read_blimp(folder: str | Path, pairs: int, encode: Encode, start: int) -> di
     tasks = {}
     for file in files:
         questions = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            pair = _fields(line, file, number, ("sentence_good", "sentence_bad"))
+        for where, document in read_json_lines(file):
+            pair = _fields(document, where, ("sentence_good", "sentence_bad"))
             texts = [("", str(pair["sentence_good"])), ("", str(pair["sentence_bad"]))]
             questions.append(make_question(texts, 0, encode, start=start))
         questions.sort(key=_n_tokens)
@@ -219,14 +219,10 @@ def read_requests(
     path = Path(folder) / task / "requests.jsonl.gz"
     if not path.exists():
         path = path.with_suffix("")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError("no such file of requests", where=path, field="requests") from error
-    text = gzip.decompress(data).decode() if path.suffix == ".gz" else data.decode()
     documents: dict[Any, tuple[list[tuple[str, str]], int]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        row = _fields(line, path, number, ("doc_id", "request", "label", "doc"))
+    for where, document in read_json_lines(path):
+        row = _fields(document, where, ("doc_id", "request", "label", "doc"))
+        check_document(_Request, row, where)
         if row["doc_id"] not in documents and len(documents) == items:
             break
         texts, _ = documents.setdefault(row["doc_id"], ([], int(row["label"])))
@@ -239,16 +235,27 @@ def read_requests(
     ]
 
 
+class _Text(BaseModel):
+    context: str
+    continuation: str
+
+
+class _Request(BaseModel):
+    """A line of requests: one choice of a question."""
+
+    doc_id: int | str
+    request: _Text
+    label: int = Field(ge=0, le=1000)
+    doc: dict[str, Any]
+
+
 def _n_choices(document: dict[str, Any]) -> int:
     return len(document["choices"]) if "choices" in document else 2
 
 
-def _fields(line: str, path: Path, number: int, names: Sequence[str]) -> dict[str, Any]:
-    try:
-        row: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"line {number} is not JSON", where=path) from error
+def _fields(document: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
-        if not isinstance(row, dict) or name not in row:
-            raise InputError(f"line {number} lacks it", where=path, field=name)
+        if not isinstance(document, dict) or name not in document:
+            raise InputError("is missing", where=where, field=name)
+    row: dict[str, Any] = document
     return row

@@ -7,7 +7,6 @@ transformers saves and `neuneu score` reads.
 
 import math
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, read_json, write_json
+from neuneu.files import (
+    atomic_folder,
+    atomic_path,
+    check_file,
+    read_json,
+    refuse_library_errors,
+    write_json,
+)
 from neuneu.suite.exam import Exam
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.mix import BlockOrder
@@ -158,7 +164,8 @@ class Pretrainer:
 
         if not path.exists():
             return
-        tensors = load_file(path)
+        with refuse_library_errors(check_file(path), "a saved state; remove it to begin the run anew"):
+            tensors = load_file(path)
         self.step = int(tensors["step"])
         torch.set_rng_state(tensors["random"])
         with torch.no_grad():
@@ -207,15 +214,10 @@ def _evaluate(trainer: Pretrainer, exam: Exam, home: Path) -> None:
 
 def _save_weights(model: Any, folder: Path) -> None:
     """As transformers reads it back; the folder appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    if folder.exists():
+        shutil.rmtree(folder)
+    with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        target = Path(temporary) / folder.name
-        target.mkdir()
-        for file in Path(temporary).glob("*.*"):
-            file.rename(target / file.name)
-        target.replace(folder)
 
 
 def _check_identity(trainer: Pretrainer, exam: Exam, home: Path) -> None:

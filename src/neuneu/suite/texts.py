@@ -1,10 +1,8 @@
 """Plain text out of what any Debian or Python machine has: HTML, manuals, dictionaries, source code."""
 
-import gzip
 import hashlib
 import heapq
 import html
-import json
 import re
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.files import parse_json, read_bytes
+from neuneu.files.reading import unpack_gzip
 from neuneu.suite.suite_config import TextSource
 
 PIECE = 4_000
@@ -121,9 +121,9 @@ def _files(source: TextSource, root: Path) -> list[Path]:
 
 
 def _read(path: Path) -> str | None:
-    data = path.read_bytes()
+    data = read_bytes(path)
     if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
+        data = unpack_gzip(data, path)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -132,11 +132,10 @@ def _read(path: Path) -> str | None:
 
 def _json_lines(text: str | None, field: str, path: Path) -> Iterator[str]:
     for number, line in enumerate((text or "").splitlines(), start=1):
-        try:
-            document = json.loads(line)[field]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"line {number} has no field {field!r}", where=path, field=field) from error
-        yield str(document)
+        document = parse_json(line, f"{path}:{number}")
+        if not isinstance(document, dict) or field not in document:
+            raise InputError(f"line {number} has no field {field!r}", where=path, field=field)
+        yield str(document[field])
 
 
 def _hub(source: TextSource) -> Iterator[str]:

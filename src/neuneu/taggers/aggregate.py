@@ -1,12 +1,12 @@
 """Features of a model's generations → one row a model, under the published column names."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import read_json
+from neuneu.files import read_object, refuse_library_errors
+from neuneu.files.tables import read_parquet
 from neuneu.taggers.counts import KEYWORDS, PER
 
 DOMAINS = ("academic", "books", "code", "reference", "specific_datasets", "web")
@@ -55,14 +55,10 @@ def read_tagged(entries: Sequence[str]) -> dict[str, pl.DataFrame]:
             raise InputError(rule, field="tagged", value=entry)
         if feature in frames:
             raise InputError("must not be given twice", field="tagged", value=feature)
-        if not Path(path).is_file():
-            raise InputError("no such file", field="tagged", value=path)
-        try:
+        with refuse_library_errors(path, "a file that tag wrote"):
             frames[feature] = (
-                pl.DataFrame([read_json(path)]) if feature == "entropy" else pl.read_parquet(path)
+                pl.DataFrame([read_object(path)]) if feature == "entropy" else read_parquet(path)
             )
-        except (pl.exceptions.PolarsError, TypeError) as error:
-            raise InputError("not a file that tag wrote", where=path) from error
     return frames
 
 

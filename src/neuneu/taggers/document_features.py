@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import parse_json, read_lines
+from neuneu.files import check_file, open_text, parse_json, read_lines, refuse_library_errors
+from neuneu.files.parquet import read_footer
 
 TEXT_COLUMNS = ("text", "content")
 BLOCK = 2_000
@@ -101,7 +102,7 @@ def _csv(path: Path, size: int) -> Iterator[list[Any]]:
     records: list[Any] = []
     held = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             for number, row in enumerate(csv.DictReader(file, strict=True), 1):
                 if None in row or None in row.values():
                     raise InputError("has not as many fields as the header", where=f"{path}, record {number}")
@@ -110,8 +111,6 @@ def _csv(path: Path, size: int) -> Iterator[list[Any]]:
                 if len(records) == size or held >= BLOCK_BYTES:
                     yield records
                     records, held = [], 0
-    except UnicodeDecodeError as error:
-        raise InputError("must be UTF-8 text", where=path) from error
     except csv.Error as error:
         raise InputError(f"not a CSV table: {error}", where=path) from error
     yield records
@@ -121,23 +120,21 @@ def _parquet(path: Path, size: int, columns: Collection[str] | None) -> Iterator
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            wanted = [name for name in names if columns is None or name in columns]
-            for batch in file.iter_batches(batch_size=size, columns=wanted):
-                records: list[Any] = []
-                held = 0
-                for record in batch.to_pylist():
-                    records.append(record)
-                    held += len(str(record.get("text") or record.get("content") or ""))
-                    if held >= BLOCK_BYTES:
-                        yield records
-                        records, held = [], 0
-                if records:
+    read_footer(check_file(path))
+    with refuse_library_errors(path, "parquet"), pyarrow.parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        wanted = [name for name in names if columns is None or name in columns]
+        for batch in file.iter_batches(batch_size=size, columns=wanted):
+            records: list[Any] = []
+            held = 0
+            for record in batch.to_pylist():
+                records.append(record)
+                held += len(str(record.get("text") or record.get("content") or ""))
+                if held >= BLOCK_BYTES:
                     yield records
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError("not a Parquet file of documents", where=path) from error
+                    records, held = [], 0
+            if records:
+                yield records
 
 
 def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | None, str | None]:

@@ -130,7 +130,7 @@ def test_a_corrupted_model_folder_is_one_clear_error(tmp_path: Path) -> None:
     convert(tmp_path / "best_model.pt", tmp_path / "folder")
     weights = tmp_path / "folder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"model\.safetensors: not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"model\.safetensors: cannot be read as a whole safetensors file"):
         load_forecaster(tmp_path / "folder")
     weights.unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: no such file"):

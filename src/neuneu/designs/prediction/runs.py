@@ -12,6 +12,7 @@ from neuneu.curves.tasks import find_metric
 from neuneu.designs.prediction.design_table import DesignTable, Matrix, floats
 from neuneu.designs.prediction.targets import DesignTask
 from neuneu.errors import InputError
+from neuneu.files.tables import read_parquet
 
 HOME = "home"
 """The name of the packaged home suite, in place of a file."""
@@ -55,10 +56,7 @@ def read_runs(
 
 
 def _read(path: Path, source: str | None) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError("cannot be read as Parquet", where=path) from error
+    frame = read_parquet(path)
     if "run" in frame.columns and "step" in frame.columns:
         frame = _last(frame)
     if "source" in frame.columns:

@@ -18,6 +18,7 @@ from neuneu.designs.prediction.runs import read_runs
 from neuneu.designs.prediction.sweep import forecast, with_rows
 from neuneu.designs.prediction.task_files import tasks_of
 from neuneu.errors import InputError
+from neuneu.files.tables import read_parquet
 
 
 def load_table(
@@ -152,10 +153,7 @@ def forecast_design(
 
 def read_cells(path: str | Path, method: str | None = None) -> pl.DataFrame:
     """Predictions that `designs predict --cells` wrote, all or of one method."""
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError("cannot be read as Parquet", where=path) from error
+    frame = read_parquet(path)
     for name in ("task", "setting", "metric", "method", "id", "true", "q10", "q50", "q90", "extrapolates"):
         if name not in frame.columns:
             raise InputError("column needed", where=path, field="column", value=name)

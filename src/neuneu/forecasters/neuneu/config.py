@@ -146,6 +146,9 @@ class TrainingConfig(_Strict):
     clip_norm: float = Field(default=1.0, gt=0)
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     device: str = "auto"
+    threads: int = Field(
+        default=2, ge=1, description="of the processor; another number gives other last bits"
+    )
     log_every: int = Field(default=10, ge=1)
     evaluate_every: int | None = Field(default=500, ge=1, description="steps; null: once an epoch")
     save_every: int | None = Field(default=500, ge=1, description="steps; null: once an epoch")

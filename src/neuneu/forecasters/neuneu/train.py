@@ -1,11 +1,13 @@
 """What `neuneu train` does: one training run from a configuration, or the same one under several seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import torch
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
@@ -75,6 +77,23 @@ def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
+    with _fixed_threads(config.training.threads):
+        return _train_on(config, table, report)
+
+
+@contextmanager
+def _fixed_threads(count: int) -> Iterator[None]:
+    """Sums are split among threads, so that their number is part of what a training run is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train_on(config: RunConfig, table: CurveTable, report: Report) -> tuple[Trained, dict[str, float]]:
+    assert config.data is not None
     reads_losses = isinstance(config, ProbeRunConfig) or config.model.encoder != "none"
     losses = None
     if reads_losses and config.data.losses is not None:

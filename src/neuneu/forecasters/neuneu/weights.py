@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, write_json
+from neuneu.files import atomic_path, check_file, refuse_library_errors, write_json
 from neuneu.forecasters.base import CONFIG
 
 WEIGHTS = "model.safetensors"
@@ -26,16 +26,11 @@ def save_tensors(
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises InputError where it is missing or corrupted."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    if not Path(path).is_file():
-        raise InputError("no such file", where=path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"not a whole safetensors file: {error}", where=path) from error
+    with refuse_library_errors(check_file(path), "a whole safetensors file"), safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, dict(file.metadata() or {})
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | Path) -> None:

@@ -14,7 +14,8 @@ from neuneu.errors import InputError
 from neuneu.evidence.batch import FARTHEST, Batch, make_batch
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions
-from neuneu.files import atomic_path, write_json
+from neuneu.files import atomic_path, refuse_library_errors, write_json
+from neuneu.files.arrays import load_tensors
 from neuneu.forecasters.base import CONFIG, read_folder
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.neuneu2.augment import training_questions
@@ -299,16 +300,13 @@ class Neuneu2(CalibratedForecaster):
 
     def load(self, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises InputError on files that are not that."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         folder = Path(folder)
         config = read_folder(folder, self.name)
-        try:
-            self.model = Model.from_tensors(load_file(folder / "model.safetensors"))
+        weights = folder / "model.safetensors"
+        with refuse_library_errors(weights, "a neuneu-2 model"):
+            self.model = Model.from_tensors(load_tensors(weights))
+        with refuse_library_errors(folder / CONFIG, "a neuneu-2 model"):
             self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a neuneu-2 model: {error}", where=folder) from error
         return self
 
 
