@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from neuneu.curves.readers.labels import parse_column
-from neuneu.curves.readers.parsing import Given
+from neuneu.curves.readers.parsing import Given, Keep
 from neuneu.curves.readers.wandb import read_wandb
 from neuneu.errors import InputError
 
@@ -116,7 +116,6 @@ def test_a_run_that_was_rewound_must_be_settled_by_the_user(tmp_path: Path) -> N
         ("a.csv", "x,piqa/acc\n1,0.5\n", "no step column"),
         ("a.csv", "_step,loss\n1,0.5\n", "nothing to read (loss: no task"),
         ("a.csv", "_step,piqa/acc\n1,half\n", "must be a number (row 1)"),
-        ("a.csv", "_step,piqa/acc\n1,0.5\n2,Infinity\n", "must be finite (row 2)"),
         ("a.csv", "_step,piqa/acc\n1,1e400\n", "must be finite (row 1)"),
         ("a.csv", "_step,piqa/acc\n1.5,0.5\n", "must be a whole number"),
         ("a.csv", "_step,piqa/acc\n-1,0.5\n", "must not be negative"),
@@ -241,3 +240,69 @@ def test_a_column_named_by_a_task_takes_the_metric_that_is_said(tmp_path: Path) 
     ]
     with pytest.raises(InputError, match="run-column = 'run': no such column; here: run_type"):
         read_wandb([path], run_column="run", given=given)
+
+
+def test_odd_cells_are_left_out_one_by_one_and_block_nothing(tmp_path: Path) -> None:
+    text = "_step,piqa/acc,boolq/acc,wikitext/ppl,copa/acc\n1,0.5,Infinity,inf,x\n2,oops,0.5,inf,y\n3,N/A,0.6,inf,\n"
+    (tmp_path / "a.csv").write_text(text)
+    result = read_wandb([tmp_path])
+    assert result.table.frame.select("task", "step", "value").rows() == [
+        ("boolq", 2, 0.5), ("boolq", 3, 0.6), ("piqa", 1, 0.5),
+    ]  # fmt: skip
+    assert dict(result.report.skipped) == {
+        ("boolq/acc", "'Infinity' must be finite (row 1)"): 1,
+        ("piqa/acc", "'oops' must be a number (row 2)"): 1,
+        ("wikitext/ppl", "'inf' must be finite (row 1)"): 3,
+        ("copa/acc", "'x' must be a number (row 1)"): 2,
+    }
+
+
+def test_columns_that_are_not_asked_for_are_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("_step,piqa/acc,wikitext/ppl\n1,0.5,x\n")
+    result = read_wandb([tmp_path], given=Given(metrics=frozenset({"acc"})))
+    assert dict(result.report.skipped) == {("metric ppl", "not asked for"): 1}
+
+
+ROWS = {
+    # evaluations alone
+    "100,,.3 400,,.35 700,,.4 1000,,.43 500,,.31 800,,.33 1100,,.36": "after row 4 (1000 → 500)",
+    # training shows what evaluations do not: restarted from 400, evaluated again at 1300 only
+    "300,2,.3 400,2, 700,2,.4 1000,2, 450,2, 800,2, 1200,2, 1300,2,.5": "after row 4 (1000 → 450)",
+    # no restarts: evaluations logged late, and a table in falling order
+    "100,2, 200,2, 300,2, 100,,.3 200,,.4 400,2, 300,,.5": None,
+    "300,,.5 200,,.4 100,,.3": None,
+    "100,,.3 100,2, 200,2, 190,2, 300,2,.4": None,
+}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_steps_that_go_back_are_a_restart(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "h.csv").write_text("global_step,train/loss,eval/piqa/acc\n" + rows.replace(" ", "\n"))
+    words = ROWS[rows]
+    if words is None:
+        steps = read_wandb([tmp_path]).table.frame["step"].to_list()
+        assert steps == sorted({int(row.split(",")[0]) for row in rows.split() if row.split(",")[2]})
+    else:
+        with pytest.raises(InputError) as caught:
+            read_wandb([tmp_path])
+        assert f"run = 'h': its steps go back {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "keep", "steps"),
+    [
+        ("100,,.3 400,,.3 700,,.4 1000,,.4 500,,.3 800,,.3 1100,,.3", "first", [100, 400, 700, 1000]),
+        ("100,,.3 400,,.3 700,,.4 1000,,.4 500,,.3 800,,.3 1100,,.3", "last", [100, 400, 500, 800, 1100]),
+        ("300,2,.3 400,2, 700,2,.4 1000,2, 450,2, 800,2, 1200,2, 1300,2,.5", "last", [300, 1300]),
+        ("300,2,.3 400,2, 700,2,.4 1000,2, 450,2, 800,2, 1200,2, 1300,2,.5", "first", [300, 700]),
+        ("1,,.1 2,,.1 3,,.1 2,,.2 3,,.2 4,,.2 3,,.3 5,,.3", "last", [1, 2, 3, 5]),
+    ],
+)
+def test_one_branch_of_a_restarted_run_stays(tmp_path: Path, rows: str, keep: Keep, steps: list[int]) -> None:
+    (tmp_path / "h.csv").write_text("global_step,train/loss,eval/piqa/acc\n" + rows.replace(" ", "\n"))
+    result = read_wandb([tmp_path], given=Given(keep=keep))
+    assert result.table.frame["step"].to_list() == steps
+    values = sum(bool(row.split(",")[2]) for row in rows.split())
+    assert sum(result.report.skipped.values()) - (1 if "train/loss" in str(result.report.skipped) else 0) == (
+        values - len(steps)
+    )

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
+from neuneu.curves.readers.branches import rows_that_stay
+from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.labels import Label, number_column, parse_column, stderr_of
-from neuneu.curves.readers.parsing import ReadReport
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport
 from neuneu.curves.tasks import find_task, known_task, metric_names
 from neuneu.errors import InputError
 
@@ -40,7 +42,7 @@ COLUMNS = {
 _ROWS = {
     "run": pl.String(), "task": pl.String(), "metric": pl.String(), "variant": pl.String(),
     "n_shot": pl.Int64(), "step": pl.Float64(), "tokens": pl.Float64(), "value": pl.Float64(),
-    "stderr": pl.Float64(), "source": pl.String(),
+    "stderr": pl.Float64(), "source": pl.String(), FILE: pl.String(),
 }  # fmt: skip
 _BOUNDS = ("__MIN", "__MAX")
 _NO_MEASUREMENT = "no task and known metric in its name"
@@ -52,6 +54,8 @@ class History:
 
     run: the name of the rows' run where no column tells it. asked: run_column, step_column, tokens_column, as
     far as said. metric: the metric of columns that are named by a task alone; None leaves such columns out.
+    given: what else the user says: metrics that are left out are not looked at. logged: whether the order of
+    the rows is that in which they were logged, so that steps that go back are a restart.
     """
 
     frame: pl.DataFrame
@@ -60,6 +64,8 @@ class History:
     source: str
     asked: Mapping[str, str]
     metric: str | None = None
+    given: Given = NOTHING_GIVEN
+    logged: bool = True
 
     def rows(self, report: ReadReport) -> pl.DataFrame:
         """A row a value, in the order logged.
@@ -70,6 +76,7 @@ class History:
         steps, step_column = self._steps(runs, report)
         tokens, tokens_column = self._tokens(runs, steps)
         clocks = {*STEP_COLUMNS, *TOKEN_COLUMNS, step_column, tokens_column, self.asked.get("run_column")}
+        stays = self._stays(runs, steps, report)
         parts = [pl.DataFrame(schema=_ROWS)]
         for name in self.frame.columns:
             column = self.label(name)
@@ -80,19 +87,23 @@ class History:
             if name in clocks:
                 continue
             run, label = column
+            if self.given.metrics and label.metric not in self.given.metrics:
+                report.skip(f"metric {label.metric}", "not asked for", self.frame[name].count())
+                continue
             part = pl.DataFrame(
                 {
                     "run": runs if run is None else pl.repeat(run, len(self.frame), eager=True),
                     "step": steps,
                     "tokens": tokens,
-                    "value": number_column(self.frame, name, self.path),
+                    "value": number_column(self.frame, name, self.path, report),
                     "stderr": self._stderr(name),
                 }
-            ).drop_nulls("value")
+            )
+            part = part.filter(stays).drop_nulls("value")
             if part["step"].null_count():
                 report.skip(name, f"values in rows without {step_column}", part["step"].null_count())
                 part = part.drop_nulls("step")
-            names = {**label._asdict(), "source": self.source}
+            names = {**label._asdict(), "source": self.source, FILE: str(self.path)}
             part = part.with_columns(pl.lit(value, _ROWS[key]).alias(key) for key, value in names.items())
             parts.append(part.select(list(_ROWS)))
         return pl.concat(parts)
@@ -157,6 +168,16 @@ class History:
         if not names:
             return pl.Series([False] * len(self.frame), dtype=pl.Boolean)
         return self.frame.select(pl.any_horizontal(pl.col(names).is_not_null())).to_series()
+
+    def _stays(self, runs: pl.Series, steps: pl.Series, report: ReadReport) -> pl.Series:
+        """Which rows stay where a run was restarted."""
+        if not self.logged:
+            return pl.Series([True] * len(self.frame), dtype=pl.Boolean)
+        order = pl.int_range(len(self.frame), eager=True).cast(pl.Float64)
+        if COUNTER in self.frame.columns:
+            order = number_column(self.frame, COUNTER, self.path)
+        log = pl.DataFrame({"run": runs, "step": steps, "order": order, "filled": self._filled})
+        return rows_that_stay(log, self.given.keep, report, self.path)
 
     def _carry(self, column: pl.Series, runs: pl.Series) -> pl.Series:
         """Each run's values carried forward in the order logged."""

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from neuneu.curves.missing import blank_missing
+from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.tasks import find_task, metric_names
 from neuneu.errors import InputError
 
@@ -41,6 +43,9 @@ COMPOSER = {
     "ExpectedCalibrationError": "ece",
 }  # fmt: skip
 """llm-foundry's metrics, without their InContextLearning."""
+
+ODD_SHOWN = 3
+"""Cells of a column that are told one by one; more are counted."""
 
 NOT_TASKS = ("train", "eval", "val", "test", "validation", "evaluation")
 _OLMO_CORE = re.compile(r"(?:.*/)?(?P<name>[^/()]+) \((?P<words>[^()]+?)(?P<version> v\d+)?\)")
@@ -91,21 +96,37 @@ def stderr_of(name: str) -> str:
     return f"{metric}_stderr{comma}{filtered}"
 
 
-def number_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:
+def number_column(frame: pl.DataFrame, name: str, path: Path, report: ReadReport | None = None) -> pl.Series:
     """A column of text as numbers; empty cells and NaN, which stand for not logged, become null.
 
-    Raises InputError on text that is no number, on infinity and on columns of dates, bytes or lists.
+    report: takes cells that are no finite number, by row, or the column where no cell is; they become null.
+    Raises InputError without it on such cells, and on columns of dates, bytes or lists.
     """
-    column = frame[name]
+    column = blank_missing(frame[name])
     if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Categorical, pl.Null)):
         raise InputError("must be numbers", where=path, field=name, value=str(column.dtype))
     numbers = column.cast(pl.Float64, strict=False)
-    blank = column.is_null() | (column.cast(pl.String).str.strip_chars() == "")
-    for row in (numbers.is_null() & ~blank).arg_true().to_list()[:1]:
-        raise InputError(f"must be a number (row {row + 1})", where=path, field=name, value=column[row])
-    for row in numbers.is_infinite().fill_null(value=False).arg_true().to_list()[:1]:
-        raise InputError(f"must be finite (row {row + 1})", where=path, field=name, value=math.inf)
-    return numbers.fill_nan(None)
+    infinite = numbers.is_infinite().fill_null(value=False)
+    odd = (numbers.is_null() & column.is_not_null()) | infinite
+    if not odd.any():
+        return numbers.fill_nan(None)
+    rows = odd.arg_true().to_list()
+    rules = [
+        f"must be {'finite' if infinite[row] else 'a number'} (row {row + 1})" for row in rows[:ODD_SHOWN]
+    ]
+    if report is None:
+        raise InputError(
+            rules[0], where=path, field=name, value=math.inf if infinite[rows[0]] else column[rows[0]]
+        )
+    sound = pl.select(pl.when(~odd).then(numbers).alias(name)).to_series().fill_nan(None)
+    if sound.null_count() == len(sound):
+        report.skip(name, f"{column[rows[0]]!r} {rules[0]}", len(rows))
+        return sound
+    for row, rule in zip(rows, rules, strict=False):
+        report.skip(name, f"{column[row]!r} {rule}")
+    if len(rows) > ODD_SHOWN:
+        report.skip(name, "must be a finite number in other rows", len(rows) - ODD_SHOWN)
+    return sound
 
 
 def text_column(frame: pl.DataFrame, name: str, path: Path) -> pl.Series:

@@ -45,7 +45,7 @@ def read_lingua(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
             tokens = [seen.get(step) for step in frame[STEP].to_list()]
             frame = frame.with_columns(pl.Series(TOKENS, tokens, dtype=pl.String))
         columns = {"step_column": STEP}
-        part = History(frame, path, names[folder], "lingua", columns).rows(report)
+        part = History(frame, path, names[folder], "lingua", columns, given=given).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)

@@ -42,7 +42,7 @@ def read_mlflow(files: Sequence[Path], given: Given, report: ReadReport, **asked
         moments = Moments(asked)
         for _, step, tag, value in sorted(_values(path.parent / "metrics", moments, report)):
             moments.add(step, tag, value)
-        part = History(moments.frame(), path.parent, told, "mlflow", asked).rows(report)
+        part = History(moments.frame(), path.parent, told, "mlflow", asked, given=given).rows(report)
         report.read[str(path.parent)] += len(part)
         parts.append(part)
     return stack(parts)

@@ -41,7 +41,9 @@ def read_table(
         if metric is None:
             report.skip(path, NO_METRIC)
             continue
-        part = History(read_frame(path), path, path.stem, "table", asked, metric).rows(report)
+        part = History(read_frame(path), path, path.stem, "table", asked, metric, given, logged=False).rows(
+            report
+        )
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)

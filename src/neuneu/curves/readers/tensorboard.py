@@ -40,7 +40,7 @@ def read_tensorboard(files: Sequence[Path], given: Given, report: ReadReport, **
                     moments.add(step, tag, value)
                 elif moments.wanted(tag):
                     report.skip(path, f"{tag} is {value}, no finite number")
-        part = History(moments.frame(), folder, name, "tensorboard", asked).rows(report)
+        part = History(moments.frame(), folder, name, "tensorboard", asked, given=given).rows(report)
         report.read[str(folder)] += len(part)
         parts.append(part)
     return stack(parts)

@@ -53,7 +53,7 @@ def read_trackio(files: Sequence[Path], given: Given, report: ReadReport, **aske
             report.skip(path, "no project of trackio")
             continue
         columns = {"run_column": RUN, "step_column": STEP, **asked}
-        part = History(frame, path, path.stem, "trackio", columns).rows(report)
+        part = History(frame, path, path.stem, "trackio", columns, given=given).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)

@@ -43,7 +43,7 @@ def read_wandb(files: Sequence[Path], given: Given, report: ReadReport, **asked:
     parts = []
     for path in files:
         frame = read_frame(path) if path.suffix == ".csv" else read_lines(path)
-        part = History(frame, path, path.stem, "wandb", asked, metric).rows(report)
+        part = History(frame, path, path.stem, "wandb", asked, metric, given).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)
