@@ -347,7 +347,7 @@ def inspect(curves: Any) -> Inspection:
     where = curves if isinstance(curves, str | Path) else "table"
     given = curves.frame if isinstance(curves, CurveTable) else curves
     raw = read_frame(given) if isinstance(given, str | Path) else to_polars(given, "table")
-    frame = normalise(raw, where)
+    frame = normalise(raw, where, lenient=True)
     return Inspection(room.runs(frame), room.tasks(frame), room.problems(frame))
 
 

@@ -39,7 +39,7 @@ def refusal(path: Path) -> str:
         ("a.csv", HEADER, "no rows"),
         ("a.csv", HEADER + "a,piqa,acc,1,1e400\n", "must be finite"),
         ("a.csv", HEADER + "a,piqa,acc,1,nan\n", "must be finite"),
-        ("a.csv", HEADER + "a,piqa,acc,1,50%\n", "must be Float64"),
+        ("a.csv", HEADER + "a,piqa,acc,1,50%\n", "must be a number (row 1)"),
         ("a.csv", HEADER + "a,piqa,acc,x,0.5\n", "must be"),
         ("a.csv", HEADER + "a,piqa,acc,1,0.5,9,9\n", "cannot be read as csv"),
         ("a.csv", "run,run,task,metric,step,value\na,a,piqa,acc,1,0.5\n", "given twice"),

@@ -123,7 +123,7 @@ def inspect(
     from neuneu.curves.table import normalise
     from neuneu.files import to_json
 
-    frame = normalise(read_frame(curves), curves)
+    frame = normalise(read_frame(curves), curves, lenient=True)
     makers = {View.runs: runs, View.tasks: tasks, View.problems: problems}
     if view is not None or output is not None:
         view = view or View.problems

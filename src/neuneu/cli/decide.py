@@ -15,6 +15,7 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
+    broken_in_words,
     make_app,
     note,
     print_table,
@@ -125,12 +126,13 @@ def _compare(
     references: str,
     losses: Path | None,
 ) -> "Comparison":
-    from neuneu.curves.table import read_curves
+    from neuneu.curves.table import CurveTable
     from neuneu.decisions.choices import compare_runs
     from neuneu.evidence.select import Selection
 
-    return compare_runs(
-        read_curves(curves),
+    table = CurveTable.read_sound(curves)
+    found = compare_runs(
+        table,
         forecaster,
         selection=Selection(run or (), task or (), metric, n_shot, variant),
         horizon=horizon,
@@ -138,6 +140,9 @@ def _compare(
         references=references,
         losses=losses,
     )
+    for line in broken_in_words(table):
+        note(line)
+    return found
 
 
 def _tell(found: "Comparison") -> None:

@@ -16,6 +16,7 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
+    broken_in_words,
     make_app,
     note,
     print_table,
@@ -58,7 +59,7 @@ def forecast(
     Runs in flight are forecast from all that is known; with --context 0.2 a finished run is forecast from its
     first fifth at every later checkpoint. Example: neuneu forecast runs.parquet --run my-run --horizon 2x
     """
-    from neuneu.curves.table import read_curves
+    from neuneu.curves.table import CurveTable
     from neuneu.evidence.select import Selection
     from neuneu.forecasters.base import DEFAULT_FORECASTER
     from neuneu.forecasts import forecast as forecasts
@@ -66,7 +67,7 @@ def forecast(
 
     asked = read_horizons(horizon or [])
     share = read_share(context)
-    table = read_curves(curves)
+    table = CurveTable.read_sound(curves)
     found = forecasts.forecast(
         table,
         split_names(forecaster) or [DEFAULT_FORECASTER],
@@ -80,7 +81,7 @@ def forecast(
         print_table(brief(found.cells), title(found))
     else:
         show(found.cells, "", output=output, as_json=as_json)
-    for line in left_out_in_words(found):
+    for line in [*broken_in_words(table), *left_out_in_words(found)]:
         note(line)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import polars as pl
 
+from neuneu.curves.broken import BrokenCurve, part_broken, repeated_step
+from neuneu.curves.columns import COLUMNS, FILLED, KEY, REQUIRED, SCHEMA, check_columns, normalise
 from neuneu.curves.curve import Curve, CurveKey, Facts
 from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
@@ -18,27 +20,9 @@ from neuneu.files.tables import LIMITS, TableLimits, parquet_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SCHEMA: dict[str, pl.DataType] = {
-    "run": pl.String(), "task": pl.String(), "metric": pl.String(), "n_shot": pl.Int64(),
-    "variant": pl.String(), "step": pl.Int64(), "value": pl.Float64(), "tokens": pl.Int64(),
-    "flops": pl.Float64(), "stderr": pl.Float64(), "n_items": pl.Int64(), "chance": pl.Float64(),
-    "source": pl.String(), "family": pl.String(), "params": pl.Int64(), "recipe": pl.String(),
-    "seed": pl.String(), "planned_tokens": pl.Int64(), "members": pl.String(), "conditions": pl.String(),
-}  # fmt: skip
-"""Every column of the table, in order, with its type. members: of a group of tasks (`groups.members_text`);
-conditions: how it was evaluated, as far as that is no part of the key (`conditions.conditions_text`)."""
-
-REQUIRED = ("run", "task", "metric", "step", "value")
-KEY = ("run", "task", "metric", "n_shot", "variant")
-FILLED = ("chance", "n_items", "members", "conditions")
-"""Columns that may differ between two copies of one row: what only one of two files knows."""
-
-RENAMED = {"data_recipe": "recipe", "chance_level": "chance"}
-COLUMNS = frozenset((*SCHEMA, *RENAMED))
-"""All that is read of a file; others are not even unpacked."""
+__all__ = ["KEY", "REQUIRED", "SCHEMA", "CurveTable", "columns_of", "fill_facts", "normalise", "read_curves"]
 
 MAX_PERCENT_HINT = 100.0
-MAX_WHOLE = 2.0**63 - 1024
 MAX_COUNTED = 1e6
 MIN_MULTIPLES = 8
 CHOSEN = ("run", "task", "metric", "variant")
@@ -63,8 +47,6 @@ ROW_RULES: list[tuple[str, str, pl.Expr]] = [
 ]
 """(column, rule, rows that break it), in the order in which they are checked."""
 
-_FLOAT = pl.Float64()
-
 
 class CurveTable:
     """Measurements of training runs: a row a value of one task and metric at one step of one run.
@@ -73,9 +55,10 @@ class CurveTable:
     the way in: see `from_frame`.
     """
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    def __init__(self, frame: pl.DataFrame, broken: Sequence[BrokenCurve] = ()) -> None:
         """Wrap a frame that is already valid; use `from_frame` or `read` for anything else."""
         self.frame = frame
+        self.broken = tuple(broken)
         self._one_metric: dict[str | None, CurveTable] = {}
 
     @classmethod
@@ -100,6 +83,25 @@ class CurveTable:
             raise InputError("at least one file is needed", field="curves")
         tables = [cls.from_frame(_read(path, limits), path) for path in paths]
         return tables[0] if len(tables) == 1 else cls(_join(tables, " + ".join(map(str, paths))))
+
+    @classmethod
+    def read_sound(cls, *paths: str | Path, limits: TableLimits = LIMITS) -> Self:
+        """Read files as `read` does, without the curves that break a rule of rows: those are `broken`.
+
+        So that a curve that nobody asked for does not block the others. Raises InputError where no curve is
+        sound, and on whatever is no matter of single curves.
+        """
+        if not paths:
+            raise InputError("at least one file is needed", field="curves")
+        tables, broken = [], []
+        for path in paths:
+            sound, others = part_broken(normalise(_read(path, limits), path, lenient=True), path)
+            if others and not len(sound):
+                raise others[0].error
+            tables.append(cls.from_frame(sound, path))
+            broken += others
+        frame = tables[0].frame if len(tables) == 1 else _join(tables, " + ".join(map(str, paths)))
+        return cls(frame, broken)
 
     def write(self, path: str | Path) -> None:
         """Write as .parquet, .csv or .json, whole or not at all; columns without any value are left out."""
@@ -207,15 +209,8 @@ def read_curves(*paths: str | Path) -> CurveTable:
 
 def _read(path: str | Path, limits: TableLimits) -> pl.DataFrame:
     if Path(path).suffix.lower() == ".parquet":
-        _check_columns(parquet_columns(path), path)
+        check_columns(parquet_columns(path), path)
     return read_frame(path, COLUMNS, limits)
-
-
-def _check_columns(columns: Sequence[str], where: str | Path) -> None:
-    for name in REQUIRED:
-        if name not in columns:
-            rule = f"the column is missing; columns here: {', '.join(columns)}"
-            raise InputError(rule, where=where, field=name)
 
 
 def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
@@ -224,55 +219,6 @@ def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
         raise InputError("the table has no rows", where=where)
     _check_rows(frame, where)
     return _sort_unique(fill_facts(frame), where)
-
-
-def normalise(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
-    """The columns of SCHEMA, in order, with their types and canonical task names; rows are not checked.
-
-    Raises InputError where a required column is missing or a value is not of its column's type.
-    """
-    frame = frame.rename(
-        {old: new for old, new in RENAMED.items() if old in frame.columns and new not in frame.columns}
-    )
-    _check_columns(frame.columns, where)
-    frame = frame.select(
-        _cast(frame, name, kind, where) if name in frame.columns else pl.lit(None, dtype=kind).alias(name)
-        for name, kind in SCHEMA.items()
-    )
-    aliases = {name: find_task(name).name for name in frame["task"].drop_nulls().unique()}
-    renamed = {old: new for old, new in aliases.items() if old != new}
-    return frame.with_columns(pl.col("task").replace(renamed)) if renamed else frame
-
-
-def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, where: str | Path) -> pl.Series:
-    column = frame[name]
-    if column.dtype == pl.String and kind == pl.Int64():
-        whole = column.cast(pl.Int64, strict=False)
-        column = whole if whole.null_count() == column.null_count() else _cast(frame, name, _FLOAT, where)
-    if kind == pl.Int64() and column.dtype.is_float():
-        column = column.fill_nan(None)
-        present = column.drop_nulls()
-        bad = present.filter((present != present.round(0)) | (present.abs() > MAX_WHOLE))
-        if len(bad):
-            raise InputError("must be a whole number", where=where, field=name, value=bad[0])
-    if column.dtype == pl.Boolean and kind != pl.String():
-        raise InputError(f"must be {kind}, not {column.dtype}", where=where, field=name)
-    if name == "variant":
-        column = column.cast(pl.String).replace("", None)
-    try:
-        return column.cast(kind)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            f"must be {kind}, not {column.dtype}", where=where, field=name, value=_first_bad(column, kind)
-        ) from error
-
-
-def _first_bad(column: pl.Series, kind: pl.DataType) -> object:
-    try:
-        bad = column.filter(column.is_not_null() & column.cast(kind, strict=False).is_null())
-    except pl.exceptions.PolarsError:
-        return None
-    return bad[0] if len(bad) else None
 
 
 def _check_rows(frame: pl.DataFrame, where: str | Path) -> None:
@@ -314,8 +260,7 @@ def _sort_unique(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:
     repeated = _same_as_before(frame, key)
     if repeated.any():
         first = frame.row(repeated.arg_max() or 0, named=True)
-        rule = f"given twice in run {first['run']!r}, task {first['task']!r}, metric {first['metric']!r}"
-        raise InputError(rule, where=where, field="step", value=first["step"])
+        raise repeated_step(first, where)
     return frame
 
 

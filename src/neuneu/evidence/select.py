@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from neuneu.curves.table import CurveTable
+from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError, check_known
 
 
@@ -34,12 +35,22 @@ class Selection:
 
         Raises InputError on a name that the table has not (near ones are offered) and where no curve is left.
         """
+        self.check_sound(table)
         self.check([table])
         chosen = self.narrowed(table)
         if not len(chosen):
             rule = "no such curve with an accuracy; name a metric of the table: "
             raise InputError(rule + ", ".join(table.metrics), field="metric")
         return chosen
+
+    def check_sound(self, table: CurveTable) -> None:
+        """Raise what is wrong with a broken curve of the table, if these curves include it."""
+        for key, error in table.broken:
+            metric = key.metric == self.metric if self.metric else find_metric(key.metric).accuracy
+            wanted = (not self.runs or key.run in self.runs) and (not self.tasks or key.task in self.tasks)
+            setting = self.n_shot in (None, key.n_shot) and self.variant in (None, key.variant)
+            if wanted and setting and metric:
+                raise error
 
     def check(self, tables: Sequence[CurveTable]) -> None:
         """Raise InputError, with near names, on a name that none of these tables has."""

@@ -28,7 +28,7 @@ def report_files(
     """Forecast the curves of these files and write the report; returns a line for people."""
     if output.suffix not in (".html", ".htm"):
         raise InputError("must end in .html", field="output", value=str(output))
-    table = CurveTable.read(*curves)
+    table = CurveTable.read_sound(*curves)
     answer = ask(
         table, forecasters, selection=selection, context=context, beyond=beyond, references=references,
         losses=losses,

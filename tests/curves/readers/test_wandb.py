@@ -243,8 +243,9 @@ def test_a_column_named_by_a_task_takes_the_metric_that_is_said(tmp_path: Path) 
 
 
 def test_odd_cells_are_left_out_one_by_one_and_block_nothing(tmp_path: Path) -> None:
-    text = "_step,piqa/acc,boolq/acc,wikitext/ppl,copa/acc\n1,0.5,Infinity,inf,x\n2,oops,0.5,inf,y\n3,N/A,0.6,inf,\n"
-    (tmp_path / "a.csv").write_text(text)
+    rows = ["_step,piqa/acc,boolq/acc,wikitext/ppl,copa/acc", "1,0.5,Infinity,inf,x", "2,oops,0.5,inf,y",
+            "3,N/A,0.6,inf,"]  # fmt: skip
+    (tmp_path / "a.csv").write_text("\n".join(rows))
     result = read_wandb([tmp_path])
     assert result.table.frame.select("task", "step", "value").rows() == [
         ("boolq", 2, 0.5), ("boolq", 3, 0.6), ("piqa", 1, 0.5),

@@ -1,12 +1,17 @@
-"""Wide tables of papers: CSV with a row a checkpoint, a column a task; the metric is said by the user."""
+"""Tables: curve tables as they are, to be settled (--keep) or renamed, and wide tables of papers.
 
-from collections.abc import Sequence
+A wide table has a row a checkpoint and a column a task; the metric is said by the user.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from neuneu.curves.columns import REQUIRED, normalise
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History, is_task_column
 from neuneu.curves.readers.labels import parse_column
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -17,6 +22,8 @@ NO_METRIC = "its columns are tasks: --values-are acc (or --metric acc) says whic
 
 
 def _recognise(look: Look) -> Fit:
+    if set(REQUIRED) <= set(look.columns):
+        return Fit.MARK
     tasks = any(is_task_column(name) for name in look.columns)
     named = any(parse_column(name) for name in look.columns)
     return Fit.SHAPE if tasks and not named and any(name in STEP_COLUMNS for name in look.columns) else Fit.NO
@@ -24,8 +31,8 @@ def _recognise(look: Look) -> Fit:
 
 @reader(
     "table",
-    "wide tables of papers (CSV): a row a checkpoint, a column a task",
-    names=["*.csv"],
+    "curve tables (CSV, Parquet, JSON), and wide tables of papers: a row a checkpoint, a column a task",
+    names=["*.csv", "*.parquet"],
     recognise=_recognise,
     options=COLUMNS | {"values_are": "the metric of the values; primary_metric if not said."},
 )
@@ -33,17 +40,42 @@ def read_table(
     files: Sequence[Path], given: Given, report: ReadReport, *, values_are: str | None = None, **asked: Any
 ) -> pl.DataFrame:
     """Read tables; a run is named by its column, else by the file. Columns of unknown tasks are skipped."""
+    frames = {path: read_frame(path) for path in files}
+    long = {path for path, frame in frames.items() if set(REQUIRED) <= set(frame.columns)}
     metric = values_are or (next(iter(given.metrics)) if len(given.metrics) == 1 else None)
-    if metric is None and len(files) == 1:
+    if metric is None and len(files) == 1 and not long:
         raise InputError(NO_METRIC, where=files[0])
     parts = []
-    for path in files:
+    for path, frame in frames.items():
+        if path in long:
+            named = _asked_columns(frame, path, asked)
+            part = normalise(named, path, lenient=True).with_columns(pl.lit(str(path)).alias(FILE))
+            parts.append(_whole_rows(part, path, report))
+            report.read[str(path)] += len(parts[-1])
+            continue
         if metric is None:
             report.skip(path, NO_METRIC)
             continue
-        part = History(read_frame(path), path, path.stem, "table", asked, metric, given, logged=False).rows(
-            report
-        )
+        part = History(frame, path, path.stem, "table", asked, metric, given, logged=False).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)
+
+
+def _asked_columns(frame: pl.DataFrame, path: Path, asked: Mapping[str, str]) -> pl.DataFrame:
+    """The frame with the columns that the user names in place of run, step and tokens."""
+    for option, column in asked.items():
+        if column not in frame.columns:
+            rule = f"no such column; here: {', '.join(frame.columns[:20])}"
+            raise InputError(rule, where=path, field=option.replace("_", "-"), value=column)
+        frame = frame.with_columns(pl.col(column).alias(option.removesuffix("_column")))
+    return frame
+
+
+def _whole_rows(rows: pl.DataFrame, path: Path, report: ReadReport) -> pl.DataFrame:
+    """Rows with all that is required; others are skipped and counted."""
+    whole = pl.all_horizontal(pl.col(name).is_not_null() for name in REQUIRED) & pl.col("value").is_finite()
+    kept = rows.filter(whole.fill_null(value=False))
+    if len(kept) < len(rows):
+        report.skip(path, "rows without a run, task, metric, step or finite value", len(rows) - len(kept))
+    return kept
