@@ -1,4 +1,5 @@
-# make demo: set-up, then the main job.  make test: set-up, then the tests.
+# make demo: set-up, then the main job.  make test: set-up, then the tests.  make reproduce: the README's
+# comparison from public runs, which are fetched.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check bench format clean
+.PHONY: setup demo test check bench reproduce format clean
 
 setup: $(STAMP)
 
@@ -37,6 +38,9 @@ bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
+reproduce: setup
+	$(BIN)/python -m benchmarks.reproduce
+
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo reproduce dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

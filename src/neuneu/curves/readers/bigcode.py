@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
@@ -47,11 +48,14 @@ def read_bigcode(
             continue
         config = mapping(document, CONFIG)
         file = ResultsFile(path, text(config.get("model")), text(config.get("revision")))
+        limit, warmth = config.get("limit"), config.get("temperature")
+        said = {"items": f"{limit} items at most" if limit else None, "temperature": warmth}
+        conditions = conditions_text(said)
         variant = f"n{config[SAMPLES]}" if isinstance(config[SAMPLES], int) else None
         for task, metrics in document.items():
             if task == CONFIG:
                 continue
-            facts = {"task": find_task(task).name, "n_shot": None, "variant": variant}
+            facts = {"task": find_task(task).name, "variant": variant, "conditions": conditions}
             values = finite_values(metrics.items(), path, task, report)
             file.rows += [facts | {"metric": metric, "value": value} for metric, value in values]
         found.append(file)

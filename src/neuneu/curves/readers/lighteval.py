@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -50,7 +51,9 @@ def read_lighteval(
 def _results_file(document: dict[str, Any], path: Path, report: ReadReport) -> ResultsFile:
     general = mapping(document, "config_general")
     config = mapping(general, "model_config")
-    rows = []
+    limit = general.get("max_samples")
+    conditions = conditions_text({"items": f"{limit} items at most" if isinstance(limit, int) else None})
+    rows: list[dict[str, Any]] = []
     for name, metrics in mapping(document, "results").items():
         if is_mean(name) or not isinstance(metrics, dict):
             report.skip(name, "a mean of other tasks")
@@ -59,7 +62,13 @@ def _results_file(document: dict[str, Any], path: Path, report: ReadReport) -> R
         values = [(key, value) for key, value in metrics.items() if not key.endswith("_stderr")]
         for metric, value in finite_values(values, path, name, report):
             error = number(metrics.get(f"{metric}_stderr"))
-            rows.append({"task": task, "metric": metric, "n_shot": shots, "value": value, "stderr": error})
+            place: dict[str, Any] = {
+                "task": task,
+                "metric": metric,
+                "n_shot": shots,
+                "conditions": conditions,
+            }
+            rows.append(place | {"value": value, "stderr": error})
     dated = _DATE.search(path.name)
     return ResultsFile(
         path,
