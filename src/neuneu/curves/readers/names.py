@@ -6,7 +6,7 @@ Every rule is written down in docs/curves.md; `identity.py` puts what several na
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from neuneu.errors import InputError
 
@@ -94,6 +94,9 @@ _QUALIFIER = re.compile(
 """Names that say which part or repetition of a run: they stand behind the run's own."""
 
 
+REMEMBERED = 2**14
+"""Names whose reading is kept: the folders of a tree stand in the paths of all its files."""
+
 MATCHED = "\ue000"
 """Stands in a name for what a pattern of the user matched there."""
 
@@ -112,6 +115,7 @@ class Name:
     rest: str
 
 
+@lru_cache(REMEMBERED)
 def read_name(text: str, *, revision: bool = False, words: bool = True) -> Name:
     """What a name says.
 
@@ -163,6 +167,7 @@ def _plain_words() -> frozenset[str]:
     return frozenset(PLAIN_WORDS.split())
 
 
+@lru_cache(REMEMBERED)
 def is_plain(text: str) -> bool:
     """Whether a name tells no run: nothing but words like checkpoints, hf, output, actor."""
     words = re.split(r"[^a-z0-9]+", re.sub(r"lm[-_]?(?:eval|harness)", "eval", text.casefold()))
