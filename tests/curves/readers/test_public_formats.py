@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from neuneu.curves.groups import members_text
 from neuneu.curves.readers import gemstones, multisynt, open_sci_ref, physicslm4, pythia
 from neuneu.curves.readers.formats import read_format
 from neuneu.curves.readers.parsing import ReadReport
@@ -82,7 +83,9 @@ def test_a_checkpoint_evaluated_twice_takes_the_latest(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     for date, value in ((30.0, 0.75), (10.0, 0.25)):
         results = {"copa_fi_p1": {"acc,none": value, "exact_match,strict": 0.5}}
-        (place / f"results_{date}.json").write_text(json.dumps({"results": results, "date": date}))
+        groups = {"copa_fi_p1": ["copa_fi_easy_p1", "copa_fi_hard_p1"]}
+        document = {"results": results, "date": date, "group_subtasks": groups}
+        (place / f"results_{date}.json").write_text(json.dumps(document))
     (place / "samples_copa_fi.json").write_text("[]")
     for name in ("multisynt", "auto"):
         frame = read_format(name, [tmp_path]).table.frame
@@ -91,6 +94,9 @@ def test_a_checkpoint_evaluated_twice_takes_the_latest(tmp_path: Path) -> None:
         ).rows() == [
             ("multisynt/finnish-new", "copa_fi", "acc", "p1", 5, 4768, 10**10, 0.75),
             ("multisynt/finnish-new", "copa_fi", "exact_match:strict", "p1", 5, 4768, 10**10, 0.5),
+        ]
+        assert frame["members"].unique().to_list() == [
+            members_text("copa_fi", ["copa_fi_easy", "copa_fi_hard"])
         ]
 
 

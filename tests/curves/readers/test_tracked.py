@@ -266,3 +266,15 @@ def test_wide_tables_of_papers(tmp_path: Path) -> None:
         ("t", "hellaswag", 1000, 1000),
     ]
     assert ("Mystery", "no task and known metric in its name") in result.report.skipped
+
+
+def test_two_runs_in_one_folder_of_events_are_not_mixed(tmp_path: Path) -> None:
+    """Their steps go back where the second file begins: asked about, never sorted into one curve."""
+    write_events(
+        tmp_path, event(100, "piqa/acc", 0.25), event(300, "piqa/acc", 0.5), name="events.out.tfevents.1"
+    )
+    write_events(
+        tmp_path, event(200, "piqa/acc", 0.75), event(400, "piqa/acc", 0.5), name="events.out.tfevents.2"
+    )
+    with pytest.raises(InputError, match="--keep"):
+        read_format("tensorboard", [tmp_path])

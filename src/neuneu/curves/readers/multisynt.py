@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.groups import SEPARATOR, members_text
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
@@ -123,11 +124,16 @@ def _facts_of(path: Path, report: ReadReport) -> dict[str, Any] | None:
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the harness with the prompt as variant and the filter in the metric's name."""
-    prompt = _PROMPT.fullmatch(row["task"])
-    named = {
-        "task": prompt["task"] if prompt else row["task"],
-        "variant": prompt["prompt"] if prompt else None,
-    }
+    task, prompt = _split_prompt(row["task"])
+    named: dict[str, Any] = {"task": task, "variant": prompt}
     if row["variant"] is not None:
         named["metric"] = f"{row['metric']}:{row['variant']}"
+    if row.get("members"):
+        members = (_split_prompt(member)[0] for member in row["members"].split(SEPARATOR))
+        named["members"] = members_text(task, members)
     return row | named
+
+
+def _split_prompt(name: str) -> tuple[str, str | None]:
+    found = _PROMPT.fullmatch(name)
+    return (found["task"], found["prompt"]) if found else (name, None)
