@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuneu.curves.readers.lm_eval import measurements, metric_rows
+from neuneu.curves.readers.parsing import ReadReport
 from neuneu.designs import DesignStore
 from neuneu.designs.database.metadata import architecture_from_config, read_metadata
-from neuneu.designs.database.metric_names import default_setting, extract_metrics
+from neuneu.designs.database.metric_names import canonical_metrics, default_setting
 from neuneu.designs.database.readers import (
     read_export,
     read_features_csv,
@@ -108,20 +110,22 @@ def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPa
 
 
 def test_metrics_are_named_and_matched_with_their_errors() -> None:
-    found = extract_metrics(
-        {
-            "alias": "gsm8k",
-            "exact_match,strict-match": 0.25,
-            "exact_match_stderr,strict-match": 0.01,
-            "exact_match,flexible-extract": 0.5,
-            "acc_norm,none": "1e-3",
-            "acc_norm_stderr,none": "N/A",
-            "ppl,none": 12,
-            "pass@1,create_test": 0.125,
-            "samples": [1, 2],
-            "brier_score,none": float("nan"),
-            "timestamp": "2024-01-01",
-        }
+    found = canonical_metrics(
+        measurements(
+            {
+                "alias": "gsm8k",
+                "exact_match,strict-match": 0.25,
+                "exact_match_stderr,strict-match": 0.01,
+                "exact_match,flexible-extract": 0.5,
+                "acc_norm,none": "1e-3",
+                "acc_norm_stderr,none": "N/A",
+                "ppl,none": 12,
+                "pass@1,create_test": 0.125,
+                "samples": [1, 2],
+                "brier_score,none": float("nan"),
+                "timestamp": "2024-01-01",
+            }
+        )
     )
     assert found == {
         "accuracy": (0.125, None),
@@ -129,11 +133,40 @@ def test_metrics_are_named_and_matched_with_their_errors() -> None:
         "perplexity": (12.0, None),
         "brier_score": (None, None),
     }
-    assert extract_metrics({"exact_match,strict-match": 0.25, "exact_match_stderr,strict-match": 0.01}) == {
-        "accuracy": (0.25, 0.01)
-    }
+    strict = {"exact_match,strict-match": 0.25, "exact_match_stderr,strict-match": 0.01}
+    assert canonical_metrics(measurements(strict)) == {"accuracy": (0.25, 0.01)}
     with pytest.raises(InputError, match="finite"):
-        extract_metrics({"acc": float("inf")})
+        canonical_metrics(measurements({"acc": float("inf")}))
+
+
+def test_curves_and_designs_read_the_same_of_a_results_file(tmp_path: Path) -> None:
+    """Shots, percent, filters, groups and errors are one reading; names of metrics are each one's own."""
+    document = {
+        "model_name": "org__model",
+        "results": {
+            "mmlu": {"acc,none": 0.4},
+            "gsm8k": {"exact_match,strict-match": 0.1, "exact_match_stderr,strict-match": 0.02},
+            "squadv2": {"exact,none": 61.0, "f1,none": 70.5, "HasAns_f1,none": 55.0},
+            "arc_easy": {"alias": "arc", "acc,none": 0.6, "acc_stderr,none": 0.01, "acc_norm,none": 0.7},
+        },
+        "group_subtasks": {"mmlu": ["mmlu_anatomy"], "gsm8k": []},
+        "n-shot": {"gsm8k": 5},
+        "configs": {"arc_easy": {"num_fewshot": 25}},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    curves = {
+        (row["n_shot"] or 0, row["value"], row["stderr"])
+        for row in metric_rows(document, ReadReport(), tmp_path)
+        if not row["members"]
+    }
+    stored = read_lm_eval(tmp_path / "results.json").tables[EVALUATIONS.name]
+    designs = {
+        (int(setting.removesuffix("-shot")), value, error)
+        for setting, value, error in stored.select("setting", "metric_value", "metric_stderr").iter_rows()
+    }
+    assert designs == curves
+    assert {(0, 0.61, None), (25, 0.6, 0.01), (5, 0.1, 0.02)} <= curves
+    assert len(curves) == 6
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ says; what of the evaluation may differ from file to file (harness, limit, templ
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import polars as pl
 from pydantic import AfterValidator, BaseModel, Field
@@ -25,6 +26,9 @@ from neuneu.curves.tasks import find_task
 from neuneu.files import check_document, read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
+"""Keys of a task's results that name no metric."""
+STDERR = ("_stderr",)
+"""Endings of the names of standard errors."""
 
 MODELS = (
     "pretrained",
@@ -49,7 +53,7 @@ PERCENT = "in percent, as the harness reports it: divided by 100"
 
 
 def _fits(value: Any) -> Any:
-    if _is_number(value) and abs(value) >= MAX_NUMBER:
+    if is_number(value) and abs(value) >= MAX_NUMBER:
         raise ValueError("must be below 2^63, as all numbers of a table")
     return value
 
@@ -131,42 +135,105 @@ def results_file(document: dict[str, Any], path: str | Path) -> ResultsFile:
     )
 
 
+class Measurement(NamedTuple):
+    """One value of a task as a results document has it: its key there, metric and filter (None for none).
+
+    value, stderr: whatever stands there, but for numbers in percent, which are divided by 100.
+    """
+
+    key: str
+    metric: str
+    filter: str | None
+    value: Any
+    stderr: Any
+    percent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResults:
+    """What a results document says of one task or group: its name there, shots, and what was measured.
+
+    members: tasks that a group is made of, none for a task.
+    """
+
+    name: str
+    n_shot: int | None
+    group: bool
+    members: tuple[str, ...]
+    metrics: Mapping[str, Any]
+
+    @property
+    def measurements(self) -> Iterator[Measurement]:
+        """Each value of it."""
+        return measurements(self.metrics, find_task(self.name).name)
+
+
+def task_results(document: Mapping[str, Any]) -> Iterator[TaskResults]:
+    """The tasks and groups of a results document, one by one: the one place where its layout is read.
+
+    Shots are those of `n-shot`, else of the task's own configuration, else of the whole evaluation's.
+    """
+    shots, configs = _mapping(document, "n-shot"), _mapping(document, "configs")
+    groups, subtasks = _mapping(document, "groups"), _mapping(document, "group_subtasks")
+    default = _mapping(document, "config").get("num_fewshot")
+    for name, metrics in document["results"].items():
+        own = _mapping(configs, name).get("num_fewshot")
+        n_shot = shots.get(name, default if own is None else own)
+        members = {**groups, **subtasks}.get(name)
+        listed = tuple(map(str, members)) if isinstance(members, list) else ()
+        yield TaskResults(
+            name,
+            n_shot if isinstance(n_shot, int) and not isinstance(n_shot, bool) else None,
+            group=name in groups or bool(listed),
+            members=listed,
+            metrics=metrics,
+        )
+
+
+def measurements(
+    metrics: Mapping[str, Any], task: str | None = None, errors: tuple[str, ...] = STDERR
+) -> Iterator[Measurement]:
+    """Each value of one task's metrics by "metric,filter" or "metric", with the error that stands beside it.
+
+    task: its canonical name, by which it is known what is in percent; errors: endings of names of errors.
+    """
+    for key, value in metrics.items():
+        metric, _, filtered = key.partition(",")
+        if key in NOT_METRICS or metric.endswith(errors):
+            continue
+        beside = (f"{metric}{ending}" + (f",{filtered}" if filtered else "") for ending in errors)
+        error: Any = next((metrics[name] for name in beside if name in metrics), None)
+        percent = task is not None and in_percent(task, metric)
+        value, error = (each / 100.0 if percent and is_number(each) else each for each in (value, error))  # noqa: PLW2901
+        yield Measurement(key, metric, None if filtered in ("", "none") else filtered, value, error, percent)
+
+
 def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) -> Iterator[dict[str, Any]]:
     """Each value of a results document: the columns of `reading.VALUES`."""
-    shots, counts = _mapping(document, "n-shot"), _mapping(document, "n-samples")
-    default_shots = _mapping(document, "config").get("num_fewshot")
-    groups = {**_mapping(document, "groups"), **_mapping(document, "group_subtasks")}
+    counts = _mapping(document, "n-samples")
     common = _common_conditions(document)
-    for raw, metrics in document["results"].items():
-        task = find_task(raw).name
-        n_shot = shots.get(raw, default_shots)
+    for found in task_results(document):
+        task, raw = find_task(found.name).name, found.name
         samples = counts.get(raw)
-        n_items = samples.get("effective") if isinstance(samples, dict) else metrics.get("sample_len")
-        members = groups.get(raw)
+        n_items = samples.get("effective") if isinstance(samples, dict) else found.metrics.get("sample_len")
         facts = {
             "task": task,
-            "n_shot": n_shot if isinstance(n_shot, int) else None,
+            "n_shot": found.n_shot,
             "n_items": n_items if isinstance(n_items, int) else None,
-            "members": members_text(raw, map(str, members)) if isinstance(members, list) else None,
-            "conditions": conditions_text(common | _task_conditions(document, raw, metrics)),
+            "members": members_text(raw, found.members) if found.members else None,
+            "conditions": conditions_text(common | _task_conditions(document, raw, found.metrics)),
         }
-        for key, value in metrics.items():
-            metric, _, filtered = key.partition(",")
-            if key in NOT_METRICS or metric.endswith("_stderr"):
-                continue
-            if not _is_number(value) or not math.isfinite(value):
+        for key, metric, filtered, value, error, percent in found.measurements:
+            if not is_number(value) or not math.isfinite(value):
                 report.skip(path, f"{raw} {key} is {value!r}, no finite number")
                 continue
-            error = metrics.get(f"{metric}_stderr" + (f",{filtered}" if filtered else ""))
-            scale = 1.0
-            if in_percent(task, metric):
-                scale = 100.0
+            if percent:
                 report.count_note(PERCENT, f"{task} {metric}")
             yield facts | {
                 "metric": metric,
-                "variant": None if filtered in ("", "none") else filtered,
-                "value": float(value) / scale,
-                "stderr": float(error) / scale if _is_number(error) else None,
+                "variant": filtered,
+                "value": float(value),
+                "stderr": float(error) if is_number(error) else None,
             }
 
 
@@ -205,14 +272,14 @@ def _items(document: dict[str, Any], raw: str) -> str | None:
         scored, whole = samples.get("effective"), samples.get("original")
         if isinstance(scored, int) and isinstance(whole, int):
             return f"{scored:,} of {whole:,} items" if 0 < scored < whole else None
-    if not _is_number(limit):
+    if not is_number(limit):
         return None
     return f"{limit:g} items" if float(limit or 0) >= 1 else f"{limit:g} of the items"
 
 
 def _version(value: object) -> object:
     """A task's version; 0 and 0.0 are the same."""
-    return f"{value:g}" if _is_number(value) and isinstance(value, int | float) else value
+    return f"{value:g}" if is_number(value) and isinstance(value, int | float) else value
 
 
 def _arguments(document: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +296,7 @@ def _params(document: dict[str, Any]) -> int | None:
     return params if isinstance(params, int) and params > 0 else None
 
 
-def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
+def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = document.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -243,5 +310,6 @@ def _digest(value: object) -> str | None:
     return hashlib.sha256(str(value).encode()).hexdigest()[:8] if value else None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of a document is a number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from neuneu.curves.readers.lm_eval import Measurement
 from neuneu.errors import InputError
 
 METRIC_ALIASES = {
@@ -14,6 +15,7 @@ METRIC_ALIASES = {
     "ppl": "perplexity",
 }
 STDERR_SUFFIXES = ("_stderr", "_std", "_stddev", "_error")
+"""Endings of the names of standard errors, whoever writes them."""
 DEFAULT_SHOTS: dict[str, int] = {
     "arc_challenge": 25,
     "hellaswag": 10,
@@ -52,33 +54,25 @@ def check_setting(setting: str) -> str:
     return setting
 
 
-def extract_metrics(
-    results: Mapping[str, Any], exclude: Collection[str] = ("alias",)
-) -> dict[str, tuple[float | None, float | None]]:
-    """Canonical metric → (value, standard error or None) of one task's results.
+def canonical_metrics(found: Iterable[Measurement]) -> dict[str, tuple[float | None, float | None]]:
+    """Canonical metric → (value, standard error or None) of one task's measurements.
 
-    Filters ",none" and ",strict-match" are stripped; "flexible" filters, timestamps and what is not a number
-    are left out; numbers in text are read; a value of NaN becomes None.
+    Filters are part of a metric's name, but for "strict-match"; "flexible" ones, timestamps and what is not a
+    number are left out; numbers in text are read; a value of NaN becomes None.
     """
-    flat = {_plain_key(key): value for key, value in results.items() if "flexible" not in key}
-    found: dict[str, tuple[float | None, float | None]] = {}
-    for key, value in flat.items():
-        if key in exclude or key == "timestamp" or any(suffix in key for suffix in STDERR_SUFFIXES):
-            continue
+    metrics: dict[str, tuple[float | None, float | None]] = {}
+    for _, metric, filtered, value, error, _ in found:
+        plain = filtered is None or filtered == "strict-match"
+        key = metric if plain else f"{metric},{filtered}"
         number = _number(value)
-        if number is None:
+        if number is None or "flexible" in key or key == "timestamp":
             continue
-        stderr = next((_number(flat[key + s]) for s in STDERR_SUFFIXES if key + s in flat), None)
-        clean = None if math.isnan(number) else number
-        found[METRIC_ALIASES.get(key, key)] = (
-            clean,
+        stderr = _number(error)
+        metrics[METRIC_ALIASES.get(key, key)] = (
+            None if math.isnan(number) else number,
             None if stderr is None or math.isnan(stderr) else stderr,
         )
-    return found
-
-
-def _plain_key(key: str) -> str:
-    return key.replace(",none", "").replace(",strict-match", "")
+    return metrics
 
 
 def _number(value: Any) -> float | None:

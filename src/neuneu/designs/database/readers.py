@@ -1,7 +1,7 @@
 """Files → batches of rows: the published export, harness results, score and feature CSVs, JSON metadata."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,20 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from neuneu.curves.readers.lm_eval import (
+    Measurement,
+    check_results,
+    is_results,
+    measurements,
+    results_file,
+    task_results,
+)
 from neuneu.designs.database.aliases import standard_id
 from neuneu.designs.database.metric_names import (
     STDERR_SUFFIXES,
+    canonical_metrics,
     check_setting,
     default_setting,
-    extract_metrics,
 )
 from neuneu.designs.database.records import (
     NewRows,
@@ -210,12 +218,13 @@ def _lm_eval_file(
     path: Path, names: Mapping[str, str], exclude: Collection[str]
 ) -> tuple[float, NewRows | None]:
     document = read_json(path)
-    if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
+    if not is_results(document):
         return 0.0, None
+    check_results(document, path)
     with errors_in(path):
         if _is_suite(document):
             document = _from_suite(document, path)
-        rows = _lm_eval_rows(document, names, exclude)
+        rows = _lm_eval_rows(document, path, names, exclude)
     date = document.get("date")
     revision = document.get("git_hash") or document.get("lm_eval_version")
     source = source_row(path, "lm-eval", revision=revision, date=date)
@@ -238,40 +247,32 @@ def _from_suite(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {**document, "model_name": unquote(path.parent.name), "date": int(step)}
 
 
-_WEIGHTS = re.compile(r"(?:^|,)(?:pretrained|model)=([^,]+)")
-
-
-def _model_name(document: Mapping[str, Any]) -> Any:
+def _model_name(document: dict[str, Any], path: Path) -> Any:
     """The model as the file calls it: by name, or the place of the weights that the harness was given."""
-    if document.get("model_name"):
-        return document["model_name"]
-    config = object_at(document, "config")
-    match = _WEIGHTS.search(str(config.get("model_args") or ""))
-    return match[1] if match else config.get("model")
+    told = document.get("model_name") or results_file(document, path).model
+    return told or object_at(document, "config").get("model")
 
 
 def _lm_eval_rows(
-    document: Mapping[str, Any], names: Mapping[str, str], exclude: Collection[str]
+    document: dict[str, Any], path: Path, names: Mapping[str, str], exclude: Collection[str]
 ) -> list[tuple[Any, ...]]:
-    name = _model_name(document)
+    name = _model_name(document, path)
     if not isinstance(name, str):
         raise InputError("must name the model", field="model_name", value=name)
-    shots, configs, groups = (object_at(document, key) for key in ("n-shot", "configs", "groups"))
-    rows = []
-    for task, results in document["results"].items():
-        if task in exclude or task in groups or not isinstance(results, dict):
-            continue
-        count = object_at(configs, task).get("num_fewshot", shots.get(task, 0)) or 0
-        setting = check_setting(f"{count}-shot")
-        rows += _metric_rows(names.get(name, standard_id(name)), task, setting, results)
+    model, rows = names.get(name, standard_id(name)), []
+    for task in document["results"]:
+        object_at(object_at(document, "configs"), task)
+    object_at(document, "groups")
+    for task in task_results(document):
+        if task.name not in exclude and not task.group:
+            setting = check_setting(f"{task.n_shot or 0}-shot")
+            rows += _metric_rows(model, task.name, setting, task.measurements)
     return rows
 
 
-def _metric_rows(model: str, task: str, setting: str, results: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return [
-        (model, task, setting, metric, value, stderr)
-        for metric, (value, stderr) in extract_metrics(results).items()
-    ]
+def _metric_rows(model: str, task: str, setting: str, found: Iterable[Measurement]) -> list[tuple[Any, ...]]:
+    metrics = canonical_metrics(found).items()
+    return [(model, task, setting, metric, value, stderr) for metric, (value, stderr) in metrics]
 
 
 def _evaluation_frame(rows: list[tuple[Any, ...]], source: str) -> pl.DataFrame:
@@ -342,6 +343,12 @@ def _score_rows(model: str, benchmark: str, setting: str | None, entry: Any) -> 
     shots = {key: value for key, value in entry.items() if re.fullmatch(r"[0-9]+-shot", key)}
     if shots:
         found = {key: object_at(shots, key) for key in shots}
-        return [row for key, value in found.items() for row in _metric_rows(model, benchmark, key, value)]
+        return [
+            row
+            for key, value in found.items()
+            for row in _metric_rows(model, benchmark, key, measurements(value, errors=STDERR_SUFFIXES))
+        ]
     usual = setting or default_setting(benchmark)
-    return [] if usual is None else _metric_rows(model, benchmark, usual, entry)
+    if usual is None:
+        return []
+    return _metric_rows(model, benchmark, usual, measurements(entry, errors=STDERR_SUFFIXES))
