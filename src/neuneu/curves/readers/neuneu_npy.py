@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from neuneu.curves.curve import Curve
+from neuneu.curves.readers.history import name_folders
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import known_facts
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
@@ -47,7 +48,7 @@ def read_neuneu_npy(
     values_are: their metric, which the files do not say. Raises InputError on Git LFS pointers, pickled
     arrays, other shapes and types, fractional or negative steps, values outside the metric's range.
     """
-    frames = []
+    frames, names = [], name_folders([path.absolute().parent for path in files])
     for path in files:
         if path.stem.startswith(NOT_TASKS) or path.stem.endswith(NOT_TASKS):
             report.skip(path, "losses or tokens, not a task")
@@ -59,7 +60,8 @@ def read_neuneu_npy(
         frame = pl.DataFrame(
             {"step": array[0], "value": array[1], "tokens": pl.Series(tokens, dtype=pl.Int64)}
         )
-        facts = {"run": model, "task": path.stem, "metric": values_are, **_facts_of(model)}
+        facts = {"run": names[path.absolute().parent], "task": path.stem, "metric": values_are}
+        facts |= _facts_of(model)
         frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
     return stack(frames)
 

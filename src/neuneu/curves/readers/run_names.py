@@ -1,6 +1,7 @@
 """Names of runs: of each run's place the nearest folder that tells it from the others."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from neuneu.curves.readers.names import is_plain, is_qualifier
@@ -48,6 +49,15 @@ def name_runs(groups: Iterable[tuple[Location, list[Item]]]) -> dict[str, list[I
             number += 1
         runs[name] = items
     return runs
+
+
+def name_files(files: Sequence[Path]) -> dict[Path, str]:
+    """A run for each file that holds one: its name, with the folders that tell files of one name apart."""
+    stems = [file.stem for file in files]
+    if len(set(stems)) == len(stems):
+        return dict(zip(files, stems, strict=True))
+    places = [Location((*file.absolute().parent.parts[1:], file.stem)) for file in files]
+    return dict(zip(files, _nearest(places), strict=True))
 
 
 def _nearest(places: Sequence[Location]) -> list[str]:

@@ -16,6 +16,7 @@ from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History, is_tas
 from neuneu.curves.readers.labels import parse_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
+from neuneu.curves.readers.run_names import name_files
 from neuneu.errors import InputError
 
 NO_METRIC = "its columns are tasks: --values-are acc (or --metric acc) says which metric they hold"
@@ -45,7 +46,7 @@ def read_table(
     metric = values_are or (next(iter(given.metrics)) if len(given.metrics) == 1 else None)
     if metric is None and len(files) == 1 and not long:
         raise InputError(NO_METRIC, where=files[0])
-    parts = []
+    parts, names = [], name_files(files)
     for path, frame in frames.items():
         if path in long:
             named = _asked_columns(frame, path, asked)
@@ -56,7 +57,7 @@ def read_table(
         if metric is None:
             report.skip(path, NO_METRIC)
             continue
-        part = History(frame, path, path.stem, "table", asked, metric, given, logged=False).rows(report)
+        part = History(frame, path, names[path], "table", asked, metric, given, logged=False).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)

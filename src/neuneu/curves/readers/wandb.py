@@ -18,6 +18,7 @@ from neuneu.curves.readers.json_lines import flat, read_lines
 from neuneu.curves.readers.labels import parse_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
+from neuneu.curves.readers.run_names import name_files
 
 
 def _recognise(look: Look) -> Fit:
@@ -40,10 +41,10 @@ def read_wandb(files: Sequence[Path], given: Given, report: ReadReport, **asked:
     steps at which nothing was logged. Raises InputError without a step column, and on text for numbers.
     """
     metric = next(iter(given.metrics)) if len(given.metrics) == 1 else None
-    parts = []
+    parts, names = [], name_files(files)
     for path in files:
         frame = read_frame(path) if path.suffix == ".csv" else read_lines(path)
-        part = History(frame, path, path.stem, "wandb", asked, metric, given).rows(report)
+        part = History(frame, path, names[path], "wandb", asked, metric, given).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)
