@@ -126,5 +126,5 @@ def test_files_that_exist_are_kept_unless_asked(tmp_path: Path) -> None:
         write_neuneu_npy(table, tmp_path)
     write_neuneu_npy(table, tmp_path, overwrite=True)
     assert path.read_bytes() == before
-    with pytest.raises(InputError, match="metric = .bpb.: is not in the table"):
+    with pytest.raises(InputError, match="metric = 'bpb': is not in the table"):
         write_neuneu_npy(table, tmp_path, metric="bpb")
