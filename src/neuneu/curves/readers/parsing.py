@@ -10,6 +10,7 @@ from typing import Literal
 
 import polars as pl
 
+from neuneu.curves.curve import Facts
 from neuneu.curves.frames import check_file, read_frame
 from neuneu.curves.readers.report import ReadReport
 from neuneu.errors import InputError
@@ -20,22 +21,16 @@ Keep = Literal["first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Given(Facts):
     """Facts that the files do not know and the user says; each wins over what the files say.
 
-    tokens_per_step fills tokens where the files have none. keep: which of two different values of one step
+    run: its name. tokens_per_step fills tokens where the files have none. keep: which of two different values of one step
     stays, in the order in which the files give them; None refuses them. metrics: those to keep, all if empty.
     batches: a schedule of batch sizes, (first step, tokens a step) by step, in place of tokens_per_step.
     tell: told a line now and then while a long reading goes on.
     """
 
     run: str | None = None
-    source: str | None = None
-    family: str | None = None
-    params: int | None = None
-    recipe: str | None = None
-    seed: str | None = None
-    planned_tokens: int | None = None
     tokens_per_step: int | None = None
     keep: Keep | None = None
     metrics: frozenset[str] = frozenset()
