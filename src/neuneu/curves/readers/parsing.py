@@ -24,8 +24,9 @@ Keep = Literal["first", "last"]
 class Given(Facts):
     """Facts that the files do not know and the user says; each wins over what the files say.
 
-    run: its name. tokens_per_step fills tokens where the files have none. keep: which of two different values of one step
-    stays, in the order in which the files give them; None refuses them. metrics: those to keep, all if empty.
+    run: its name. tokens_per_step fills tokens where the files have none. keep: which of two different values
+    of one step stays, in the order in which the files give them; None refuses them. metrics: those to keep,
+    all if empty.
     batches: a schedule of batch sizes, (first step, tokens a step) by step, in place of tokens_per_step.
     tell: told a line now and then while a long reading goes on.
     """
