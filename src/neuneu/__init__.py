@@ -74,6 +74,7 @@ _MODULES = {
     "neuneu.forecasters.trees": ("BoostedTrees",),
     "neuneu.losses.open": ("open_losses",),
     "neuneu.suite.home": ("read_home_curves", "read_home_losses"),
+    "neuneu.atlas": ("atlas",),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -105,6 +106,7 @@ __all__ = [
     "ReferenceShift",
     "Refusal",
     "advise",
+    "atlas",
     "evaluate",
     "forecast",
     "inspect",
@@ -127,7 +129,8 @@ def __getattr__(name: str) -> object:
     """Public names are loaded when they are first used."""
     if name not in _WHERE:
         raise AttributeError(f"module 'neuneu' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    module = import_module(_WHERE[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

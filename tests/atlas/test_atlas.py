@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import neuneu as nn
 from neuneu.atlas.ask import ask_atlas, certainty, scores_frame
 from neuneu.atlas.atlas import Atlas, laws_of, shipped_atlas
 from neuneu.atlas.combine import combine
@@ -173,6 +174,32 @@ def test_one_frame_holds_all_answers():
     assert frame["format"].to_list() == ["rc", "mc"]
     assert (frame["q10"] <= frame["q90"]).all()
     assert frame["chance"].to_list() == [0.25, None]
+
+
+def test_the_front_door_answers_for_one_task_or_several() -> None:
+    one = nn.atlas("hellaswag", params=7e9, tokens=2e12)
+    two = nn.atlas(["hellaswag", "mmlu"], params=7e9, tokens=2e12, n_shot=5, form="mc", without=["opt"])
+    assert one["task"].to_list() == ["hellaswag"]
+    assert two["format"].to_list() == ["mc", "mc"]
+
+
+def test_a_run_rises_as_families_do_that_stand_where_it_does():
+    law = combine([family("early", 0.5), family("late", -0.5)], RC)
+    start, later = 0.0, np.array([0.0, 0.4, 0.8])
+    as_early, as_late = (law.rise(truth(start + shift), start, later) for shift in (0.5, -0.5))
+    assert as_early.mean == pytest.approx(truth(later + 0.5) - truth(start + 0.5), abs=0.06)
+    assert as_late.mean == pytest.approx(truth(later - 0.5) - truth(start - 0.5), abs=0.06)
+    assert as_late.mean[0] == 0
+    assert (np.diff(as_late.taking_off) >= 0).all()
+    assert as_late.taking_off[-1] > 0.9
+
+
+def test_a_family_that_is_asked_about_outweighs_the_others_near_its_models():
+    laws = [family(name) for name in "abc"] + [family("own", 0.4, low=-0.2, high=0.2)]
+    plain, own = combine(laws, RC), combine(laws, RC, "own")
+    middle = len(KNOTS) // 2
+    assert abs(own.mean[middle] - truth(0.4)) < 0.03 < abs(plain.mean[middle] - truth(0.4))
+    assert own.deviation[middle] < plain.deviation[middle]
 
 
 def test_capability_of_runs_places_them_in_their_law():

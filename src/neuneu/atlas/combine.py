@@ -14,6 +14,9 @@ REACH = 0.6
 """A law's weight falls by e for so much capability beyond what its models reach."""
 MOST_RUNS = 30
 """A family weighs as its number of runs, up to so many."""
+OWN_RUNS = 1000.0
+"""A family that is itself asked about weighs as much as so many runs of others, times the cube of its
+nearness."""
 SHAPE_OFFSET = 0.7
 """So much of a family's offset is taken off before laws are joined into the shape that all of them share."""
 BETWEEN_FAMILIES = 0.12
@@ -24,6 +27,9 @@ SHIFTS = (-1.5, -0.7, 0.0, 0.7, 1.5)
 """Shifts in capability, in standard deviations, at which a law is read, each with a fifth of its weight."""
 NOISES = (-1.22, 0.0, 1.22)
 """Departures from a law, in standard deviations, each with a third of its weight."""
+LIKE, UNLIKE = 0.06, 0.02
+"""A path counts by how near it is to a run's level, a normal density of this deviation, and never less than
+the second number: of `OTHER_SETTING`'s size."""
 SCORE_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Quantile levels of every distribution."""
 
@@ -34,7 +40,8 @@ class TaskLaw:
 
     values: (n_knots, n_levels) quantiles; mean, deviation: (n_knots,); relatives: (n_knots,) how many
     families say so, each counted by its nearness and the likeness of its setting; families: their names;
-    runs: their models.
+    runs: their models. paths, weights: (n_paths, n_knots) families, each shifted in capability, and what
+    they weigh there.
     """
 
     values: Floats
@@ -43,14 +50,52 @@ class TaskLaw:
     relatives: Floats
     families: tuple[str, ...]
     runs: int
+    paths: Floats
+    weights: Floats
 
     def at(self, column: Floats, x: Floats) -> Floats:
         """One of the columns over KNOTS, read at capabilities x."""
         return np.interp(x, KNOTS, column)
 
+    def rise(self, level: float, start: float, x: Floats) -> "Rise":
+        """How paths rise from capability `start`, where a run stands at `level`, to capabilities x, (n,).
 
-def combine(laws: Sequence[Law], setting: Setting) -> TaskLaw | None:
+        Paths that stand near the level weigh more.
+        """
+        now = _read(self.paths, np.array([start]))[:, 0]
+        likeness = np.exp(-0.5 * ((now - level) / LIKE) ** 2) + UNLIKE
+        weight = _read(self.weights, np.array([start]))[:, 0] * likeness
+        weight = weight / weight.sum()
+        rises = _read(self.paths, x) - now[:, None]
+        mean = weight @ rises
+        return Rise(mean, np.sqrt(weight @ (rises - mean) ** 2), weight @ (rises > TAKE_OFF))
+
+
+@dataclass(frozen=True, eq=False)
+class Rise:
+    """Rises to several capabilities, (n,) each: mean, standard deviation, share above `TAKE_OFF`."""
+
+    mean: Floats
+    deviation: Floats
+    taking_off: Floats
+
+
+TAKE_OFF = 0.05
+"""A task takes off where its score rises by more than this."""
+
+
+def _read(columns: Floats, x: Floats) -> Floats:
+    """Rows over KNOTS, (n_rows, n_knots), read at capabilities x, (n_rows, n)."""
+    place = np.clip((x - KNOTS[0]) / STEP, 0.0, len(KNOTS) - 1.0)
+    low = np.minimum(place.astype(np.intp), len(KNOTS) - 2)
+    share = place - low
+    return np.asarray(columns[:, low] * (1 - share) + columns[:, low + 1] * share)
+
+
+def combine(laws: Sequence[Law], setting: Setting, own: str | None = None) -> TaskLaw | None:
     """The distribution in this setting; None where no law's setting goes with it.
+
+    own: the family that is asked about, if it is among them: near its models it outweighs the others.
 
     A family counts once, its law a mean over its settings by their likeness, read beyond its models along the
     shape that all families share. Families are mixed by runs and nearness, each shifted in capability by what
@@ -67,9 +112,12 @@ def combine(laws: Sequence[Law], setting: Setting) -> TaskLaw | None:
     names = sorted(of_family)
     parts = [_family(of_family[name], shape) for name in names]
     value, spread, near, runs = (np.stack(part) for part in zip(*parts, strict=True))
+    if own in names:
+        runs[names.index(own)] = OWN_RUNS * near[names.index(own)] ** 3
     relatives = near.sum(axis=0)
     shift = BETWEEN_FAMILIES * np.sqrt(2.0 / np.maximum(relatives, 0.1))
-    nodes, weights = _nodes(value, spread, near * runs, shift)
+    paths, path_weights = _paths(value, near * runs, shift)
+    nodes, weights = _nodes(paths, path_weights, np.repeat(spread, len(SHIFTS), axis=0))
     mean = (weights * nodes).sum(axis=0)
     deviation = np.sqrt((weights * (nodes - mean) ** 2).sum(axis=0))
     return TaskLaw(
@@ -79,6 +127,8 @@ def combine(laws: Sequence[Law], setting: Setting) -> TaskLaw | None:
         relatives,
         tuple(names),
         sum(law.runs for law, _ in weighed),
+        paths,
+        path_weights,
     )
 
 
@@ -119,20 +169,24 @@ def _family(weighed: Sequence[tuple[Law, float]], shape: Floats) -> tuple[Floats
     return total / weight, np.sqrt(square / weight), near, np.full(len(KNOTS), float(runs))
 
 
-def _nodes(value: Floats, spread: Floats, weight: Floats, shift: Floats) -> tuple[Floats, Floats]:
-    """Scores in [0, 1] and their weights, (n_nodes, n_knots): families, shifted in capability, with noise.
+def _paths(value: Floats, weight: Floats, shift: Floats) -> tuple[Floats, Floats]:
+    """Families, each shifted in capability, and their weights, (n_families · n_shifts, n_knots).
 
-    value, spread, weight: (n_families, n_knots); shift: (n_knots,) its standard deviation.
+    value, weight: (n_families, n_knots); shift: (n_knots,) standard deviation of the shifts.
     """
     place = np.arange(len(KNOTS)) + np.array(SHIFTS)[:, None] * shift / STEP
     low = np.clip(np.floor(place).astype(np.intp), 0, len(KNOTS) - 2)
     share = np.clip(place - low, 0.0, 1.0)
     shifted = value[:, low] * (1 - share) + value[:, low + 1] * share
-    nodes = shifted[:, :, None] + np.array(NOISES)[:, None] * spread[:, None, None]
-    weights = np.broadcast_to((weight / weight.sum(axis=0))[:, None, None], nodes.shape)
-    count = len(SHIFTS) * len(NOISES)
-    nodes = np.clip(nodes.reshape(-1, len(KNOTS)), 0.0, 1.0)
-    return nodes, weights.reshape(-1, len(KNOTS)) / count
+    weights = np.broadcast_to((weight / weight.sum(axis=0))[:, None], shifted.shape) / len(SHIFTS)
+    return shifted.reshape(-1, len(KNOTS)), weights.reshape(-1, len(KNOTS))
+
+
+def _nodes(paths: Floats, weights: Floats, spread: Floats) -> tuple[Floats, Floats]:
+    """Scores in [0, 1] and their weights, (n_nodes, n_knots): paths with noise of their spread."""
+    nodes = paths[:, None] + np.array(NOISES)[:, None] * spread[:, None]
+    repeated = np.broadcast_to(weights[:, None], nodes.shape) / len(NOISES)
+    return np.clip(nodes.reshape(-1, len(KNOTS)), 0.0, 1.0), repeated.reshape(-1, len(KNOTS))
 
 
 def _quantiles(nodes: Floats, weights: Floats) -> Floats:

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from neuneu.curves.curve import Curve, Floats, Integers
+import numpy as np
+
+from neuneu.curves.curve import Curve, CurveKey, Facts, Floats, Integers
 from neuneu.curves.table import CurveTable
+from neuneu.curves.tasks import find_metric, find_task
 from neuneu.errors import InputError
 from neuneu.evidence.cut import Question, context_size
 from neuneu.evidence.finished import FinishedRuns, References, planned_end
@@ -39,7 +42,8 @@ class LossView:
 class Evidence:
     """Everything a forecaster may look at for one question.
 
-    context: the curve up to the context end; references: the same task and metric of finished runs, whole;
+    context: the curve up to the context end, without points for a run that has not started (`unstarted`);
+    references: the same task and metric of finished runs, whole;
     reference_metrics: other metrics of the same task and setting of those runs, whole;
     run_curves: the run's other curves, shown only up to the context end (see `other_tasks`, `other_metrics`);
     planned_end: clock where the run will end, where that is known (the token budget is planned beforehand);
@@ -57,8 +61,8 @@ class Evidence:
 
     @property
     def end(self) -> float:
-        """Clock of the context end."""
-        return float(self.context.clock[-1])
+        """Clock of the context end; 0 before the first checkpoint."""
+        return float(self.context.clock[-1]) if len(self.context) else 0.0
 
     @cached_property
     def other_tasks(self) -> tuple[Curve, ...]:
@@ -96,6 +100,25 @@ class Evidence:
         others = (c for c in self.run_curves if (_setting(c) == own) is same_setting)
         cuts = (c.until(self.end) for c in others if c.key != key and c.clock_unit == unit)
         return tuple(cut for cut in cuts if len(cut))
+
+
+def unstarted(key: CurveKey, facts: Facts, references: Iterable[Curve] = ()) -> Evidence:
+    """Evidence of a run that has not started: what will be measured, its size, and finished runs."""
+    metric, nothing = find_metric(key.metric), np.empty(0)
+    context = Curve(
+        key=key,
+        steps=np.empty(0, dtype=np.int64),
+        clock=nothing,
+        clock_unit="tokens",
+        values=nothing,
+        stderr=nothing,
+        low=metric.low,
+        high=metric.high,
+        chance=find_task(key.task).chance if metric.accuracy else None,
+        facts=facts,
+    )
+    end = None if facts.planned_tokens is None else float(facts.planned_tokens)
+    return Evidence(context, tuple(references), planned_end=end)
 
 
 def check_losses(losses: object) -> None:

@@ -160,6 +160,9 @@ def _features(batch: Batch, more: Floats | None) -> Floats:
     return own if more is None else np.concatenate([own, more], axis=1)
 
 
+NOT_STARTED = "needs a checkpoint: it does not forecast runs that have not started"
+
+
 class CalibratedForecaster(Forecaster):
     """A point forecast with calibrated quantiles around it; subclasses give the points."""
 
@@ -255,7 +258,7 @@ class CalibratedForecaster(Forecaster):
     ) -> list[Forecast | Refusal]:
         """Point forecasts for all at once, then quantiles around them."""
         answers: list[Forecast | Refusal] = []
-        refusals = [self.refuse(evidence) for evidence in evidences]
+        refusals = [self.refuse(e) if len(e.context) else NOT_STARTED for e in evidences]
         kept = [i for i, reason in enumerate(refusals) if reason is None]
         horizons = [np.asarray(h, dtype=np.float64) for h in horizons]
         batch = make_batch([evidences[i] for i in kept], [horizons[i] for i in kept])

@@ -12,11 +12,12 @@ import numpy as np
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import FARTHEST, Batch, make_batch
+from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions
 from neuneu.files import atomic_path, refuse_library_errors, write_json
 from neuneu.files.arrays import load_tensors
-from neuneu.forecasters.base import CONFIG, read_folder
+from neuneu.forecasters.base import CONFIG, Forecast, Refusal, read_folder
 from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
 from neuneu.forecasters.neuneu2.augment import training_questions
 from neuneu.forecasters.neuneu2.candidates import (
@@ -29,6 +30,7 @@ from neuneu.forecasters.neuneu2.candidates import (
 from neuneu.forecasters.neuneu2.forest import Forest, train_forest
 from neuneu.forecasters.neuneu2.past import Past, ask_past
 from neuneu.forecasters.neuneu2.process import Process, train_process
+from neuneu.forecasters.neuneu2.unstarted import forecast_unstarted
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
@@ -193,6 +195,8 @@ class Neuneu2(CalibratedForecaster):
     model: Model | None = None
     widths: Widths | None = None
     settings = TrainingSettings()
+    without: frozenset[str] = frozenset()
+    """Families and sources that the atlas is not asked about, besides a run's own: for leaving them out."""
 
     def fit(
         self,
@@ -241,6 +245,17 @@ class Neuneu2(CalibratedForecaster):
         self.widths = _calibrate(rows, alone, past, points)
         self.model = _train(process, rows, extra, alone, bare, seed, settings.trees)
         return self
+
+    def forecast_many(
+        self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
+    ) -> list[Forecast | Refusal]:
+        """Forecasts of all at once; of runs that have not started, from the atlas and references."""
+        answers = super().forecast_many(evidences, horizons)
+        for i, evidence in enumerate(evidences):
+            if not len(evidence.context):
+                asked = np.asarray(horizons[i], dtype=np.float64)
+                answers[i] = forecast_unstarted(evidence, asked, self.without)
+        return answers
 
     def point(self, batch: Batch) -> Floats:
         """Forecast at each horizon, (n_cells,), in units."""
