@@ -210,6 +210,7 @@ REGISTRY: dict[str, str | type[Forecaster]] = {
     "ladder": "neuneu.forecasters.ladder:Ladder",
     "gaussian-process": "neuneu.forecasters.gaussian_process:GaussianProcess",
     "lightgbm": "neuneu.forecasters.trees:BoostedTrees",
+    "lc-pfn": "neuneu.forecasters.lcpfn.forecaster:LCPFN",
     "damped-holt": "neuneu.forecasters.rivals:DampedHolt",
     "dot": "neuneu.forecasters.rivals:DynamicOptimizedTheta",
     "neuneu-2": "neuneu.forecasters.neuneu2.model:Neuneu2",

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuneu.errors import InputError
 from neuneu.files import check_document, read_yaml
+from neuneu.forecasters.base import LEVELS
 
 Encoder = Literal["cnn", "average", "diffhist", "levels", "none"]
 
@@ -338,14 +339,63 @@ class ProbeRunConfig(_Strict):
         )
 
 
-RunConfig = NeuNeuConfig | ProbeRunConfig
+class PFNConfig(_Strict):
+    """The network of lc-pfn (Adriaensen et al. 2023, far smaller)."""
+
+    width: int = Field(default=64, ge=4)
+    n_layers: int = Field(default=3, ge=1)
+    n_heads: int = Field(default=4, ge=1)
+    feed_forward: int = Field(default=128, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.n_heads:
+            raise ValueError("width must be a multiple of n_heads")
+        return self
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Those of every forecast."""
+        return LEVELS
+
+    @property
+    def objective(self) -> str:
+        """Quantiles."""
+        return "pinball"
+
+
+class PriorConfig(_Strict):
+    """Which made-up curves lc-pfn learns from (`neuneu2/prior.py`)."""
+
+    families: int = Field(default=500, ge=2, description="made-up families of runs")
+    contexts: int = Field(default=2, ge=1, description="contexts drawn of each curve")
+    horizons: int = Field(default=12, ge=1, description="later checkpoints asked of each context")
+    validation_share: float = Field(default=0.05, ge=0, lt=1, description="share of the families")
+    split_seed: int | None = Field(
+        default=None, ge=0, description="seed of the made-up curves; null: training.seed"
+    )
+
+
+class PFNRunConfig(_Strict):
+    """A training run of lc-pfn, which needs no data."""
+
+    forecaster: Literal["lc-pfn"]
+    output: Path = Path("lc-pfn")
+    model: PFNConfig = PFNConfig()
+    samples: PriorConfig = PriorConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+RunConfig = NeuNeuConfig | ProbeRunConfig | PFNRunConfig
 """What a training configuration can be."""
 
 
 def parse_run(document: Any, where: str | Path) -> RunConfig:
-    """A configuration of NeuNeu or of a probe, by its `forecaster`. Raises as `parse_config`."""
+    """A configuration of NeuNeu, a probe or lc-pfn, by its `forecaster`. Raises as `parse_config`."""
     if isinstance(document, dict) and str(document.get("forecaster", "")).startswith("probe-"):
         return parse_probe(document, where)
+    if isinstance(document, dict) and document.get("forecaster") == "lc-pfn":
+        return check_document(PFNRunConfig, document, where)
     return parse_config(document, where)
 
 

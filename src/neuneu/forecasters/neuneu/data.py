@@ -14,7 +14,7 @@ from neuneu.curves.table import KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evidence.loss_curves import LOSS_METRICS, setting
-from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, RunConfig, SampleConfig
+from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, ProbeRunConfig, SampleConfig
 from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
 from neuneu.forecasters.neuneu.network import NetworkInput
 from neuneu.forecasters.neuneu.samples import (
@@ -179,7 +179,7 @@ def make_data(
 
 
 def with_losses(
-    curves: Sequence[Curve], store: LossStore | None, config: RunConfig
+    curves: Sequence[Curve], store: LossStore | None, config: NeuNeuConfig | ProbeRunConfig
 ) -> tuple[list[Curve], LossStore]:
     """The curves whose runs have losses, and the store. Raises InputError as `make_data`."""
     if store is None:
@@ -228,7 +228,7 @@ def _split(data: TrainingData, config: NeuNeuConfig) -> tuple[TrainingData, Trai
     return replace(data, samples=data.samples[training]), replace(data, samples=data.samples[~training])
 
 
-def training_curves(table: CurveTable, config: RunConfig) -> list[Curve]:
+def training_curves(table: CurveTable, config: NeuNeuConfig | ProbeRunConfig) -> list[Curve]:
     """The curves that a configuration trains on, one metric each, but for what is held out.
 
     Accuracies, or losses where `samples.target` says so. Raises InputError where a named task is not there,

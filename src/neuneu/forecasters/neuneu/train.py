@@ -13,7 +13,9 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import write_json
 from neuneu.forecasters.base import make_forecaster
-from neuneu.forecasters.neuneu.config import NeuNeuConfig, ProbeRunConfig, RunConfig
+from neuneu.forecasters.lcpfn.forecaster import LCPFN
+from neuneu.forecasters.lcpfn.training import train_pfn
+from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
 from neuneu.forecasters.neuneu.data import make_data, training_curves, with_tasks
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, build_model
 from neuneu.forecasters.neuneu.probe_data import make_probe_data
@@ -25,7 +27,7 @@ from neuneu.losses.open import open_losses
 SEEDS = "seeds.json"
 """What `train_seeds` writes beside the folders of the seeds."""
 
-Trained = NeuNeuForecaster | ProbeForecaster
+Trained = NeuNeuForecaster | ProbeForecaster | LCPFN
 
 
 def train_forecaster(config: RunConfig, report: Report = SILENT) -> Trained:
@@ -74,6 +76,8 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]]:
     """The forecaster, written to its folder, and its scores on the validation data."""
+    if isinstance(config, PFNRunConfig):
+        return train_pfn(config, report)
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)

@@ -253,7 +253,7 @@ class Trainer:
 
     def _about(self) -> dict[str, Any]:
         """What a state belongs to: resuming under another configuration or data would be another run."""
-        config = self.config.model_dump(mode="json", include={"forecaster", "model", "losses", "samples"})
+        config = self.config.model_dump(mode="json", exclude={"output", "data", "calibrate", "training"})
         training = self.config.training.model_dump(mode="json")
         for name in ("log_every", "save_every", "device", "tracker", "tracker_project", "tracker_run"):
             training.pop(name)
