@@ -15,7 +15,7 @@ from tests.forecasters.neuneu.test_convert import published
 from neuneu.errors import InputError
 from neuneu.forecasters.neuneu.config import read_config
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster
-from neuneu.forecasters.neuneu.train import train_forecaster
+from neuneu.forecasters.train import train_forecaster
 
 Run = Callable[..., Any]
 

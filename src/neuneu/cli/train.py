@@ -42,8 +42,8 @@ def train(
     """
     from neuneu.forecasters.neuneu.config import RunConfig, read_config
     from neuneu.forecasters.neuneu.tracking import make_tracker
-    from neuneu.forecasters.neuneu.train import train_forecaster, train_seeds
     from neuneu.forecasters.neuneu.training import Report
+    from neuneu.forecasters.train import train_forecaster, train_seeds
 
     settings = read_config(config)
     if output is not None:

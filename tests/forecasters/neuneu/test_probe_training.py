@@ -28,8 +28,8 @@ from neuneu.forecasters.neuneu.probe_forecasters import (
     build_probe,
 )
 from neuneu.forecasters.neuneu.probes import AverageProbe, ConvProbe, HistogramProbe, KLDeltaProbe
-from neuneu.forecasters.neuneu.train import train_forecaster, train_seeds
 from neuneu.forecasters.neuneu.training import STATE, Trainer
+from neuneu.forecasters.train import train_forecaster, train_seeds
 from neuneu.losses.loss_store import LossStore, MemoryLossStore
 
 CNN = {"channels": [4, 8], "kernel": 16, "stride": 4, "features": 8, "hidden": [8]}

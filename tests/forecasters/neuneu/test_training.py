@@ -24,9 +24,9 @@ from neuneu.forecasters.neuneu.config import NeuNeuConfig, TrainingConfig, read_
 from neuneu.forecasters.neuneu.data import TrainingData, make_data, training_curves
 from neuneu.forecasters.neuneu.forecaster import NeuNeuNoLoss, build_model
 from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu, objective
-from neuneu.forecasters.neuneu.train import train_forecaster
 from neuneu.forecasters.neuneu.training import LOG, STATE, Trainer, learning_rate
 from neuneu.forecasters.neuneu.weights import load_tensors
+from neuneu.forecasters.train import train_forecaster
 
 GROUPS = ["arc_easy"] * 200 + ["hellaswag"] * 200 + ["other"] * 200
 
@@ -142,7 +142,7 @@ def monkey_schedule(part: Trainer, end: int) -> None:
 SCRIPT = """
 import sys
 from neuneu.forecasters.neuneu.config import read_config
-from neuneu.forecasters.neuneu.train import train_forecaster
+from neuneu.forecasters.train import train_forecaster
 train_forecaster(read_config(sys.argv[1]))
 """
 

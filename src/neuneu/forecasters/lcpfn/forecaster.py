@@ -76,7 +76,7 @@ class LCPFN(Forecaster):
         write_json(Path(folder) / CONFIG, {"forecaster": self.name, "n_heads": self.network.n_heads})
 
     def adopt(self, weights: dict[str, Array], n_heads: int, borders: Floats | None = None) -> Self:
-        """Take weights by name (see `network.PFN`); borders: of the bars, (n_bars + 1,), where it gives bars."""
+        """Take weights, named as in `network.PFN`; borders: (n_bars + 1,), where it gives bars."""
         self.network, self.borders = PriorFitted(weights, n_heads), borders
         self._check("weights")
         return self
@@ -111,12 +111,8 @@ class LCPFN(Forecaster):
         assert self.borders is not None
         points = batch.points.thinned(int(EPOCHS))
         ends = np.array([e.end for e in batch.evidences])
-        final = np.array(
-            [
-                max(e.planned_end or 0.0, e.end, *h.tolist())
-                for e, h in zip(batch.evidences, asked, strict=True)
-            ]
-        )
+        planned = [e.planned_end or e.end for e in batch.evidences]
+        final = np.array([max(end, *h.tolist()) for end, h in zip(planned, asked, strict=True)])
         column = np.arange(len(points.x)) - points.start[points.owner]
         shape = (batch.n, int(points.count.max(initial=1)))
         x, y, there = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.bool_)
@@ -153,7 +149,7 @@ class LCPFN(Forecaster):
 
 def _steps(share: Floats) -> Floats:
     """Shares of the whole curve, in (0, 1], as the published network reads steps, (…, 1)."""
-    return ((share * EPOCHS / (EPOCHS + 1) - 0.5) / UNIFORM)[..., None]
+    return np.asarray(((share * EPOCHS / (EPOCHS + 1) - 0.5) / UNIFORM)[..., None], dtype=np.float64)
 
 
 def load_arrays(path: str | Path) -> dict[str, Array]:

@@ -49,10 +49,10 @@ class PriorData:
         """Questions by index, and the targets of their horizons, (n_cells,)."""
         asked = self.asked[index]
         questions = Asked(
-            torch.from_numpy(clock_features(self.clock[index])).float(),
+            torch.from_numpy(clock_features(self.clock[index].astype(np.float64))).float(),
             torch.from_numpy(self.values[index]),
             torch.from_numpy(self.there[index]),
-            torch.from_numpy(clock_features(self.at[index])).float(),
+            torch.from_numpy(clock_features(self.at[index].astype(np.float64))).float(),
             torch.from_numpy(np.flatnonzero(asked)),
         )
         return questions, torch.from_numpy(self.target[index][asked])
@@ -92,7 +92,7 @@ def make_prior_data(config: PriorConfig, seed: int) -> tuple[PriorData, PriorDat
     target = (target - laid.centre[:, None]) / laid.scale[:, None]
     _, family = np.unique(names, return_inverse=True)
     data = PriorData(
-        *(_wide(part) for part in (laid.clock, laid.values)), _wide_mask(laid), at.astype(np.float32), asked,
+        _wide(laid.clock), _wide(laid.values), _wide_mask(laid), at.astype(np.float32), asked,
         target.astype(np.float32), family.astype(np.int64),
     )  # fmt: skip
     held = family >= family.max() + 1 - round(config.validation_share * (family.max() + 1))
