@@ -31,6 +31,7 @@ from neuneu.forecasters.neuneu.probes import AverageProbe, ConvProbe, HistogramP
 from neuneu.forecasters.neuneu.training import STATE, Trainer
 from neuneu.forecasters.train import train_forecaster, train_seeds
 from neuneu.losses.loss_store import LossStore, MemoryLossStore
+from neuneu.losses.summaries import LossSummaries, write_summaries
 
 CNN = {"channels": [4, 8], "kernel": 16, "stride": 4, "features": 8, "hidden": [8]}
 
@@ -320,3 +321,19 @@ def test_views_are_read_as_one_by_one() -> None:
     assert len(together) == len(target)
     none = replace(asked, cell=asked.cell[:0])
     assert network(none).shape == (0, 5)
+
+
+@pytest.mark.parametrize("name", ["probe-histogram", "probe-delta", "probe-average"])
+def test_means_and_histograms_alone_are_enough(tmp_path: Path, name: str) -> None:
+    """A probe learns the same from the summaries of a store as from the store."""
+    losses = {"transform": "loss", "bins": [0.0, 15.0]}
+    config = make_probe_config(name, model={"n_bins": 32}, losses=losses)
+    store, table = make_losses(), make_table()
+    write_summaries([store], tmp_path)
+    kept = LossSummaries(tmp_path)
+    whole, summary = (make_data(config, store=each)[0] for each in (store, kept))
+    np.testing.assert_allclose(summary.inputs.rows, whole.inputs.rows, atol=1e-5)
+    np.testing.assert_array_equal(summary.value, whole.value)
+    probe = type(short(name))(config).fit(table, kept)
+    forecast = probe.forecast(evidence_of(table, kept), [12000.0])
+    assert forecast.values.shape == (1, 7)
