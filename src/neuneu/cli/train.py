@@ -90,17 +90,27 @@ def _scores(row: dict[str, Any]) -> str:
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="The published best_model.pt.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The published best_model.pt, or LC-PFN's .pt.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The model folder to write.", callback=folder_place)
     ],
+    lc_pfn: Annotated[
+        bool, typer.Option("--lc-pfn", help="The file is a published LC-PFN (automl/lcpfn).")
+    ] = False,
 ) -> None:
-    """Convert a published checkpoint, NeuNeu's or a probe's, to config.json + model.safetensors.
+    """Convert a published checkpoint to config.json + model.safetensors: NeuNeu's, a probe's or LC-PFN's.
 
     The file is read as weights only: no code in it is run.
 
     Example: neuneu convert best_model.pt -o neuneu-published
+
+    Example: neuneu convert pfn_EPOCH1000_EMSIZE512_NLAYERS12_NBUCKETS1000.pt --lc-pfn -o lc-pfn-published
     """
+    if lc_pfn:
+        from neuneu.forecasters.lcpfn.published import convert_pfn
+
+        note(f"{convert_pfn(checkpoint, output).name} → {output}")
+        return
     from neuneu.forecasters.neuneu.convert import convert as convert_checkpoint
 
     document = convert_checkpoint(checkpoint, output)
