@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.forecasters.neuneu.small import make_losses, make_table
 
+from neuneu.curves.curve import Floats
 from neuneu.curves.table import KEY
 from neuneu.errors import InputError
-from neuneu.evaluation.correlation import pearson, spearman
+from neuneu.evaluation.correlation import correlations, pearson
 from neuneu.evaluation.published_results import is_published, read_published, write_published
 
 CURVES = make_table(2)
@@ -137,6 +138,10 @@ def test_an_empty_folder_holds_no_predictions(tmp_path: Path) -> None:
         read_published(tmp_path)
 
 
+def spearman(predicted: Floats, truth: Floats) -> float:
+    return float(correlations(predicted, truth, np.zeros(len(truth), dtype=np.intp))[0, 1])
+
+
 Numbers = st.lists(st.integers(-1000, 1000), min_size=3, max_size=20)
 
 
@@ -149,6 +154,8 @@ def test_correlations_are_of_lines_and_of_orders(values: list[int], scale: float
     assert pearson(scale * x + shift, x) == pytest.approx(1.0)
     assert spearman(np.arctan(-x / 1000), x) == pytest.approx(-1.0)
     assert pearson(np.zeros(len(x)), x) is None
+    both = correlations(np.tile(x, 2), np.concatenate([x, -x]), np.repeat([0, 1], len(x)))
+    np.testing.assert_allclose(both[:, 0], [1.0, -1.0])
 
 
 def test_two_points_have_no_correlation() -> None:

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from neuneu.cli.options import (
+    Anchor,
     AsJson,
+    Delta,
+    Device,
     Losses,
     MetricName,
     ReferenceRuns,
@@ -20,6 +23,7 @@ from neuneu.cli.options import (
     note,
     split_names,
 )
+from neuneu.errors import InputError
 
 app = make_app()
 
@@ -31,7 +35,7 @@ def evaluate(
         str, typer.Option("--forecasters", "-f", help="Names or folders, separated by commas.")
     ] = "last-value,power-law",
     protocol: Annotated[
-        str, typer.Option(help="fraction, anchored, sequential or rolling (see docs/evaluation.md).")
+        str, typer.Option(help="fraction, anchored, sequential, rolling or every (see docs/evaluation.md).")
     ] = "fraction",
     context: Annotated[float, typer.Option(help="Share of the curve that is seen.")] = 0.2,
     by: Annotated[str, typer.Option(help="Count the share by clock or by checkpoints.")] = "clock",
@@ -53,6 +57,15 @@ def evaluate(
         bool, typer.Option(help="Fit afresh outside the tested runs; --no-fit: as they ship.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Of fits and bootstrap.", min=0)] = 0,
+    device: Device = None,
+    delta: Delta = None,
+    anchor: Anchor = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="Also write NeuNeu's <run>_results.json and <run>_predictions.json there."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -67,6 +80,10 @@ def evaluate(
     """Compare forecasters on the same cells of real curves: one leaderboard.
 
     Example: neuneu evaluate a.parquet b.parquet --forecasters last-value,power-law,lightgbm -o results
+
+    As NeuNeu's code scores: neuneu evaluate test.parquet --losses words.zarr --forecasters my-neuneu
+    --protocol anchored --context 0.2 --device cuda --published -o results; its probes and its logistic law on
+    all checkpoints: --protocol every --forecasters my-probe,logistic-future --manifest split.yaml
     """
     from neuneu.evaluation.comparison import check_output, write_results
     from neuneu.evaluation.comparison import evaluate as compare
@@ -75,6 +92,8 @@ def evaluate(
     from neuneu.files import to_json
 
     check_output(output)
+    if published and output is None:
+        raise InputError("needs a folder: --output", field="--published")
     results = compare(
         curves,
         split_names(forecasters),
@@ -88,10 +107,11 @@ def evaluate(
         manifest=manifest,
         fit=fit,
         seed=seed,
+        options={"device": device, "delta": delta, "anchor": anchor},
         progress=note,
     )
     if output is not None:
-        write_results(results, output)
+        write_results(results, output, published=published)
     if as_json:
         typer.echo(to_json(leaderboard(results)), nl=False)
     else:
@@ -140,13 +160,20 @@ def _board_title(document: dict[str, Any]) -> str:
 
 
 def _cells(source: str, row: dict[str, Any], scale: float) -> list[str]:
-    bounds = row["intervals"]["mae"]
+    bounds = row["intervals"].get("mae")
+    spread = row.get("spread", {}).get("mae")
     label = row["forecaster"] + (" (sees the future)" if row["sees_future"] else "")
+    if "n_seeds" in row:
+        label += f", mean of {row['n_seeds']} seeds"
     return [
         source,
         label,
         _number(row["mae"] * scale, ".2f"),
-        f"{bounds[0] * scale:.2f}–{bounds[1] * scale:.2f}" if bounds else "–",
+        f"{bounds[0] * scale:.2f}–{bounds[1] * scale:.2f}"
+        if bounds
+        else "–"
+        if spread is None
+        else f"± {spread * scale:.2f}",
         _number(row["pinball"] * scale, ".2f"),
         _number(row["coverage80"], ".1%") + ("!" if abs(row["coverage80"] - 0.8) > 0.05 else ""),
         _number(row["width80"] * scale, ".2f"),
@@ -160,5 +187,5 @@ def _cells(source: str, row: dict[str, Any], scale: float) -> list[str]:
     ]
 
 
-def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None or math.isnan(value) else format(value, form)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuneu.cli.options import (
+    Anchor,
     AsJson,
+    Delta,
+    Device,
     Losses,
     Methods,
     MetricName,
@@ -51,6 +54,9 @@ def forecast(
     ] = None,
     references: ReferenceRuns = "none",
     losses: Losses = None,
+    device: Device = None,
+    delta: Delta = None,
+    anchor: Anchor = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,6 +82,7 @@ def forecast(
         plan=given(asked) if asked else None,
         references=references,
         losses=losses,
+        options={"device": device, "delta": delta, "anchor": anchor},
     )
     if output is None and not as_json:
         print_table(brief(found.cells), title(found))

@@ -48,6 +48,21 @@ ReferenceRuns = Annotated[
     ),
 ]
 Losses = Annotated[Path | None, typer.Option("--losses", help="Store of checkpoints' token losses.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Where networks work: cpu, cuda, cuda:1 or auto.")
+]
+Delta = Annotated[
+    str | None,
+    typer.Option("--delta", help="Delta probes: anchor, or cumulative (changes added up step by step)."),
+]
+Anchor = Annotated[
+    int | None,
+    typer.Option(
+        "--anchor",
+        help="Delta probes: checkpoint after step 0 whose accuracy is known, 0 the first.",
+        min=0,
+    ),
+]
 Methods = Annotated[
     str | None,
     typer.Option("--forecaster", "-f", help="Names, folders or package.module:Class, separated by commas."),

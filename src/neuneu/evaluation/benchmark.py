@@ -1,11 +1,12 @@
 """Forecasters × cells → results: every method answers the same questions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from neuneu.forecasters.base import (
     resolve_forecaster,
 )
 from neuneu.forecasts.cells import FALLBACK, Answers
-from neuneu.forecasts.forecast import ask, label_of
+from neuneu.forecasts.forecast import ask, in_words, label_of, share_options
 from neuneu.losses.loss_store import LossStore
 
 YARDSTICKS = (FALLBACK, "power-law")
@@ -135,7 +136,8 @@ class Setting:
 
     references: which finished runs a method may look at, none by default; selection: which curves of the
     tested runs are asked, each in one metric; fit: whether registered methods are fitted afresh on what
-    the split allows (else they are used as they ship).
+    the split allows (else they are used as they ship); options: of those methods that take them
+    (`Forecaster.with_options`).
     """
 
     protocol: Protocol
@@ -145,6 +147,7 @@ class Setting:
     selection: Selection = field(default_factory=Selection)
     fit: bool = True
     seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
@@ -186,11 +189,13 @@ def run_benchmark(
     labels = [label_of(each) for each in forecasters]
     if len(set(labels)) != len(labels):
         raise InputError("must not name one twice", field="forecasters", value=",".join(labels))
-    for each in forecasters:
-        _fresh(each)
+    shared = share_options([_fresh(each) for each in forecasters], setting.options)
+    taken = dict(zip(labels, shared, strict=True))
     cells = make_cells(sources, setting)
     others = [each for each in forecasters if label_of(each) not in YARDSTICKS]
-    methods = [_Method(each, cells, setting) for each in (*YARDSTICKS, *others)]
+    methods = [
+        _Method(each, cells, setting, taken.get(label_of(each), {})) for each in (*YARDSTICKS, *others)
+    ]
     builders = [EvidenceBuilder(s.table, setting.losses, setting.references) for s in sources]
     for number, fold in enumerate(setting.split.folds, start=1):
         train = fold.train() if setting.fit else None
@@ -204,8 +209,11 @@ def run_benchmark(
 class _Method:
     """One method while it is being fitted and asked, fold by fold."""
 
-    def __init__(self, forecaster: str | Path | Forecaster, cells: Cells, setting: Setting) -> None:
-        self.forecaster, self.name = forecaster, label_of(forecaster)
+    def __init__(
+        self, forecaster: str | Path | Forecaster, cells: Cells, setting: Setting, options: Mapping[str, Any]
+    ) -> None:
+        self.forecaster, self.options = forecaster, options
+        self.name = label_of(forecaster) + in_words(options)
         self.cells, self.setting = cells, setting
         self.fitted = setting.fit and not _is_folder(forecaster)
         self.given = Answers.empty(len(cells.values))
@@ -238,6 +246,7 @@ class _Method:
     def _fit(self, train: CurveTable | None) -> Forecaster | Refusal:
         """The method fitted on what the fold allows; a refusal where that is too little for it."""
         forecaster = _fresh(self.forecaster) if self.fitted else resolve_forecaster(self.forecaster)
+        forecaster.with_options(**self.options)
         self.sees_future |= forecaster.sees_future
         if not self.fitted:
             return forecaster

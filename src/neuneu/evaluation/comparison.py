@@ -1,6 +1,6 @@
 """Curve tables in, results out: what every door to an evaluation calls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,10 +8,11 @@ from neuneu.errors import InputError
 from neuneu.evaluation.benchmark import Progress, Setting, run_benchmark
 from neuneu.evaluation.leaderboard import Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
+from neuneu.evaluation.published_results import write_published
 from neuneu.evaluation.splits import leave_source_out, read_manifest, read_sources, split_by_manifest
 from neuneu.evidence.select import Selection
-from neuneu.files import write_json, write_table
-from neuneu.forecasters.base import Forecaster
+from neuneu.files import read_json, write_json, write_table
+from neuneu.forecasters.base import SEEDS, Forecaster
 from neuneu.forecasts.forecast import read_evidence
 
 
@@ -29,12 +30,15 @@ def evaluate(
     manifest: Path | None = None,
     fit: bool = True,
     seed: int = 0,
+    options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Compare forecasters on the same cells of finished runs.
 
     curves: tables or their paths; forecasters: names, folders or instances; losses: a store or its path;
-    references: as `read_references` takes them; the rest: see `Protocol`, `Setting` and `read_manifest`.
+    references: as `read_references` takes them; options: of those forecasters that take them
+    (`Forecaster.with_options`); a folder of seeds, as `neuneu train --seeds` writes it, is one forecaster a
+    seed, and their average; the rest: see `Protocol`, `Setting` and `read_manifest`.
     Raises InputError on anything that cannot be asked.
     """
     if not forecasters:
@@ -48,9 +52,23 @@ def evaluate(
     )
     runs = sorted({run for source in sources for run in source.table.runs})
     allowed, store = read_evidence(references, losses, runs)
-    setting = Setting(asked, split, store, allowed, selection or Selection(), fit, seed)
-    cells, answers = run_benchmark(forecasters, sources, setting, progress)
+    chosen = selection or Selection()
+    setting = Setting(asked, split, store, allowed, chosen, fit, seed, options or {})
+    cells, answers = run_benchmark(each_seed(forecasters), sources, setting, progress)
     return Results(cells, answers, setting)
+
+
+def each_seed(forecasters: Sequence[str | Path | Forecaster]) -> list[str | Path | Forecaster]:
+    """The forecasters, a folder of seeds as its seed folders. Raises InputError where one is missing."""
+    found: list[str | Path | Forecaster] = []
+    for each in forecasters:
+        if isinstance(each, Forecaster) or not (Path(each) / SEEDS).is_file():
+            found.append(each)
+            continue
+        folder = str(each).rstrip("/")
+        for row in read_json(Path(each) / SEEDS)["seeds"]:
+            found.append(f"{folder}/{row['folder']}")
+    return found
 
 
 def check_output(output: Path | None) -> None:
@@ -59,9 +77,18 @@ def check_output(output: Path | None) -> None:
         raise InputError("must be a folder", field="output", value=str(output))
 
 
-def write_results(results: Results, output: Path) -> None:
-    """Write cells.parquet, leaderboard.json and timings.json, the last apart since it differs each time."""
+def write_results(results: Results, output: Path, *, published: bool = False) -> None:
+    """Write cells.parquet, leaderboard.json and timings.json, the last apart since it differs each time.
+
+    published: NeuNeu's own result files as well, in a folder a forecaster; see `write_published`.
+    """
     check_output(output)
+    if published:
+        setting = results.setting
+        write_published(
+            results_frame(results), [question.curve for question in results.cells.questions], output,
+            losses=setting.losses, context_ratio=setting.protocol.context, seed=setting.seed,
+        )  # fmt: skip
     write_table(output / "cells.parquet", results_frame(results))
     write_json(output / "leaderboard.json", leaderboard(results))
     n_cells = len(results.cells.values)

@@ -12,6 +12,7 @@ import polars as pl
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric, find_task
 from neuneu.evaluation.benchmark import YARDSTICKS, Cells, Scored, Setting
+from neuneu.evaluation.correlation import correlations
 from neuneu.evaluation.metrics import (
     N_DRAWS,
     SCORES,
@@ -28,6 +29,7 @@ from neuneu.evaluation.metrics import (
     score_cells,
     skill,
 )
+from neuneu.evaluation.side_by_side import average_seeds
 from neuneu.evidence.cut import Question
 from neuneu.forecasters.base import LEVELS
 from neuneu.forecasts.cells import FALLBACK, cells_frame
@@ -64,6 +66,15 @@ class Results:
         return {**scored, ORACLE: oracle}
 
     @cached_property
+    def correlations(self) -> dict[str, Floats]:
+        """Pearson's and Spearman's correlation of each cell's question by forecaster, (n_cells, 2)."""
+        cells, median = self.cells, LEVELS.index(0.5)
+        return {
+            a.name: correlations(a.quantiles[:, median], cells.values, cells.owner)[cells.owner]
+            for a in self.answers
+        }
+
+    @cached_property
     def weights(self) -> Floats:
         """Bootstrap draws of runs, (n_draws, n_runs)."""
         return draw_runs(self.cells.grouping.source, self.setting.seed)
@@ -92,7 +103,7 @@ def leaderboard(results: Results) -> dict[str, Any]:
     """The document of leaderboard.json: every number in the metric's own units (accuracies in [0, 1])."""
     return {
         "protocol": _protocol(results),
-        **_section(results, None, ranking=True),
+        **_section(results, None, whole=True),
         "task_groups": {name: _section(results, keep) for name, keep in results.groups.items()},
         "horizons": {name: _section(results, keep) for name, keep in results.horizons.items()},
         "noise_floor": _noise_floors(results),
@@ -126,8 +137,8 @@ def _protocol(results: Results) -> Row:
     }
 
 
-def _section(results: Results, keep: Bools | None, *, ranking: bool = False) -> dict[str, Any]:
-    """Rows over all sources and of each source, over the kept cells."""
+def _section(results: Results, keep: Bools | None, *, whole: bool = False) -> dict[str, Any]:
+    """Rows over all sources and of each source, over the kept cells; ranking and correlation if whole."""
     cells, grouping = results.cells, results.cells.grouping
     asked = np.ones(len(cells.values), dtype=bool) if keep is None else keep
     averages = {
@@ -136,18 +147,24 @@ def _section(results: Results, keep: Bools | None, *, ranking: bool = False) -> 
     }
     cell_source = cells.source[cells.owner]
     present = [s for s in range(len(cells.sources)) if (asked & (cell_source == s)).any()]
-    ranked = _rankings(results) if ranking else {}
+    ranked = _rankings(results) if whole else {}
+    correlated = _correlated(results) if whole else {}
     overall = [
-        _row(results, name, each.overall(), averages, asked, None, ranked.get(name))
+        _row(results, name, each.overall(), averages, asked, None, ranked.get(name), correlated.get(name))
         for name, each in averages.items()
     ]
     sources = {
         cells.sources[s]: [
-            _row(results, name, each, averages, asked & (cell_source == s), s, ranked.get(name))
+            _row(
+                results, name, each, averages, asked & (cell_source == s), s, ranked.get(name),
+                correlated.get(name),
+            )
             for name, each in averages.items()
         ]
         for s in present
-    }
+    }  # fmt: skip
+    overall = average_seeds(overall)
+    sources = {name: average_seeds(rows) for name, rows in sources.items()}
     return {"overall": overall, "sources": sources}
 
 
@@ -159,6 +176,7 @@ def _row(
     asked: Bools,
     source: int | None,
     ranked: "dict[str, list[Rank]] | None",
+    correlated: Floats | None,
 ) -> Row:
     """One forecaster's line: of one source, or of all where `source` is None."""
     answers = next((a for a in results.answers if a.name == name), None)
@@ -177,6 +195,10 @@ def _row(
     counts: Row = {}
     for kind, ranks in (ranked or {}).items():
         values[kind], draws[kind], counts[f"n_pairs_{kind}"] = _mean_rank(ranks, source)
+    if correlated is not None:
+        every = np.nanmean(correlated, axis=0) if np.isfinite(correlated).any() else correlated[0]
+        own = every if source is None else correlated[source]
+        counts |= {"pearson": float(own[0]), "spearman": float(own[1])}
     intervals = {label: interval(drawn) for label, drawn in draws.items()}
     grouping = results.cells.grouping
     curves = np.unique(grouping.curve[asked])
@@ -192,6 +214,25 @@ def _row(
         "fitted": None if answers is None else answers.fitted,
         "intervals": {label: list(bounds) if bounds else None for label, bounds in intervals.items()},
     }
+
+
+def _correlated(results: Results) -> dict[str, Floats]:
+    """Pearson's and Spearman's correlation by forecaster, (n_sources, 2), NaN where no curve has one.
+
+    Of each context's forecasts with what came true, averaged over the contexts of a curve, then its curves.
+    """
+    grouping = results.cells.grouping
+    found: dict[str, Floats] = {}
+    for name, values in results.correlations.items():
+        known = [np.isfinite(values[:, kind]) for kind in (0, 1)]
+        means = np.full((len(results.cells.sources), 2), np.nan)
+        for kind in (0, 1):
+            of_curve = curve_means(values[:, [kind]], grouping, known[kind])[:, 0]
+            source = grouping.source[grouping.run]
+            for code in np.unique(source[np.isfinite(of_curve)]).tolist():
+                means[code, kind] = np.nanmean(of_curve[source == code])
+        found[name] = means
+    return found
 
 
 @dataclass(frozen=True)

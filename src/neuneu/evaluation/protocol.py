@@ -9,7 +9,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.cut import Question
 from neuneu.evidence.cut import seen as seen_checkpoints
 
-Kind = Literal["fraction", "anchored", "sequential", "rolling"]
+Kind = Literal["fraction", "anchored", "sequential", "rolling", "every"]
 By = Literal["clock", "checkpoints"]
 Feed = Literal["median", "truth"]
 
@@ -27,7 +27,9 @@ class Protocol:
     inclusive, all later ones are asked at once. `sequential`: the same cells, one at a time, each answer's
     median appended to the context before the next is asked (`feed` median), or the truth (`feed` truth,
     which sees the future of the context end and is labelled so). `rolling`: `fraction` at 10, 20, 30, 50 and
-    70 %. context: in (0, 1). min_checkpoints: shorter curves are left out, and counted.
+    70 %. `every`: context = the first checkpoint after step 0, all later ones are asked, as NeuNeu's code
+    scores its probes and its logistic law; for methods that see the future. context: in (0, 1).
+    min_checkpoints: shorter curves are left out, and counted.
     """
 
     kind: Kind = "fraction"
@@ -52,7 +54,9 @@ class Protocol:
 
     @property
     def origins(self) -> tuple[float, ...]:
-        """Context fractions: one, or the rolling ones."""
+        """Context fractions: one, the rolling ones, or 0 where the first checkpoint alone is seen."""
+        if self.kind == "every":
+            return (0.0,)
         return ROLLING_ORIGINS if self.kind == "rolling" else (self.context,)
 
     @property
@@ -81,7 +85,7 @@ def questions(curves: Iterable[Curve], protocol: Protocol) -> list[Question]:
 
 
 def _ask(curve: Curve, protocol: Protocol, share: float) -> Question | None:
-    if protocol.kind in ("anchored", "sequential"):
+    if protocol.kind in ("anchored", "sequential", "every"):
         curve = curve.after(float(curve.clock[0])) if curve.steps[0] == 0 else curve
         size = int(len(curve) * share) + 1
     elif protocol.by == "checkpoints":

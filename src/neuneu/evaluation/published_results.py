@@ -4,7 +4,7 @@ The first holds errors by task, the second whole trajectories with the forecasts
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Curve, Floats, Integers
-from neuneu.curves.table import KEY, CurveTable
+from neuneu.curves.table import KEY
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
 from neuneu.evaluation.correlation import pearson
@@ -35,7 +35,7 @@ MODEL_TYPES = (
 
 def write_published(
     cells: pl.DataFrame,
-    curves: CurveTable,
+    curves: Iterable[Curve],
     folder: str | Path,
     *,
     losses: LossStore | None = None,
@@ -44,10 +44,10 @@ def write_published(
 ) -> list[Path]:
     """Write both files of each forecaster and run as <folder>/<forecaster>/<run>…; the files written.
 
-    cells: of one context a curve; curves: the table that was evaluated, whose trajectories are written but
-    for step 0; losses: whose means stand beside the accuracies, null where there is none. / in names becomes
-    --. Raises InputError where a task of a run was asked in two settings or contexts, which the layout cannot
-    tell apart; then nothing has been written.
+    cells: of one context a curve; curves: what was evaluated, whose trajectories are written but for step 0;
+    losses: whose means stand beside the accuracies, null where there is none. / in names becomes --. Raises
+    InputError where a task of a run was asked in two settings or contexts, which the layout cannot tell
+    apart; then nothing has been written.
     """
     known = {tuple(curve.key): curve for curve in curves}
     files: dict[Path, Any] = {}

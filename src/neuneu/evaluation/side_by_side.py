@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -14,14 +15,12 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
+from neuneu.evaluation.benchmark import YARDSTICKS
+from neuneu.forecasts.cells import CURVE, QUANTILES
 
-YARDSTICKS = ("last-value", "power-law")
-"""Forecasters that every evaluation has."""
-
-CELL = ("source", "run", "task", "metric", "n_shot", "variant", "context_clock", "clock")
+CELL = (*CURVE, "context_clock", "clock")
 """What makes a cell one cell, whoever answers it."""
 
-LEVELS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 SEED = re.compile(r"(?P<name>.+)/seed(?P<seed>\d+)")
 """A forecaster under one seed; the others of the same name are averaged with it."""
 
@@ -183,7 +182,7 @@ def _averaged(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [each.get(field) for each in rows]
         if not AVERAGED.fullmatch(field):
             continue
-        known = [float(value) for value in values if isinstance(value, int | float)]
+        known = [float(value) for value in values if isinstance(value, int | float) and isfinite(value)]
         row[field] = mean(known) if len(known) == len(values) else None
         if len(known) == len(values) > 1:
             spread[field] = stdev(known)
@@ -220,7 +219,7 @@ def _said_the_same(evaluations: Sequence[Evaluation], forecaster: str) -> bool:
             [e.cells.filter(forecaster=forecaster) for e in own if e.cells is not None],
             how="diagonal_relaxed",
         )
-        present = [name for name in LEVELS if name in cells.columns]
+        present = [name for name in QUANTILES if name in cells.columns]
         return cells.unique([*CELL, *present]).height == cells.unique(CELL).height
     rows = [_row_of(e, forecaster) for e in own]
     return all(row == rows[0] for row in rows)

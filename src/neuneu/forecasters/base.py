@@ -91,19 +91,24 @@ CONFIG = "config.json"
 """File of a saved forecaster's folder that names the forecaster; others stand beside it."""
 
 
+SEEDS = "seeds.json"
+"""File of a folder of one forecaster under several seeds, which names their folders."""
+
+
 class Forecaster(ABC):
     """Evidence → forecast. Subclasses answer many questions at once in `forecast_many`.
 
     name: as on the command line, the class's name where none is given; learns: whether `fit` needs finished
     runs' curves; reads: what it looks at beside the context (and the planned end): evidence of another kind
     changes neither what `fit` learns nor a forecast; sees_future: whether it reads losses after the context
-    end (published variants that do are labelled).
+    end (published variants that do are labelled); options: what `with_options` can set.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = False
     reads: ClassVar[frozenset[Reads]] = frozenset()
     sees_future: ClassVar[bool] = False
+    options: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Name the class for itself where neither it nor a named base says otherwise."""
@@ -111,6 +116,17 @@ class Forecaster(ABC):
         inherited = getattr(cls, "name", None)
         if "name" not in vars(cls) and inherited in (None, *(base.__name__ for base in cls.__mro__[1:])):
             cls.name = cls.__name__
+
+    def with_options(self, **options: Any) -> Self:
+        """Set how it answers, of what `options` names: device (cpu, cuda, cuda:1), where its network works.
+
+        Delta probes: delta (anchor or cumulative) and anchor (a checkpoint of the context). Raises InputError
+        on a name that it does not take, and on a value that cannot be.
+        """
+        for name, value in options.items():
+            if name not in self.options:
+                raise InputError(f"{self.name} does not take it", field=name, value=value)
+        return self
 
     def fit(
         self,

@@ -12,7 +12,7 @@ import torch
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import write_json
-from neuneu.forecasters.base import make_forecaster
+from neuneu.forecasters.base import SEEDS, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
@@ -23,9 +23,6 @@ from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_p
 from neuneu.forecasters.neuneu.training import SILENT, Report, Trainer, Workers
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.open import open_losses
-
-SEEDS = "seeds.json"
-"""What `train_seeds` writes beside the folders of the seeds."""
 
 Trained = NeuNeuForecaster | ProbeForecaster | LCPFN
 

@@ -1,6 +1,6 @@
 """The one act: a table, what may be seen of its runs, forecasters and horizons → forecasts of each curve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,7 @@ def forecast(
     plan: Plan | None = None,
     references: Any = None,
     losses: Any = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Forecasts:
     """Forecast each chosen curve of a table.
 
@@ -97,7 +98,8 @@ def forecast(
     or instances, the first is the chosen one; context: share of the curve's final clock that may be seen, all
     of it where None (runs in flight); plan: where each curve is asked, by default every later checkpoint
     where a context is given, else `in_flight`; references: as `read_references` takes them; losses: a store
-    of checkpoints' token losses, or its path.
+    of checkpoints' token losses, or its path; options: of those forecasters that take them
+    (`Forecaster.with_options`).
     Raises InputError on names that are not there and where no curve is left to ask, CannotForecastError where
     the chosen forecaster declines every curve.
     """
@@ -105,6 +107,12 @@ def forecast(
     builder = EvidenceBuilder(table, store, given)
     chosen = (selection or Selection()).of(table)
     loaded = by_label(forecasters or (DEFAULT_FORECASTER,), given.table, store)
+    loaded = {
+        name + in_words(taken): forecaster.with_options(**taken)
+        for (name, forecaster), taken in zip(
+            loaded.items(), share_options(list(loaded.values()), options or {}), strict=True
+        )
+    }
     names = list(loaded)
     share = check_share(context)
     questions, left_out = make_questions(
@@ -148,6 +156,24 @@ def _question(curve: Curve, share: float, plan: Plan) -> Question:
         rule = f"leaves nothing to ask of {curve.key.run} on {curve.key.task}: no checkpoint comes after it"
         raise InputError(rule, field="context", value=share)
     return Question(curve, size, horizons, share)
+
+
+def share_options(forecasters: Sequence[Forecaster], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Which of the options each forecaster takes; None is not set.
+
+    Raises InputError where one is set that no forecaster takes.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if not any(name in forecaster.options for forecaster in forecasters):
+            raise InputError("none of these forecasters takes it", field=name, value=value)
+    return [{n: v for n, v in given.items() if n in forecaster.options} for forecaster in forecasters]
+
+
+def in_words(options: Mapping[str, Any]) -> str:
+    """What tables add to a forecaster's name: the options that change its answers, all but the device."""
+    words = [f"{name} {value}" for name, value in options.items() if name != "device"]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def label_of(given: str | Path | Forecaster) -> str:

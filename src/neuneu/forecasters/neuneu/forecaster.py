@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
 from neuneu.forecasters.neuneu.inference import CurveQuestion, Predictor
 from neuneu.forecasters.neuneu.network import NeuNeu
 from neuneu.forecasters.neuneu.samples import split_runs
-from neuneu.forecasters.neuneu.training import Trainer
+from neuneu.forecasters.neuneu.training import Trainer, find_device
 from neuneu.forecasters.neuneu.weights import (
     WEIGHTS,
     load_tensors,
@@ -101,6 +101,7 @@ class NeuNeuForecaster(Forecaster):
     name: ClassVar[str] = "neuneu"
     learns: ClassVar[bool] = True
     reads: ClassVar[frozenset[Reads]] = frozenset({"losses"})
+    options: ClassVar[frozenset[str]] = frozenset({"device"})
     trained_as: ClassVar[str | None] = None
     """Forecaster whose weights it uses, where that is another one."""
 
@@ -110,11 +111,21 @@ class NeuNeuForecaster(Forecaster):
         self.calibrated = calibrated
         self.predictor: Predictor | None = None
         self.conformal: Conformal | None = None
+        self.device: str | None = None
 
     @property
     def reads_losses(self) -> bool:
         """Whether it needs the losses of checkpoints."""
         return self.config.model.encoder != "none"
+
+    def with_options(self, **options: Any) -> Self:
+        """Set the device of training in `fit` and of forecasts."""
+        super().with_options(**options)
+        if options.get("device") is not None:
+            self.device = str(find_device(options["device"], "device"))
+            if self.predictor is not None:
+                self.predictor.move(self.device)
+        return self
 
     def fit(
         self,
@@ -125,7 +136,8 @@ class NeuNeuForecaster(Forecaster):
         seed: int = 0,
     ) -> Self:
         """Train on finished runs' accuracies and losses; a fifth of the runs calibrates the quantiles."""
-        training = self.config.training.model_copy(update={"seed": seed})
+        placed = {} if self.device is None else {"device": self.device}
+        training = self.config.training.model_copy(update={"seed": seed, **placed})
         config = self.config.model_copy(update={"training": training})
         chosen = training_curves(curves, config)
         if self.reads_losses and losses is None:
@@ -208,7 +220,9 @@ class NeuNeuForecaster(Forecaster):
         fingerprint: of the validation set that it was trained on, None where that is not known.
         """
         self.config = config
-        self.predictor = Predictor(model, config.losses, config.samples, fingerprint)
+        self.predictor = Predictor(
+            model, config.losses, config.samples, fingerprint, device=self.device or "cpu"
+        )
 
     def _losses(self, evidence: Evidence) -> LossView | None:
         return evidence.future_losses if self.sees_future else evidence.losses

@@ -68,6 +68,12 @@ class Predictor:
         encoder = self.model.encoder
         self._weights = "" if encoder is None else fingerprint_of(encoder)
 
+    def move(self, device: str) -> None:
+        """Work on another device from now on."""
+        self.device = device
+        self.model.to(device)
+        self._encodings.clear()
+
     def quantiles(self, asked: Sequence[CurveQuestion]) -> list[Floats]:
         """Raw quantiles for each question, (n_horizons, n_levels) each: they may cross and leave [0, 1].
 

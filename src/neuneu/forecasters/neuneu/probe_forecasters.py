@@ -8,7 +8,7 @@ the context: all of them see the future and are labelled so (NeuNeu, sections 4 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -41,13 +41,14 @@ from neuneu.forecasters.neuneu.probes import (
     HistogramProbe,
     KLDeltaProbe,
 )
-from neuneu.forecasters.neuneu.training import Trainer
+from neuneu.forecasters.neuneu.training import Trainer, find_device
 from neuneu.forecasters.neuneu.weights import WEIGHTS, load_tensors, load_weights, save_folder
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
+DELTA_OPTIONS = frozenset({"device", "delta", "anchor"})
 CNN_WIDTH = 64
 MAX_STEPS = 400
 MAX_PAIRS = 20_000
@@ -119,6 +120,7 @@ class ProbeForecaster(Forecaster):
     learns: ClassVar[bool] = True
     reads: ClassVar[frozenset[Reads]] = frozenset({"losses"})
     sees_future: ClassVar[bool] = True
+    options: ClassVar[frozenset[str]] = frozenset({"device"})
 
     def __init__(self, config: ProbeRunConfig | None = None) -> None:
         self.config = config or small_probe(self.name)
@@ -126,7 +128,19 @@ class ProbeForecaster(Forecaster):
         self.tasks: tuple[str, ...] = ()
         self.length = 0
         self.fingerprint: str | None = None
-        self.device = "cpu"
+        self.device: str | None = None
+
+    def with_options(self, **options: Any) -> Self:
+        """Set the device of training in `fit` and of forecasts; of delta probes, `delta` and `anchor`."""
+        super().with_options(**options)
+        if options.get("device") is not None:
+            self.device = str(find_device(options["device"], "device"))
+        asked = {n: v for n, v in options.items() if n in ("delta", "anchor") and v is not None}
+        if asked:
+            model = {**self.config.model.model_dump(), **asked}
+            document = {**self.config.model_dump(mode="json"), "model": model}
+            self.config = parse_probe(document, self.name)
+        return self
 
     def fit(
         self,
@@ -137,7 +151,8 @@ class ProbeForecaster(Forecaster):
         seed: int = 0,
     ) -> Self:
         """Learn from runs that have losses: a fixed number of AdamW steps, cosine schedule."""
-        training = self.config.training.model_copy(update={"seed": seed})
+        placed = {} if self.device is None else {"device": self.device}
+        training = self.config.training.model_copy(update={"seed": seed, **placed})
         config = self.config.model_copy(update={"training": training})
         train, validation = make_probe_data(training_curves(curves, config), losses, config)
         assert losses is not None
@@ -194,7 +209,7 @@ class ProbeForecaster(Forecaster):
         """Read the losses of the checkpoints nearest to the horizons."""
         if self.network is None:
             raise InputError("has not been fitted", field="forecaster", value=self.name)
-        self.network.to(self.device)
+        self.network.to(self.device or "cpu")
         answers: list[Forecast | Refusal] = []
         for evidence, at in zip(evidences, horizons, strict=True):
             asked = CurveQuestion(evidence.context, np.asarray(at, dtype=np.float64), evidence.future_losses)
@@ -290,7 +305,7 @@ class ProbeForecaster(Forecaster):
         column = self.tasks.index(task)
         cell = torch.arange(len(current)) * len(self.tasks) + column
         with torch.inference_mode():
-            output = self.network(replace(questions, cell=cell).to(self.device))
+            output = self.network(replace(questions, cell=cell).to(self.device or "cpu"))
         return np.asarray(output.double().cpu().numpy(), dtype=np.float64)
 
 
@@ -314,12 +329,14 @@ class DeltaProbeForecaster(ProbeForecaster):
     """Change of the histogram since the context end, added to the last accuracy."""
 
     name: ClassVar[str] = "probe-delta"
+    options: ClassVar[frozenset[str]] = DELTA_OPTIONS
 
 
 class KLDeltaProbeForecaster(ProbeForecaster):
     """Divergence of the histogram since the context end, added to the last accuracy."""
 
     name: ClassVar[str] = "probe-kl-delta"
+    options: ClassVar[frozenset[str]] = DELTA_OPTIONS
 
 
 class AverageProbeForecaster(ProbeForecaster):

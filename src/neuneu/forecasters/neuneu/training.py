@@ -95,7 +95,7 @@ class Trainer:
     def __post_init__(self) -> None:
         """Settle device, schedule and optimizer; read the state to resume from, if there is one."""
         training = self.config.training
-        self.device = _device(training.device, self.workers)
+        self.device = find_device(training.device, "training.device", self.workers)
         self.model.to(self.device)
         size = training.batch_size
         if size % self.workers.world:
@@ -322,7 +322,9 @@ def _cut_log(path: Path, step: int) -> None:
     write_text(path, "".join(kept))
 
 
-def _device(name: str, workers: Workers) -> torch.device:
+def find_device(name: str, field: str, workers: Workers | None = None) -> torch.device:
+    """The device of this name; `auto` is a GPU where there is one. Raises InputError where it is not here."""
+    workers = workers or Workers()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and workers.world > 1:
@@ -331,7 +333,7 @@ def _device(name: str, workers: Workers) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError("no such device here", field="training.device", value=name) from error
+        raise InputError("no such device here", field=field, value=name) from error
     return device
 
 
