@@ -19,6 +19,7 @@ from neuneu.cli.options import (
     note,
     split_names,
 )
+from neuneu.files import check_place
 
 app = make_app()
 
@@ -33,14 +34,20 @@ def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            help="fan, compute, leaderboard, ranking, horizon, context, coverage, runs, tasks or steps."
+            help="fan, compute, leaderboard, ranking, horizon, context, coverage, runs, tasks or steps; all "
+            "(every figure of an evaluation) or trajectories (a file a run) into a folder."
         ),
     ],
     paths: Annotated[
-        list[Path],
-        typer.Argument(help="Curve tables (fan, compute), or the folder that `neuneu evaluate` wrote."),
+        list[str],
+        typer.Argument(
+            help="Curve tables (fan, compute), folders that `neuneu evaluate` or NeuNeu's code wrote, or "
+            "LABEL=FOLDER. Folders may hold seed0, seed1, …, which are averaged."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .png or .svg file.", callback=file_place)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .png or .svg file; a folder for all and trajectories.")
+    ],
     forecaster: Methods = None,
     run: Runs = None,
     task: Tasks = None,
@@ -53,19 +60,32 @@ def plot(
     losses: Losses = None,
     log: Annotated[bool, typer.Option("--log", help="Logarithmic clock.")] = False,
     title: Annotated[str | None, typer.Option(help="A line above the figure (fan).")] = None,
+    step_min: Annotated[
+        int | None, typer.Option("--step-min", help="Only evaluated checkpoints from this step on.")
+    ] = None,
+    step_max: Annotated[
+        int | None, typer.Option("--step-max", help="Only evaluated checkpoints up to this step.")
+    ] = None,
 ) -> None:
-    """Draw a figure as PNG or SVG.
+    """Draw a figure as PNG or SVG, or several.
 
     Examples: neuneu plot fan curves.parquet --forecaster power-law --context 0.2 -o fan.png;
-    neuneu evaluate curves.parquet -o results, then neuneu plot leaderboard results -o leaderboard.svg
+    neuneu evaluate curves.parquet -o results, then neuneu plot leaderboard results -o leaderboard.svg;
+    neuneu plot tasks "CNN=results/cnn" "no losses=results/noloss" --step-min 10000 -o tasks.png;
+    neuneu plot all results -o figures; neuneu plot trajectories results curves.parquet -o figures
     """
-    from neuneu.reports.figures import Options, write_figure
+    from neuneu.reports.figures import MANY, Options, write_figure, write_figures
 
     options = Options(
         forecasters=split_names(forecaster), runs=run or (), tasks=task or (), metric=metric, n_shot=n_shot,
         variant=variant, context=context, beyond=beyond, references=references, losses=losses, log=log,
-        title=title,
+        title=title, step_min=step_min, step_max=step_max,
     )  # fmt: skip
+    if kind in MANY:
+        for line in write_figures(kind, paths, check_place(output, folder=True), options):
+            note(line)
+        return
+    check_place(output)
     for line in write_figure(kind, paths, output, options):
         note(line)
     note(f"{kind} → {output}")

@@ -22,6 +22,7 @@ from neuneu.evaluation.metrics import (
     interval,
     score_cells,
 )
+from neuneu.evaluation.side_by_side import of_seeds
 from neuneu.forecasters.base import LEVELS
 from neuneu.forecasts.cells import CURVE, QUANTILES
 
@@ -79,8 +80,24 @@ class ScoredCells:
 
     @property
     def names(self) -> list[str]:
-        """The forecasters, in the order of the file."""
-        return list(self.quantiles)
+        """The forecasters, in the order of the file; seeds of one (NAME/seed0, …) are one."""
+        return list(self.members)
+
+    @cached_property
+    def members(self) -> dict[str, list[str]]:
+        """Forecaster → its names under several seeds, or its own."""
+        groups = of_seeds(self.quantiles)
+        of = {member: name for name, group in groups.items() for member in group}
+        return {of.get(name, name): groups.get(of.get(name, name), [name]) for name in self.quantiles}
+
+    def spread(self, name: str, score: str, keep: Bools | None = None) -> float:
+        """Standard deviation over a forecaster's seeds of its mean score; NaN where there are no two."""
+        column = SCORES.index(score)
+        each = [
+            self._average(self._scores_of(member)[:, [column]], keep, None).value
+            for member in self.members[name]
+        ]
+        return float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
 
     @cached_property
     def values(self) -> Floats:
@@ -114,8 +131,14 @@ class ScoredCells:
 
     @cached_property
     def scores(self) -> dict[str, Floats]:
-        """Scores of each cell by forecaster, (n_cells, len(SCORES))."""
-        return {name: score_cells(q, self.values) for name, q in self.quantiles.items()}
+        """Scores of each cell by forecaster, (n_cells, len(SCORES)); the mean over its seeds."""
+        return {
+            name: np.mean([self._scores_of(member) for member in members], axis=0)
+            for name, members in self.members.items()
+        }
+
+    def _scores_of(self, member: str) -> Floats:
+        return score_cells(self.quantiles[member], self.values)
 
     @cached_property
     def _weights(self) -> Floats:
@@ -132,8 +155,9 @@ class ScoredCells:
 
     def below(self, name: str, level: float, keep: Bools | None = None) -> Estimate:
         """How often the truth is at or below the quantile of this level."""
-        quantile = self.quantiles[name][:, LEVELS.index(level)]
-        hit = np.where(np.isfinite(quantile), self.values <= quantile, np.nan)
+        column = LEVELS.index(level)
+        quantiles = np.stack([self.quantiles[member][:, column] for member in self.members[name]])
+        hit = np.where(np.isfinite(quantiles), self.values <= quantiles, np.nan).mean(axis=0)
         return self._average(hit[:, None], keep, None)
 
     def _average(self, column: Floats, keep: Bools | None, source: int | None) -> Estimate:

@@ -33,7 +33,7 @@ class Evaluation:
     """What one evaluation gave.
 
     label: as it was given (`CNN=results/cnn`), None where it was not; folder: its name, for people; seed: of
-    the seed folder that it is from, None otherwise.
+    the seed folder that it is from, None otherwise; where: its path.
     """
 
     folder: str
@@ -41,6 +41,7 @@ class Evaluation:
     leaderboard: dict[str, Any] | None = None
     label: str | None = None
     seed: int | None = None
+    where: str = ""
 
     @property
     def forecasters(self) -> list[str]:
@@ -125,6 +126,23 @@ def join_cells(evaluations: Sequence[Evaluation], names: Names) -> tuple[pl.Data
     if joined:
         notes.append(f"{', '.join(joined)}: asked other cells in each evaluation; taken together")
     return cells, notes
+
+
+def average_seed_cells(cells: pl.DataFrame) -> pl.DataFrame:
+    """The cells with the seeds of each method as one: the mean of their quantiles."""
+    members = {
+        member: name
+        for name, group in of_seeds(cells["forecaster"].unique().to_list()).items()
+        for member in group
+    }
+    if not members:
+        return cells
+    named = cells.with_columns(pl.col("forecaster").replace(members))
+    kept = [name for name in cells.columns if name not in (*CELL, "forecaster")]
+    means = {name: pl.col(name).mean() for name in QUANTILES if name in kept}
+    firsts = {name: pl.col(name).first() for name in kept if name not in means}
+    averaged = named.group_by([*CELL, "forecaster"], maintain_order=True).agg(**means, **firsts)
+    return averaged.select(cells.columns)
 
 
 def join_leaderboards(evaluations: Sequence[Evaluation], names: Names) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def leaderboard_chart(document: Mapping[str, Any]) -> "Figure":
         _draw_bars(place, rows, order, scale)
         _draw_floor(place, floors.get(name), scale)
         place.set_title(f"{name}  ({_count(rows, 'n_runs', 'run')}, {_count(rows, 'n_curves', 'curve')})")
-    _finish_grid(axes, len(sections), f"mean absolute error ({unit}), 95 % interval over runs")
+    seeds = ", ± standard deviation over seeds" if any("spread" in r for r in document["overall"]) else ""
+    _finish_grid(axes, len(sections), f"mean absolute error ({unit}), 95 % interval over runs{seeds}")
     return figure
 
 
@@ -103,13 +104,18 @@ def grouped_chart(cells: ScoredCells, by: str) -> "Figure":
         values = [means[name][code].value for name in cells.names]
         axes.plot([min(values), max(values)], [height, height], color=style.GRID, linewidth=2.5, zorder=1)
         for name in cells.names:
+            spread = cells.unit * cells.spread(name, "mae", codes == code)
+            if _finite(spread):
+                reach = [means[name][code].value - spread, means[name][code].value + spread]
+                axes.plot(reach, [height, height], color=colour[name], linewidth=1.4, zorder=2)
             axes.plot(
                 means[name][code].value, height, marker[name], color=colour[name], markersize=6, zorder=3
             )
     _name_rows(axes, [style.shorten(labels[first[code]]) for code in order])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"mean absolute error ({'points' if cells.percent else 'metric units'})")
+    seeds = ", ± standard deviation over seeds" if any(len(m) > 1 for m in cells.members.values()) else ""
+    axes.set_xlabel(f"mean absolute error ({'points' if cells.percent else 'metric units'}){seeds}")
     hidden = len(first) - len(order)
     axes.set_title(f"Error by {by}" + (f" (the {hidden} with smaller error are left out)" if hidden else ""))
     style.legend_above(figure, style.line_handles(cells.names))
@@ -183,7 +189,8 @@ def _by_error(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    return style.shorten(row["forecaster"]) + (" (sees the future)" if row.get("sees_future") else "")
+    seeds = f" ({row['n_seeds']} seeds)" if "n_seeds" in row else ""
+    return style.shorten(row["forecaster"]) + seeds + (" (sees the future)" if row.get("sees_future") else "")
 
 
 def _count(rows: Sequence[Mapping[str, Any]], field: str, noun: str) -> str:
@@ -200,6 +207,9 @@ def _unit(document: Mapping[str, Any]) -> tuple[float, str]:
 def _estimate(row: Mapping[str, Any], field: str, scale: float) -> Estimate:
     value = row.get(field)
     bounds = (row.get("intervals") or {}).get(field) or (float("nan"), float("nan"))
+    spread = (row.get("spread") or {}).get(field)
+    if spread is not None and value is not None:
+        bounds = (value - spread, value + spread)
     return Estimate(float("nan") if value is None else float(value), *map(float, bounds)).scaled(scale)
 
 

@@ -1,29 +1,29 @@
 """Figures by name: from files of curves, cells or a leaderboard to one PNG or SVG."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, check_known
 from neuneu.evaluation.scores import ScoredCells
+from neuneu.evaluation.side_by_side import average_seed_cells
 from neuneu.evidence.select import Selection
-from neuneu.files import read_json, read_object
-from neuneu.files.tables import parquet_columns
 from neuneu.forecasters.base import DEFAULT_FORECASTER
-from neuneu.forecasts.cells import CurveForecast, from_cells, read_cells
+from neuneu.forecasts.cells import CurveForecast, from_cells
 from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
 from neuneu.reports import bars, fans, lines, style
+from neuneu.reports.inputs import LEADERBOARD_FILE, Inputs, read_inputs
 from neuneu.reports.panels import grid_of, in_flops
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CELLS_FILE, LEADERBOARD_FILE = "cells.parquet", "leaderboard.json"
+MAX_STEP = 2**62
+"""Later than any step."""
 LOOK_BACK = 0.2
 """Share of the clock that a fan of finished runs shows as seen unless told otherwise."""
 
@@ -34,8 +34,9 @@ class Options:
 
     runs, tasks, metric, n_shot, variant: only these; forecasters: names or folders, for fans of curves, and
     which of the evaluated ones to show; context: share of the clock that is seen, or for cells the context
-    nearest to it; beyond: forecast up to this multiple of the last clock; references, losses: what forecasts
-    may look at besides; log: logarithmic clock.
+    nearest to it; step_min, step_max: of evaluated cells only these steps; beyond: forecast up to this
+    multiple of the last clock; references, losses: what forecasts may look at besides; log: logarithmic
+    clock.
     """
 
     forecasters: Sequence[str] = ()
@@ -50,6 +51,8 @@ class Options:
     losses: Any = None
     log: bool = False
     title: str | None = None
+    step_min: int | None = None
+    step_max: int | None = None
 
     @property
     def selection(self) -> Selection:
@@ -57,36 +60,12 @@ class Options:
         return Selection(self.runs, self.tasks, self.metric, self.n_shot, self.variant)
 
 
-@dataclass
-class Inputs:
-    """What the given files hold."""
-
-    curves: CurveTable | None = None
-    cells: pl.DataFrame | None = None
-    leaderboard: dict[str, Any] | None = None
-
-
-def read_inputs(paths: Sequence[Path]) -> Inputs:
-    """Tell curve tables, cells and leaderboards apart and read them; a folder is what `evaluate` wrote."""
-    inputs, curves, cells = Inputs(), [], []
-    for path in paths:
-        if path.is_dir():
-            cells.append(read_cells(path))
-            if (path / LEADERBOARD_FILE).is_file():
-                inputs.leaderboard = _read_leaderboard(path / LEADERBOARD_FILE)
-        elif path.suffix == ".json" and _is_leaderboard(path):
-            inputs.leaderboard = _read_leaderboard(path)
-        elif _is_cells(path):
-            cells.append(read_cells(path))
-        else:
-            curves.append(path)
-    inputs.curves = CurveTable.read(*curves) if curves else None
-    inputs.cells = pl.concat(cells, how="diagonal_relaxed") if cells else None
-    return inputs
-
-
-def draw(kind: str, paths: Sequence[Path], options: Options | None = None) -> "tuple[Figure, list[str]]":
+def draw(
+    kind: str, paths: Sequence[str | Path], options: Options | None = None
+) -> "tuple[Figure, list[str]]":
     """Draw a figure of this kind; returns it with notes for people on what was left out.
+
+    paths: see `read_inputs`.
 
     Raises InputError on an unknown kind, on files that it cannot be drawn from, and where nothing is left.
     """
@@ -97,7 +76,8 @@ def draw(kind: str, paths: Sequence[Path], options: Options | None = None) -> "t
 def draw_inputs(kind: str, inputs: Inputs, options: Options | None = None) -> "tuple[Figure, list[str]]":
     """`draw` of tables in memory."""
     check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
-    return KINDS[kind][0](inputs, options or Options())
+    figure, notes = KINDS[kind][0](inputs, options or Options())
+    return figure, [*inputs.notes, *notes]
 
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
@@ -119,7 +99,7 @@ def _compute(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
 def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
     """The panels that curves and forecasters, or evaluated cells, give; the smaller runs first."""
     if inputs.cells is not None:
-        cells = _select_cells(inputs.cells, options)
+        cells = _select_cells(average_seed_cells(inputs.cells), options)
         if options.context is not None:
             cells = _nearest_context(cells, options.context)
         curves = options.selection.of(inputs.curves) if inputs.curves is not None else None
@@ -150,6 +130,9 @@ def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
             check_known(value, cells[field].unique().sort(), field, "is not in the cells")
         if values:
             cells = cells.filter(pl.col(field).is_in(list(values)))
+    if options.step_min is not None or options.step_max is not None:
+        low, high = options.step_min or 0, options.step_max or MAX_STEP
+        cells = cells.filter(pl.col("step").is_between(low, high))
     if not len(cells):
         raise InputError("no cell is left", field="cells")
     return cells
@@ -168,7 +151,11 @@ def _scored(inputs: Inputs, options: Options) -> ScoredCells:
     return ScoredCells.from_frame(_select_cells(inputs.cells, options))
 
 
-def _board(inputs: Inputs) -> dict[str, Any]:
+def _board(inputs: Inputs, options: Options) -> dict[str, Any]:
+    for name, value in (("step_min", options.step_min), ("step_max", options.step_max)):
+        if value is not None:
+            rule = "a leaderboard is of all steps; draw tasks, runs, horizon, coverage or steps"
+            raise InputError(rule, field=name, value=value)
     if inputs.leaderboard is None:
         rule = f"this figure needs the {LEADERBOARD_FILE} of `neuneu evaluate --output FOLDER`"
         raise InputError(rule, field="path")
@@ -180,30 +167,6 @@ def _steps(inputs: Inputs, options: Options) -> "Figure":
     if inputs.curves is not None and inputs.curves.curves:
         unit = inputs.curves.curves[0].clock_unit
     return lines.steps_chart(_scored(inputs, options), unit)
-
-
-def _is_cells(path: Path) -> bool:
-    """Whether a Parquet file has forecasts in it; anything unreadable is left to the reader of curves."""
-    if path.suffix != ".parquet" or not path.is_file():
-        return False
-    try:
-        return "forecaster" in parquet_columns(path)
-    except InputError:
-        return False
-
-
-def _is_leaderboard(path: Path) -> bool:
-    return path.is_file() and isinstance(read_json(path), dict)
-
-
-def _read_leaderboard(path: Path) -> dict[str, Any]:
-    document = read_object(path)
-    for field in ("overall", "sources"):
-        if not document.get(field):
-            raise InputError(
-                "is missing; a leaderboard comes from `neuneu evaluate`", where=path, field=field
-            )
-    return dict(document)
 
 
 Draw = Callable[[Inputs, Options], "tuple[Figure, list[str]]"]
@@ -220,11 +183,11 @@ KINDS: dict[str, tuple[Draw, str]] = {
         "accuracy against training compute, several forecasters (curves or cells + curves)",
     ),
     "leaderboard": (
-        _plain(lambda inputs, _: bars.leaderboard_chart(_board(inputs))),
+        _plain(lambda inputs, options: bars.leaderboard_chart(_board(inputs, options))),
         "error of every forecaster with intervals and the noise floor (evaluation)",
     ),
     "ranking": (
-        _plain(lambda inputs, _: bars.ranking_chart(_board(inputs))),
+        _plain(lambda inputs, options: bars.ranking_chart(_board(inputs, options))),
         "how often the better of two runs is named (evaluation)",
     ),
     "horizon": (
@@ -252,9 +215,62 @@ KINDS: dict[str, tuple[Draw, str]] = {
 """Kind → (how it is drawn, what it shows and needs)."""
 
 
-def write_figure(kind: str, paths: Sequence[Path], output: Path, options: Options | None = None) -> list[str]:
+def write_figure(
+    kind: str, paths: Sequence[str | Path], output: Path, options: Options | None = None
+) -> list[str]:
     """Draw a figure and write it as PNG or SVG; returns notes for people."""
     style.check_format(output)
     figure, notes = draw(kind, paths, options)
     style.save(figure, output)
     return notes
+
+
+MANY = {
+    "all": "every figure that the evaluation allows, a file each",
+    "trajectories": "a fan of every task of a run, a file a run",
+}
+"""Kinds that write several files to a folder → what they are."""
+
+OF_CURVES = ("fan", "compute")
+"""Figures of single curves, which `all` leaves to `trajectories`."""
+
+
+def write_figures(
+    kind: str, paths: Sequence[str | Path], folder: Path, options: Options | None = None
+) -> list[str]:
+    """Draw the figures of a kind of `MANY` as PNG into a folder; returns notes for people.
+
+    Raises InputError where none can be drawn.
+    """
+    check_known(kind, MANY, "kind", f"unknown; known: {', '.join(MANY)}")
+    inputs, options = read_inputs(paths), options or Options()
+    figures = _all(inputs, options) if kind == "all" else _trajectories(inputs, options)
+    notes, n_drawn = list(inputs.notes), 0
+    for name, figure in figures:
+        if isinstance(figure, InputError):
+            notes.append(f"{name}: {figure.rule}")
+            continue
+        style.save(figure, folder / f"{name}.png")
+        n_drawn += 1
+    if not n_drawn:
+        raise InputError(f"no figure can be drawn: {'; '.join(notes)}", field="path")
+    return [*notes, f"{n_drawn} figure{'' if n_drawn == 1 else 's'} → {folder}"]
+
+
+def _all(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | InputError]]":
+    for name, (draw_one, _) in KINDS.items():
+        if name in OF_CURVES:
+            continue
+        try:
+            yield name, draw_one(inputs, options)[0]
+        except InputError as error:
+            yield name, error
+
+
+def _trajectories(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | InputError]]":
+    """A fan of every task of a run, run by run."""
+    of_run: dict[str, list[CurveForecast]] = {}
+    for panel in make_panels(inputs, options):
+        of_run.setdefault(panel.curve.key.run, []).append(panel)
+    for run, panels in of_run.items():
+        yield run.replace("/", "--").replace("\\", "--"), fans.fan_chart(panels, log=options.log, title=run)
