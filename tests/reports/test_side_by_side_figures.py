@@ -101,20 +101,26 @@ def test_all_figures_go_into_a_folder(evaluation: Path, tmp_path: Path) -> None:
         write_figures("all", [evaluation / "leaderboard.json"], tmp_path / "none", Options(step_min=1))
 
 
+@pytest.fixture
+def few(evaluation: Path, small: CurveTable, tmp_path: Path) -> Path:
+    """The evaluation's cells of two runs and three tasks, from their first context."""
+    cells = read_cells(evaluation).filter(pl.col("run").is_in(small.runs), pl.col("task").is_in(small.tasks))
+    first = pl.col("context_clock") == pl.col("context_clock").min().over("run", "task")
+    write_table(tmp_path / "few" / "cells.parquet", cells.filter(first))
+    return tmp_path / "few"
+
+
 def test_trajectories_are_a_file_a_run_with_all_its_tasks(
-    evaluation: Path, small_file: Path, tmp_path: Path
+    few: Path, small_file: Path, tmp_path: Path
 ) -> None:
-    write_figures("trajectories", [evaluation, small_file], tmp_path / "figures")
+    notes = write_figures("trajectories", [few, small_file], tmp_path / "figures")
     runs = CurveTable.read(small_file).runs
     assert {p.stem for p in (tmp_path / "figures").iterdir()} == {run.replace("/", "--") for run in runs}
+    assert notes[-1].startswith(f"{len(runs)} figures")
 
 
-def test_published_results_are_drawn(evaluation: Path, small_file: Path, tmp_path: Path) -> None:
-    curves = CurveTable.read(small_file).one_metric()
-    cells = read_cells(evaluation).filter(forecaster=OWN)
-    ends = cells.group_by("run", "task").agg(pl.col("context_clock").min().alias("end"))
-    one = cells.join(ends, on=["run", "task"]).filter(pl.col("context_clock") == pl.col("end"))
-    write_published(one, curves, tmp_path / "out")
+def test_published_results_are_drawn(few: Path, small: CurveTable, tmp_path: Path) -> None:
+    write_published(read_cells(few).filter(forecaster=OWN), small, tmp_path / "out")
     text = labels(draw("tasks", [f"ours={tmp_path / 'out' / OWN}"], tmp_path / "x.svg"))  # type: ignore[list-item]
     assert "ours" in text
     shutil.copytree(tmp_path / "out" / OWN, tmp_path / "five" / "seed3")
