@@ -242,7 +242,8 @@ class Leaderboard:
 
     def plot(self, kind: str = "leaderboard", path: str | Path | None = None) -> "Figure":
         """A figure of the evaluation (`neuneu plot --help` lists the kinds), as a matplotlib figure."""
-        from neuneu.reports.figures import Inputs, draw_inputs
+        from neuneu.reports.figures import draw_inputs
+        from neuneu.reports.inputs import Inputs
 
         figure, notes = draw_inputs(kind, Inputs(cells=self.cells, leaderboard=self.document))
         for line in notes:

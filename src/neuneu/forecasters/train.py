@@ -74,7 +74,8 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]]:
     """The forecaster, written to its folder, and its scores on the validation data."""
     if isinstance(config, PFNRunConfig):
-        return train_pfn(config, report)
+        with _fixed_threads(config.training.threads):
+            return train_pfn(config, report)
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
@@ -93,7 +94,9 @@ def _fixed_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train_on(config: RunConfig, table: CurveTable, report: Report) -> tuple[Trained, dict[str, float]]:
+def _train_on(
+    config: NeuNeuConfig | ProbeRunConfig, table: CurveTable, report: Report
+) -> tuple[Trained, dict[str, float]]:
     assert config.data is not None
     reads_losses = isinstance(config, ProbeRunConfig) or config.model.encoder != "none"
     losses = None
