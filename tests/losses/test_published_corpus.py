@@ -83,6 +83,17 @@ def test_a_document_cut_within_a_character_keeps_its_words(tokenizer: Path) -> N
         assert part.words[-1, 1] == n or part.text.endswith(" ")
 
 
+def test_words_after_bytes_that_are_no_text_keep_their_tokens(tokenizer: Path) -> None:
+    library = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    byte = library.token_to_id("æ")  # 0xE6, which begins a character of three bytes
+    ids = [byte, *library.encode(" the of", add_special_tokens=False).ids, byte, byte]
+    ids += library.encode(" and", add_special_tokens=False).ids
+    spelt = Speller(library).spell(np.array(ids))
+    assert spelt.text == "� the of�� and"
+    parts = [library.decode(ids[a:b]).strip(" ") for a, b in spelt.words]
+    assert parts == ["�", "the", "of��", "and"]
+
+
 @pytest.mark.parametrize(
     ("tokens", "starts", "message"),
     [

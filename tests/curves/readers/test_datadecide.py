@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from tests.hub import Served
 
+import neuneu.hub
 from neuneu.curves.readers.datadecide import read_datadecide
 from neuneu.curves.readers.parsing import Given
 from neuneu.curves.table import CurveTable
@@ -107,10 +108,14 @@ def test_rows_are_chosen_before_they_are_fetched(
 ) -> None:
     file = served_results(hub)
     hub.use(monkeypatch, tmp_path)
+    looked_at: list[int] = []
+    matching = neuneu.hub._matching
+    monkeypatch.setattr(neuneu.hub, "_matching", lambda *a: looked_at.append(a[1]) or matching(*a))
     found = read_datadecide(["hf://o/d?params=150M&seed=default"]).table
     assert found.runs == ["datadecide/C4-150M-seed0"]
     local = read_datadecide([file]).table
     assert found.frame.equals(local.filter(run="datadecide/C4-150M-seed0").frame)
+    assert looked_at == [0]  # statistics rule out the other row groups
     sent = sum(hub.sent.values())
     assert 0 < sent < 0.5 * file.stat().st_size  # one of four row groups, and the columns that tell
     both = read_datadecide(["hf://o/d?params=150M,1B&seed=default"]).table
