@@ -94,7 +94,7 @@ OLMO_EVAL = """
 
 
 def test_the_names_that_olmo_core_makes_of_its_tasks() -> None:
-    """Its labels with its words for metrics: no two are one curve, but a task and itself cut to one metric."""
+    """With its words for metrics no two are one curve, but a task and itself cut to one metric."""
     from neuneu.curves.readers.labels import parse_column
 
     found = {}

@@ -10,12 +10,14 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from neuneu.curves.readers.names import (
     ENDINGS,
     MATCHED,
+    REMEMBERED,
     Pattern,
     holds_checkpoints,
     is_final,
@@ -186,6 +188,10 @@ def read_place(text: str, *, revision: bool = False, words: bool = True) -> Plac
     )  # fmt: skip
 
 
+_read_known = lru_cache(REMEMBERED)(read_place)
+"""`read_place` for what many files say: their model, its revision."""
+
+
 def _own_folder(pieces: Sequence[str], names: Sequence[object], words: bool) -> int | None:
     """Which of the pieces is the checkpoint's own: the deepest that states a step, else one of tokens.
 
@@ -206,8 +212,8 @@ def _read(origin: Origin, naming: Naming) -> _Told:
     texts = {"revision": origin.revision or "", "model": subject, "path": origin.file}
     said, marked = _match(texts, naming)
     words = "step" not in naming.patterns
-    revision = read_place(marked["revision"], revision=True, words=words)
-    model = read_place(marked["model"], words=words)
+    revision = _read_known(marked["revision"], revision=True, words=words)
+    model = _read_known(marked["model"], words=words)
     path = read_place(marked["path"], words=words)
     one = _Told(origin, model, path)
     if origin.adapter and origin.model:
@@ -269,13 +275,15 @@ def _telling(one: _Told) -> Place:
     """
     path, file = one.path, one.origin.file
     given = [piece for piece in re.split(r"[/\\]|__", file) if piece not in ("", ".", "..")]
-    whole = [piece for piece in re.split(r"[/\\]|__", str(Path(file).absolute())) if piece]
-    above = tuple(whole[: max(0, len(whole) - len(given))]) if not path.absolute else ()
+    above: tuple[str, ...] = ()
+    if not path.absolute:
+        whole = [piece for piece in re.split(r"[/\\]|__", str(Path(file).absolute())) if piece]
+        above = tuple(whole[: max(0, len(whole) - len(given))])
     texts = [text for text in (one.origin.model, one.origin.adapter) if text]
     model = {piece for text in texts for piece in re.split(r"[/\\]|__", text)}
     model |= {re.sub(r'["<>:/\\|?*\[\]]+', "_", text) for text in texts}
     tasks = {str(curve[0]) for curve in one.origin.measured}
-    amounts = {amount for amount in (one.step, one.tokens) if amount is not None and amount >= TELLING}
+    amounts = frozenset(n for n in (one.step, one.tokens) if n is not None and n >= TELLING)
 
     def is_task(name: str) -> bool:
         return bool(tasks) and all(

@@ -4,7 +4,7 @@ Every rule is written down in docs/curves.md; `identity.py` puts what several na
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -141,7 +141,8 @@ def read_name(text: str, *, revision: bool = False, words: bool = True) -> Name:
     return Name(True, number(said["number"], said.get("unit")) if said else None, tokens, rest)
 
 
-def without_number(text: str, amounts: Collection[int | None]) -> str:
+@lru_cache(REMEMBERED)
+def without_number(text: str, amounts: frozenset[int]) -> str:
     """A name without a number that is one of these: runA_1000 at step 1000 is runA."""
     for found in reversed(list(_NUMBER.finditer(text))):
         if number(found["number"], found["unit"]) in amounts:

@@ -118,9 +118,9 @@ def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadRepor
         for folder, folders, names in os.walk(path, followlinks=False):
             folders.sort()
             for name in sorted(names):
-                file = Path(folder, name)
                 if not named.match(name) or name.startswith("."):
                     continue
+                file = Path(folder, name)
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
                     report.skip(file, "a link out of the folder; name the file itself to read it")
                 else:
