@@ -1,5 +1,6 @@
 """Word losses and summaries: computed from the losses that are there, never kept beside them."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,54 +19,11 @@ from neuneu.losses.zarr_store import ZarrLossStore
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-class WordLosses(LossStore):
-    """Word losses of a store of token losses, summed as they are read.
-
-    A word's loss is the sum over its tokens; NaN where one of them has none (a document's first word, if
-    scored without a beginning-of-text token). Positions are the corpus's words, whatever the tokenizer.
-    Raises InputError where the store holds losses of another corpus.
-    """
+class _SummedLosses(LossStore):
+    """A store of token losses, each checkpoint's turned into word losses as it is read."""
 
     groups = None
-
-    def __init__(self, tokens: ZarrLossStore, corpus: Corpus) -> None:
-        if tokens.fingerprint != corpus.fingerprint or tokens.unit != "token":
-            raise InputError("holds no token losses of this corpus", where=tokens.path, field="fingerprint")
-        if tokens.settings.get("published"):
-            raise InputError("holds losses in the published convention: use --compat", where=tokens.path)
-        self.tokens, self.corpus = tokens, corpus
-        self.fingerprint, self.n_positions = corpus.word_fingerprint, len(corpus.words)
-        self._words = np.asarray(corpus.words, dtype=np.int64)
-
-    @property
-    def runs(self) -> list[str]:
-        """Names of the runs, sorted."""
-        return self.tokens.runs
-
-    def steps(self, run: str) -> Integers:
-        """Steps of this run, increasing."""
-        return self.tokens.steps(run)
-
-    def read(self, run: str, step: int) -> Floats:
-        """Word losses of one checkpoint in nats, (n_words,)."""
-        return sum_words(self.tokens.read(run, step), self._words)
-
-
-class PublishedWordLosses(LossStore):
-    """Word losses as in NeuNeu's published files, from token losses of the same `conventions`."""
-
-    groups = None
-
-    def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str, *, hub: bool = False) -> None:
-        if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
-            rule = "holds no losses of this corpus scored with --compat"
-            raise InputError(rule, where=tokens.path, field="fingerprint")
-        self.tokens, self.corpus = tokens, corpus
-        self._ranges = compat.published_ranges(
-            corpus.tokens, corpus.bounds, load_tokenizer(tokenizer, hub=hub)
-        )
-        self.fingerprint = corpus.word_fingerprint + "-published"
-        self.n_positions = len(self._convert(np.zeros(tokens.n_positions)))
+    tokens: ZarrLossStore
 
     @property
     def runs(self) -> list[str]:
@@ -79,6 +37,46 @@ class PublishedWordLosses(LossStore):
     def read(self, run: str, step: int) -> Floats:
         """Word losses of one checkpoint in nats, (n_words,)."""
         return self._convert(self.tokens.read(run, step))
+
+    @abstractmethod
+    def _convert(self, losses: Floats) -> Floats:
+        """Token losses of one checkpoint, (n_tokens,) → word losses, (n_words,)."""
+
+
+class WordLosses(_SummedLosses):
+    """Word losses of a store of token losses, summed as they are read.
+
+    A word's loss is the sum over its tokens; NaN where one of them has none (a document's first word, if
+    scored without a beginning-of-text token). Positions are the corpus's words, whatever the tokenizer.
+    Raises InputError where the store holds losses of another corpus.
+    """
+
+    def __init__(self, tokens: ZarrLossStore, corpus: Corpus) -> None:
+        if tokens.fingerprint != corpus.fingerprint or tokens.unit != "token":
+            raise InputError("holds no token losses of this corpus", where=tokens.path, field="fingerprint")
+        if tokens.settings.get("published"):
+            raise InputError("holds losses in the published convention: use --compat", where=tokens.path)
+        self.tokens, self.corpus = tokens, corpus
+        self.fingerprint, self.n_positions = corpus.word_fingerprint, len(corpus.words)
+        self._words = np.asarray(corpus.words, dtype=np.int64)
+
+    def _convert(self, losses: Floats) -> Floats:
+        return sum_words(losses, self._words)
+
+
+class PublishedWordLosses(_SummedLosses):
+    """Word losses as in NeuNeu's published files, from token losses of the same `conventions`."""
+
+    def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str, *, hub: bool = False) -> None:
+        if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
+            rule = "holds no losses of this corpus scored with --compat"
+            raise InputError(rule, where=tokens.path, field="fingerprint")
+        self.tokens, self.corpus = tokens, corpus
+        self._ranges = compat.published_ranges(
+            corpus.tokens, corpus.bounds, load_tokenizer(tokenizer, hub=hub)
+        )
+        self.fingerprint = corpus.word_fingerprint + "-published"
+        self.n_positions = len(self._convert(np.zeros(tokens.n_positions)))
 
     def _convert(self, losses: Floats) -> Floats:
         return compat.published_words(losses, self.corpus.bounds, self._ranges)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t, sign_flip
+from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
@@ -33,9 +33,3 @@ def test_the_correction_keeps_p_from_shrinking_with_repetition() -> None:
     assert paired_t(many) < 0.001 * paired_t(d)
     assert paired_t(many, test_share=0.5) > 0.5 * paired_t(d, test_share=0.5) > 0.05
     assert paired_t(np.zeros(5), test_share=0.5) == 1.0
-
-
-def test_sign_flips_count_clusters_not_models() -> None:
-    d = np.full(40, 0.1)
-    assert sign_flip(d, np.arange(40)) < 0.001
-    assert sign_flip(d, np.repeat([0, 1, 2], [10, 10, 20])) > 0.2

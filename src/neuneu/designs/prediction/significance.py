@@ -30,19 +30,6 @@ def paired_t(differences: Floats, *, test_share: float | None = None) -> float:
     return float(2 * stats.t.sf(abs(differences.mean()) / np.sqrt(spread), n - 1))
 
 
-def sign_flip(
-    differences: Floats, clusters: NDArray[np.int64], *, draws: int = 10_000, seed: int = 0
-) -> float:
-    """Two-sided p of mean difference 0 over models (n,), flipping the sign of whole clusters of models at
-    random."""
-    rng = np.random.default_rng(seed)
-    _, codes = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(codes, differences)
-    signs = rng.choice([-1.0, 1.0], size=(draws, len(sums)))
-    extreme = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-15
-    return float((extreme.sum() + 1) / (draws + 1))
-
-
 def benjamini_hochberg(p: Floats) -> Floats:
     """p values (n,) adjusted so that those below α hold the false discovery rate at α (Benjamini-Hochberg
     1995)."""
