@@ -97,6 +97,27 @@ def test_seeds_keep_one_name_and_are_averaged_with_their_spread() -> None:
     assert not any("seed" in other["forecaster"] for other in document["overall"])
 
 
+def test_the_folder_of_a_seed_asked_under_that_seed_is_that_seed() -> None:
+    """As configs/slurm/evaluate.sbatch writes it: seed0 asks models/x/seed0, seed1 asks models/x/seed1."""
+    seeds = [
+        evaluation("corpus", {f"models/x/seed{seed}": value, "logistic": value}, seed=seed)
+        for seed, value in enumerate((0.3, 0.5))
+    ]
+    names = name_apart(seeds)
+    assert [called[f"models/x/seed{i}"] for i, called in enumerate(names)] == [
+        "models/x/seed0",
+        "models/x/seed1",
+    ]
+    assert [called["logistic"] for called in names] == ["logistic/seed0", "logistic/seed1"]
+    assert names[0]["last-value"] == "last-value"
+    joined, notes = join_cells(seeds, names)
+    assert not notes
+    assert joined["forecaster"].n_unique() == 6
+    rows = {row["forecaster"]: row for row in join_leaderboards(seeds, names)["overall"]}
+    assert set(rows) == {"last-value", "power-law", "models/x", "logistic"}
+    assert rows["models/x"]["mae"] == pytest.approx(0.4)
+
+
 def test_rows_of_seeds_can_stay() -> None:
     rows = average_seeds([{"forecaster": f"x/seed{i}", "mae": float(i), "n_runs": 7} for i in range(3)])
     assert [row["forecaster"] for row in rows] == ["x/seed0", "x/seed1", "x/seed2", "x"]

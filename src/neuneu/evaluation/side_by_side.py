@@ -79,16 +79,19 @@ def name_apart(evaluations: Sequence[Evaluation]) -> Names:
         own = [name for name in evaluation.forecasters if name not in YARDSTICKS]
         called: dict[str, str] = {}
         for name in evaluation.forecasters:
-            where = evaluation.label or evaluation.folder
+            where, base = evaluation.label or evaluation.folder, name
+            found = SEED.fullmatch(name)
+            if found and evaluation.seed == int(found["seed"]):
+                base = found["name"]  # the folder of a seed, asked under that seed
             if alike[name] and (name in YARDSTICKS or evaluation.label is None):
                 called[name] = name
                 continue
             if evaluation.label is not None and len(own) == 1 and name in own:
                 full = evaluation.label
             elif len(_places(evaluations, name)) == 1 and evaluation.label is None:
-                full = name
+                full = base
             else:
-                full = f"{where}: {name}"
+                full = f"{where}: {base}"
             called[name] = full if evaluation.seed is None else f"{full}/seed{evaluation.seed}"
         names.append(called)
     return names
