@@ -273,3 +273,23 @@ def test_the_seed_moves_the_bootstrap_and_nothing_else(two_sources):
     mine, theirs = rows_of(leaderboard(results))["power-law"], rows_of(other)["power-law"]
     assert mine["mae"] == theirs["mae"]
     assert mine["intervals"]["mae"] != theirs["intervals"]["mae"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("none", "none"),
+        ("smaller", "smaller finished runs of the same family"),
+        ("finished", "all finished runs of the same family"),
+    ],
+)
+def test_the_leaderboard_says_which_references_there_were(two_sources, rule, words):
+    document = leaderboard(run(two_sources, references=read_references(rule)))
+    assert document["protocol"]["references"] == words
+
+
+def test_references_of_a_table_are_named_by_its_file(two_sources, make_table, tmp_path):
+    make_table("old").write(tmp_path / "old.parquet")
+    given = read_references(tmp_path / "old.parquet")
+    document = leaderboard(run(two_sources, references=given))
+    assert document["protocol"]["references"] == "old.parquet (4 finished runs)"
