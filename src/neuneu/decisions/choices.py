@@ -20,8 +20,10 @@ from neuneu.decisions.chances import (
     spread,
     win_probabilities,
 )
+from neuneu.decisions.peers import contest_points, deviation, present_level
 from neuneu.decisions.shared import Shared, shared_curves
 from neuneu.errors import CannotForecastError, InputError, check_known
+from neuneu.evaluation.leaderboard import SAME_BUDGET
 from neuneu.evidence.cut import Question, check_share, seen
 from neuneu.evidence.evidence import EvidenceBuilder
 from neuneu.evidence.finished import FINISHED, planned_end
@@ -49,7 +51,8 @@ class Candidate:
 
     quantiles: (len(LEVELS),); points: equally likely values, increasing; end: clock of the context end; at:
     clock that it is compared at, its own end where it ends before the horizon; finished: whether that has
-    been reached, so that the value is measured, not forecast.
+    been reached, so that the value is measured, not forecast;
+    level: mean of the last checkpoints; deviation: of the forecast, tasks' errors taken as independent.
     """
 
     run: str
@@ -58,6 +61,13 @@ class Candidate:
     params: int | None
     quantiles: Floats
     points: Floats
+    level: float
+    deviation: float
+
+    @property
+    def share(self) -> float:
+        """How much of the way to `at` is seen, 1 where it has been reached."""
+        return 1.0 if self.finished else self.end / self.at
 
     @property
     def finished(self) -> bool:
@@ -79,8 +89,18 @@ class Comparison:
 
     @property
     def points(self) -> Floats:
-        """Equally likely values of each run, higher is better, (n_runs, n_points)."""
-        return np.stack([run.points for run in self.runs])
+        """Equally likely values of each run as they compete (see `peers`), (n_runs, n_points)."""
+        budgets = [(run.params, round(math.log(run.at) / SAME_BUDGET)) for run in self.runs]
+        codes = {budget: code for code, budget in enumerate(dict.fromkeys(budgets))}
+        alone = max(codes.values()) + 1
+        groups = [codes[budget] if budget[0] is not None else alone + i for i, budget in enumerate(budgets)]
+        return contest_points(
+            np.array([run.quantile(0.5) for run in self.runs]),
+            np.array([run.level for run in self.runs]),
+            np.array([run.deviation for run in self.runs]),
+            np.array([run.share for run in self.runs]),
+            np.array(groups, dtype=np.intp),
+        )
 
     @property
     def lower_is_better(self) -> bool:
@@ -120,10 +140,10 @@ def compare_runs(
     Of each task one setting counts (see `shared_curves`). horizon: a clock value, by default the farthest end
     that any run has or plans; a run whose plan ends before it is compared at its own end. context: share of
     each run's clock that may be seen, to look back; all where None. A value that has been measured is known
-    up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint. A run's
-    errors on its tasks are taken as fully dependent (quantiles of the mean = mean of quantiles): tasks of one
-    run do go wrong together, and where they do not the interval is too wide rather than too narrow. Runs are
-    independent of each other. Where lower is better, values count negative.
+    up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint. In the
+    quantiles of a mean, a run's errors on its tasks are taken as fully dependent (quantiles of the mean =
+    mean of quantiles), which is rather too wide than too narrow; how runs compete: see `peers`. Where lower
+    is better, values count negative.
     Raises InputError where the runs share no task or clock, CannotForecastError where the forecaster
     declines.
     """
@@ -132,9 +152,9 @@ def compare_runs(
     given, store = read_evidence(references, losses, table.runs)
     method = ready_forecaster(forecaster, given.table, store)
     builder = EvidenceBuilder(table, store, given)
-    shared = shared_curves(chosen, named=bool(selection.runs))
+    shared, of_run = shared_curves(chosen, named=bool(selection.runs))
     share = check_share(context)
-    every = [curve for curves in shared.curves.values() for curve in curves]
+    every = [curve for curves in of_run.values() for curve in curves]
     at = float(horizon) if horizon is not None else max(planned_end(curve) for curve in every)
     if not math.isfinite(at) or at <= 0:
         raise InputError("must be positive and finite", field="horizon", value=at)
@@ -152,7 +172,7 @@ def compare_runs(
             quantiles[key] = measured(question.context.until(question.horizons[0]))
     runs = [
         _candidate(run, curves, [questions[curve.key] for curve in curves], quantiles, shared.weights)
-        for run, curves in shared.curves.items()
+        for run, curves in of_run.items()
     ]
     return Comparison(runs, at, shared)
 
@@ -193,24 +213,27 @@ def _candidate(
     quantiles: Mapping[CurveKey, Floats],
     weights: Mapping[str, float],
 ) -> Candidate:
-    rows, points = [], []
-    for curve in curves:
+    rows, points, levels = [], [], []
+    for curve, question in zip(curves, questions, strict=True):
         own = quantiles[curve.key]
         given = np.isfinite(own)
-        levels = [level for level, known in zip(LEVELS, given, strict=True) if known]
-        values = spread(own[given], levels, curve.low, curve.high)
+        known = [level for level, there in zip(LEVELS, given, strict=True) if there]
+        values = spread(own[given], known, curve.low, curve.high)
         higher = find_metric(curve.key.metric).higher_is_better
         rows.append(own if higher else -own[::-1])
         points.append(values if higher else -values[::-1])
-    share = np.array([weights[curve.key.task] for curve in curves])
+        levels.append((1 if higher else -1) * present_level(question.context))
+    weight = np.array([weights[curve.key.task] for curve in curves])
     alone = len(curves) == 1
     return Candidate(
         run,
         end=min(question.end for question in questions),
         at=max(float(question.horizons[0]) for question in questions),
         params=curves[0].facts.params,
-        quantiles=rows[0] if alone else share @ np.stack(rows),
-        points=points[0] if alone else share @ np.stack(points),
+        quantiles=rows[0] if alone else weight @ np.stack(rows),
+        points=points[0] if alone else weight @ np.stack(points),
+        level=float(weight @ np.array(levels)),
+        deviation=float(np.sqrt(weight**2 @ deviation(np.stack(rows)) ** 2)),
     )
 
 
@@ -265,14 +288,17 @@ def advise(
         raise InputError("give a target or a rival run, one of the two", field="target", value=target)
     if not 0 < threshold < 1:
         raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
-    by_name = {run.run: run for run in found.runs}
+    points = {run.run: run.points for run in found.runs}
     if target is not None:
         bar = np.array([found.bar(target)])
     else:
-        check_known(rival, by_name, "rival", "is not among these runs")
-        bar = by_name[str(rival)].points
+        check_known(rival, points, "rival", "is not among these runs")
+        points = {run.run: own for run, own in zip(found.runs, found.points, strict=True)}
+        bar = points[str(rival)]
     rows = [
-        _advice(found, run, bar, threshold) for run in found.runs if not run.finished and run.run != rival
+        _advice(found, run, points[run.run], bar, threshold)
+        for run in found.runs
+        if not run.finished and run.run != rival
     ]
     if not rows:
         rule = "every run has reached its end or the horizon: there is nothing left to stop; give a later one"
@@ -280,9 +306,11 @@ def advise(
     return pl.DataFrame(rows, schema_overrides={"flops_saved": pl.Float64}).sort("p_success", "run")
 
 
-def _advice(found: Comparison, run: Candidate, bar: Floats, threshold: float) -> dict[str, object]:
-    """A row of `advise`. bar: equally likely values to reach."""
-    chance = float(np.mean([reach_probability(run.points, value) for value in bar]))
+def _advice(
+    found: Comparison, run: Candidate, points: Floats, bar: Floats, threshold: float
+) -> dict[str, object]:
+    """A row of `advise`. points: equally likely values of the run; bar: of what it has to reach."""
+    chance = float(np.mean([reach_probability(points, value) for value in bar]))
     ahead = run.at - run.end
     return {
         "run": run.run,
@@ -292,7 +320,7 @@ def _advice(found: Comparison, run: Candidate, bar: Floats, threshold: float) ->
         "advice": "stop" if chance < threshold else "go on",
         "compute_saved": ahead / run.at,
         "flops_saved": None if run.params is None else FLOPS_PER_TOKEN * run.params * ahead,
-        "regret": float(np.mean([expected_excess(run.points, value) for value in bar])),
+        "regret": float(np.mean([expected_excess(points, value) for value in bar])),
     }
 
 

@@ -1,6 +1,6 @@
 """What runs can be compared on: one setting a task, each benchmark once, and who lacks what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neuneu.curves.curve import Curve
@@ -18,31 +18,26 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Shared:
-    """The curves that runs are compared on.
+    """What runs are compared on.
 
-    curves: run → its curves, one a task that counts, in the same order for every run; weights: of the tasks
-    in the mean, adding up to 1; lacking: runs that were left out → what they lack, tasks that were left out →
-    why.
+    runs: their names; settings: one a task that counts; weights: of the tasks in the mean, adding up to 1;
+    lacking: runs that were left out → what they lack, tasks that were left out → why.
     """
 
-    curves: Mapping[str, Sequence[Curve]]
+    runs: Sequence[str]
+    settings: Sequence[Setting]
     weights: Mapping[str, float]
     benchmarks: Benchmarks
     lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def settings(self) -> list[Setting]:
-        """What is compared: task, metric, shots and variant."""
-        first = next(iter(self.curves.values()))
-        return [curve.key[1:] for curve in first]
-
-    @property
     def in_words(self) -> str:
-        """What the mean is of, and what was left out, in lines for people."""
+        """What the mean is of, and in which settings, for people."""
         settings = "; ".join(setting_in_words(setting) for setting in self.settings[:SHOWN])
+        if len(self.settings) == 1:
+            return settings
         more = f" and {len(self.settings) - SHOWN} more" if len(self.settings) > SHOWN else ""
-        what = settings + more if len(self.settings) == 1 else f"mean over {self.benchmarks.in_words()}"
-        return what if len(self.settings) == 1 else f"{what}; in {settings}{more}"
+        return f"mean over {self.benchmarks.in_words()}; in {settings}{more}"
 
 
 def setting_in_words(setting: Setting) -> str:
@@ -52,22 +47,25 @@ def setting_in_words(setting: Setting) -> str:
     return f"{task} {metric}{shots}" + (f" {variant}" if variant else "")
 
 
-def shared_curves(chosen: CurveTable, *, named: bool) -> Shared:
+def shared_settings(
+    held: Mapping[str, Collection[Setting]],
+    *,
+    named: bool = False,
+    members: Mapping[str, Collection[str]] | None = None,
+) -> Shared:
     """What all of these runs have: of each task one setting, of each group of tasks the benchmarks once.
 
+    held: run → its settings; members: group of tasks → its members, as result files say them.
     Of the settings of a task that all runs have, the one with the preferred metric (`ACCURACIES`) is taken,
     then with the fewest shots, then the first variant by name. named: whether the runs were chosen one by
     one; if not, and they share nothing, runs that lack what most have are left out, and told.
-    Raises InputError where the runs share nothing, or not their clock; it says who lacks what.
+    Raises InputError where the runs share nothing; it says who lacks what.
     """
-    of_run: dict[str, dict[Setting, Curve]] = {}
-    for curve in chosen:
-        of_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
     holders: dict[Setting, set[str]] = {}
-    for run, curves in of_run.items():
-        for setting in curves:
+    for run, settings in held.items():
+        for setting in settings:
             holders.setdefault(setting, set()).add(run)
-    every = set(of_run)
+    every = set(held)
     lacking: dict[str, str] = {}
     shared = [setting for setting, runs in holders.items() if runs == every]
     if not shared:
@@ -80,16 +78,27 @@ def shared_curves(chosen: CurveTable, *, named: bool) -> Shared:
     of_task: dict[str, list[Setting]] = {}
     for setting in sorted(shared, key=_preference):
         of_task.setdefault(setting[0], []).append(setting)
-    counted = benchmarks_of(of_task, members_in(chosen.frame))
-    weights = counted.weights()
+    counted = benchmarks_of(of_task, members)
     lacking |= dict(counted.left_out) | _partly(holders, set(of_task), every)
     taken = [of_task[task][0] for task in counted.tasks]
-    found = {run: [of_run[run][setting] for setting in taken] for run in of_run if run in every}
+    return Shared([run for run in held if run in every], taken, counted.weights(), counted, lacking)
+
+
+def shared_curves(chosen: CurveTable, *, named: bool) -> tuple[Shared, dict[str, list[Curve]]]:
+    """`shared_settings` of the runs of a table, and each run's curves in them, in order.
+
+    Raises InputError where the runs share nothing, or not their clock.
+    """
+    of_run: dict[str, dict[Setting, Curve]] = {}
+    for curve in chosen:
+        of_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
+    shared = shared_settings(of_run, named=named, members=members_in(chosen.frame))
+    found = {run: [of_run[run][setting] for setting in shared.settings] for run in shared.runs}
     units = {run: curves[0].clock_unit for run, curves in found.items()}
     if len(set(units.values())) > 1:
         rule = "the runs have no clock in common; choose runs of one clock"
         raise InputError(rule, field="run", value=units)
-    return Shared(found, weights, counted, lacking)
+    return shared, found
 
 
 def _preference(setting: Setting) -> tuple[object, ...]:
