@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check bench reproduce format clean
+.PHONY: setup demo test check fuzz bench reproduce format clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# make fuzz FUZZ_MINUTES=60: spoilt inputs over every reader; make test has a quick leg of it.
+fuzz: setup
+	$(BIN)/python -m tests.fuzzing.run --minutes $(or $(FUZZ_MINUTES),10) --seed $$(date +%s)
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, make_app, note, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, note, show
 
 app = make_app()
 data = typer.Typer(help="Public runs by name: `list` shows them, `get NAME` makes their table.")
@@ -42,7 +42,10 @@ def get(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A .parquet, .csv or .json file to write; NAME.parquet if not said."
+            "--output",
+            "-o",
+            help="A .parquet, .csv or .json file to write; NAME.parquet if not said.",
+            callback=file_place,
         ),
     ] = None,
     clone: Annotated[

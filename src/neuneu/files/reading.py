@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO
 
-from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
+from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError, naming
 
 MAX_DOCUMENT = 128 * 2**20
 """Bytes of a file that is read whole: the largest harness file seen has 40 MB, and parsing takes ten times
@@ -175,10 +175,12 @@ def read_lines(
 def refuse_library_errors(path: str | Path, what: str) -> Iterator[None]:
     """Turn whatever a library raises in the block into an InputError: `path` is not `what`.
 
-    Our own errors pass. Panics of Rust libraries, which are no Exception, are caught by their name.
+    Our own errors pass, with the path if they name none. Panics of Rust libraries, which are no Exception,
+    are caught by their name.
     """
     try:
-        yield
+        with naming(path):
+            yield
     except NeuneuError:
         raise
     except MemoryError as error:

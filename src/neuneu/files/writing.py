@@ -101,6 +101,27 @@ def _partial(target: Path, *, folder: bool) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def kept_from(folder: str | Path, first: str) -> Iterator[None]:
+    """A folder that long work fills as it goes on, and takes up again where it stopped.
+
+    first: the file in it that makes it worth keeping. Where the block fails before that is there, all that
+    it made goes. Raises InputError as `atomic_path`.
+    """
+    folder = Path(folder)
+    with refusing_place(folder):
+        made = _make_parents(folder)
+        try:
+            yield
+        except BaseException:
+            if made and not (folder / first).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                for place in made:
+                    with suppress(OSError):
+                        place.rmdir()
+            raise
+
+
 def _make_parents(folder: Path) -> list[Path]:
     """Make a folder and those above it; returns those that were not there, the deepest first."""
     missing = []
@@ -230,7 +251,7 @@ def _check_formulas(frame: pl.DataFrame, path: Path) -> None:
 def write_table(path: str | Path, frame: pl.DataFrame) -> None:
     """Write a table as .parquet, .csv or .json by the ending of the path."""
     path = Path(path)
-    writers: dict[str, Callable[[Path], object]] = {
+    writers: dict[str, Callable[[Any], object]] = {
         ".parquet": lambda file: frame.write_parquet(file, compression="zstd", statistics=False),
         ".csv": frame.write_csv,
         ".json": frame.write_json,
@@ -239,8 +260,9 @@ def write_table(path: str | Path, frame: pl.DataFrame) -> None:
         raise InputError("must end in .parquet, .csv or .json", field="output", value=str(path))
     if path.suffix == ".csv":
         _check_formulas(frame, path)
-    with atomic_path(path) as temporary:
-        writers[path.suffix](temporary)
+    # Through a file of Python's: Polars' own loses the error of a disk that fills up at its end.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        writers[path.suffix](file)
 
 
 def _umask() -> int:

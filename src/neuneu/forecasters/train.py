@@ -12,6 +12,7 @@ import torch
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import write_json
+from neuneu.files.writing import kept_from
 from neuneu.forecasters.base import SEEDS, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
@@ -20,7 +21,7 @@ from neuneu.forecasters.neuneu.data import make_data, training_curves, with_task
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, build_model
 from neuneu.forecasters.neuneu.probe_data import make_probe_data
 from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_probe
-from neuneu.forecasters.neuneu.training import SILENT, Report, Trainer, Workers
+from neuneu.forecasters.neuneu.training import SILENT, STATE, Report, Trainer, Workers
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.open import open_losses
 
@@ -79,7 +80,7 @@ def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
-    with _fixed_threads(config.training.threads):
+    with _fixed_threads(config.training.threads), kept_from(config.output, STATE):
         return _train_on(config, table, report)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.curves.frames import read_frame
-from neuneu.curves.readers.labels import parse_lighteval
+from neuneu.curves.readers.labels import parse_lighteval, text_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.errors import InputError
@@ -86,6 +86,7 @@ def _long(path: Path, value: str) -> pl.DataFrame:
     frame = read_frame(path)
     if INDEX not in frame.columns:
         raise InputError("the column is missing: no table of the Gemstones", where=path, field=INDEX)
+    frame = frame.with_columns(text_column(frame, INDEX, path))
     tasks = {name: parse_lighteval(name)[0] for name in frame.columns if name != INDEX}
     for name in tasks:
         if not frame[name].dtype.is_numeric():

@@ -26,6 +26,7 @@ from neuneu.designs.database.schema import (
 )
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, check_file, refusing_place
+from neuneu.files.writing import refusal_of_system
 
 Format = Literal["polars", "arrow", "pandas"]
 
@@ -74,8 +75,8 @@ class DesignStore:
         if os.path.lexists(path):
             raise InputError("already exists; a new design database needs a free path", where=path)
         with ExitStack() as place:
-            store = cls._blank(place.enter_context(atomic_path(path)))
-            store.path = Path(path)
+            with refusing_place(path):
+                store = cls._blank(place.enter_context(atomic_path(path)), Path(path))
             place.callback(store._connection.close)
             store._migrate(0)
             store._place = place.pop_all()
@@ -98,10 +99,11 @@ class DesignStore:
         return store
 
     @classmethod
-    def _blank(cls, path: Path | None) -> Self:
+    def _blank(cls, path: Path | None, name: Path | None = None) -> Self:
+        """A database at `path`, in memory where None; errors speak of `name`."""
         store = cls.__new__(cls)
-        store.path, store.writable, store._place = path, True, ExitStack()
-        store._connection = _connect(path, read_only=False)
+        store.path, store.writable, store._place = name, True, ExitStack()
+        store._connection = _connect(path, read_only=False, name=name)
         return store
 
     def close(self) -> None:
@@ -138,7 +140,7 @@ class DesignStore:
         except (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}", where=self.path) from error
         except duckdb.Error as error:
-            raise InputError(str(error).splitlines()[0], field="sql", value=sql) from error
+            raise InputError(str(error).splitlines()[0], where=self.path, field="sql", value=sql) from error
         return _convert(pl.DataFrame(pl.from_arrow(table)), as_)
 
     def table(self, name: str, *, metric: str | None = None) -> pl.DataFrame:
@@ -312,7 +314,7 @@ class DesignStore:
                 raise
 
 
-def _connect(path: Path | None, *, read_only: bool) -> Any:
+def _connect(path: Path | None, *, read_only: bool, name: Path | None = None) -> Any:
     try:
         import duckdb
     except ImportError as error:
@@ -320,7 +322,9 @@ def _connect(path: Path | None, *, read_only: bool) -> Any:
     try:
         return duckdb.connect(str(path or ":memory:"), read_only=read_only, config=_SETTINGS)
     except duckdb.Error as error:
-        raise InputError(f"cannot be opened: {str(error).splitlines()[0]}", where=path) from error
+        system = None if read_only else refusal_of_system(error)
+        rule = f"cannot be written: {system}" if system else f"cannot be opened: {str(error).splitlines()[0]}"
+        raise InputError(rule, where=name or path) from error
 
 
 def _arrow(result: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Mutated inputs over every reader: `make fuzz`; a quick leg runs with the tests."""
