@@ -6,6 +6,7 @@ the same place takes the lock, which nobody holds any more, and sweeps it.
 """
 
 import errno
+import io
 import json
 import math
 import os
@@ -260,9 +261,11 @@ def write_table(path: str | Path, frame: pl.DataFrame) -> None:
         raise InputError("must end in .parquet, .csv or .json", field="output", value=str(path))
     if path.suffix == ".csv":
         _check_formulas(frame, path)
-    # Through a file of Python's: Polars' own loses the error of a disk that fills up at its end.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        writers[path.suffix](file)
+    # Through memory: Polars loses the system's error where a disk fills up, and for JSON that there was one.
+    content = io.BytesIO()
+    writers[path.suffix](content)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def _umask() -> int:

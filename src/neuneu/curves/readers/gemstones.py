@@ -87,6 +87,8 @@ def _long(path: Path, value: str) -> pl.DataFrame:
     if INDEX not in frame.columns:
         raise InputError("the column is missing: no table of the Gemstones", where=path, field=INDEX)
     frame = frame.with_columns(text_column(frame, INDEX, path))
+    if frame[INDEX].null_count():
+        raise InputError("must not be missing", where=path, field=INDEX)
     tasks = {name: parse_lighteval(name)[0] for name in frame.columns if name != INDEX}
     for name in tasks:
         if not frame[name].dtype.is_numeric():
