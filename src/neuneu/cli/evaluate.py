@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,9 +21,13 @@ from neuneu.cli.options import (
     folder_place,
     make_app,
     note,
+    print_table,
     split_names,
 )
 from neuneu.errors import InputError
+
+if TYPE_CHECKING:
+    from neuneu.evaluation.leaderboard import Results
 
 app = make_app()
 
@@ -66,6 +70,13 @@ def evaluate(
             "--published", help="Also write NeuNeu's <run>_results.json and <run>_predictions.json there."
         ),
     ] = False,
+    decisions: Annotated[
+        bool,
+        typer.Option(
+            "--decisions",
+            help="Also: pairs named right, Brier score, reliability, regret, compute saved (decisions.json).",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +91,9 @@ def evaluate(
     """Compare forecasters on the same cells of real curves: one leaderboard.
 
     Example: neuneu evaluate a.parquet b.parquet --forecasters last-value,power-law,lightgbm -o results
+
+    What decisions would have been worth: neuneu evaluate runs.parquet -f neuneu-2,mean-k --protocol rolling
+    --decisions -o results, then neuneu plot decisions results -o decisions.png
 
     As NeuNeu's code scores: neuneu evaluate test.parquet --losses words.zarr --forecasters my-neuneu
     --protocol anchored --context 0.2 --device cuda --published -o results; its probes and its logistic law on
@@ -112,10 +126,38 @@ def evaluate(
     )
     if output is not None:
         write_results(results, output, published=published)
+    turned_out = _decisions(results, output) if decisions else None
     if as_json:
-        typer.echo(to_json(leaderboard(results)), nl=False)
-    else:
-        print_leaderboard(leaderboard(results))
+        document = leaderboard(results) | ({} if turned_out is None else {"decisions": turned_out})
+        typer.echo(to_json(document), nl=False)
+        return
+    print_leaderboard(leaderboard(results))
+    if turned_out is not None:
+        print_decisions(turned_out)
+
+
+def _decisions(results: "Results", output: Path | None) -> dict[str, Any]:
+    from neuneu.decisions.outcomes import decisions_document, outcomes
+    from neuneu.files import write_json
+
+    document = decisions_document(outcomes(results))
+    if output is not None:
+        write_json(output / "decisions.json", document)
+    return document
+
+
+def print_decisions(document: dict[str, Any]) -> None:
+    """Pairs, picks and dropped runs for people; regrets in points (hundredths)."""
+    import polars as pl
+
+    pairs = pl.DataFrame(document["pairs"]).with_columns(pl.col("brier").round(4))
+    print_table(pairs, "Pairs of runs of one size and budget, different recipes", digits=3)
+    points = [(pl.col(name) * 100).round(2) for name in ("expected_regret", "regret")]
+    print_table(pl.DataFrame(document["picks"]).with_columns(points), "Regret of the pick, points", digits=2)
+    dropped = pl.DataFrame(document["dropping"]).with_columns((pl.col("regret") * 100).round(2))
+    print_table(dropped, "Runs dropped where P(best) falls below a threshold; regret in points", digits=3)
+    for rule, words in document["rules"].items():
+        note(f"{rule}: {words}")
 
 
 COLUMNS = (

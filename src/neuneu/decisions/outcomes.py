@@ -7,6 +7,7 @@ came true there. Runs compete within one size and budget across recipes, per tas
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -297,3 +298,30 @@ def reliability(pairs: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
             )  # fmt: skip
     names = ["forecaster", "rule", "context", "tenth", "pairs", "p", "right", "low", "high"]
     return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def decisions_document(found: Outcomes) -> dict[str, Any]:
+    """What decisions.json holds: pairs, their reliability, picks and dropped runs, averaged over races.
+
+    Single tasks and means over benchmarks apart; regrets in the metric's own numbers.
+    """
+    kind = pl.when(pl.col("task") == MEAN).then(pl.lit(MEAN)).otherwise(pl.lit("single tasks")).alias("over")
+    pairs = found.pairs().with_columns(kind)
+    means = pl.col("expected_regret").mean(), pl.col("regret").mean(), pl.len().alias("races")
+    saved = pl.col("compute_saved").mean(), pl.col("regret").mean(), pl.len().alias("races")
+    by = ["over", "forecaster", "rule"]
+    picks = found.picks().with_columns(kind).group_by([*by, "context"], maintain_order=True).agg(*means)
+    dropping = (
+        found.dropping().with_columns(kind).group_by([*by, "threshold"], maintain_order=True).agg(*saved)
+    )
+    return {
+        "rules": {
+            RANK: "as rank has it: runs of one size and budget inform each other",
+            PLAIN: "each forecast's own quantiles, all independent",
+        },
+        "n_races": len(found.races),
+        "pairs": pair_scores(pairs, (*by, "context")).to_dicts(),
+        "reliability": reliability(pairs, found.seed).to_dicts(),
+        "picks": picks.to_dicts(),
+        "dropping": dropping.to_dicts(),
+    }

@@ -16,7 +16,8 @@ from neuneu.forecasts.cells import CurveForecast, from_cells
 from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
 from neuneu.reports import bars, fans, lines, style
-from neuneu.reports.inputs import LEADERBOARD_FILE, Inputs, read_inputs
+from neuneu.reports.decision_charts import decisions_chart
+from neuneu.reports.inputs import DECISIONS_FILE, LEADERBOARD_FILE, Inputs, read_inputs
 from neuneu.reports.panels import grid_of, in_flops
 
 if TYPE_CHECKING:
@@ -169,6 +170,13 @@ def _steps(inputs: Inputs, options: Options) -> "Figure":
     return lines.steps_chart(_scored(inputs, options), unit)
 
 
+def _decisions(inputs: Inputs, options: Options) -> "Figure":
+    if len(inputs.decisions) != 1:
+        rule = f"this figure needs one {DECISIONS_FILE} of `neuneu evaluate --decisions --output FOLDER`"
+        raise InputError(rule, field="path", value=len(inputs.decisions))
+    return decisions_chart(inputs.decisions[0])
+
+
 Draw = Callable[[Inputs, Options], "tuple[Figure, list[str]]"]
 
 
@@ -189,6 +197,10 @@ KINDS: dict[str, tuple[Draw, str]] = {
     "ranking": (
         _plain(lambda inputs, options: bars.ranking_chart(_board(inputs, options))),
         "how often the better of two runs is named (evaluation)",
+    ),
+    "decisions": (
+        _plain(_decisions),
+        "what pair probabilities were worth, and dropping runs by them (evaluation with --decisions)",
     ),
     "horizon": (
         _plain(lambda inputs, options: lines.horizon_chart(_scored(inputs, options))),

@@ -23,20 +23,21 @@ from neuneu.files import read_json, read_object
 from neuneu.files.tables import parquet_columns
 from neuneu.forecasts.cells import check_cells, read_cells
 
-CELLS_FILE, LEADERBOARD_FILE = "cells.parquet", "leaderboard.json"
+CELLS_FILE, LEADERBOARD_FILE, DECISIONS_FILE = "cells.parquet", "leaderboard.json", "decisions.json"
 
 
 @dataclass
 class Inputs:
     """What the given files hold.
 
-    cells, leaderboard: of all evaluations together, forecasters named apart; notes: for people, on what was
-    left out or taken together.
+    cells, leaderboard: of all evaluations together, forecasters named apart; decisions: what each
+    evaluation's decisions.json holds; notes: for people, on what was left out or taken together.
     """
 
     curves: CurveTable | None = None
     cells: pl.DataFrame | None = None
     leaderboard: dict[str, Any] | None = None
+    decisions: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -48,15 +49,18 @@ def read_inputs(paths: Sequence[str | Path]) -> Inputs:
     """
     curves: list[Path] = []
     evaluations: list[Evaluation] = []
+    decisions: list[dict[str, Any]] = []
     for given in paths:
         label, path = parse_label(str(given))
+        if (path / DECISIONS_FILE).is_file():
+            decisions.append(read_object(path / DECISIONS_FILE))
         found = list(_evaluations(path))
         if not found and label is None:
             curves.append(path)
         elif not found:
             raise InputError("a label is for an evaluation; here is none", where=path, field="path")
         evaluations += [replace(each, label=label) for each in found]
-    inputs = Inputs(CurveTable.read(*curves) if curves else None)
+    inputs = Inputs(CurveTable.read(*curves) if curves else None, decisions=decisions)
     if evaluations:
         _join(inputs, evaluations)
     return inputs
