@@ -246,6 +246,24 @@ def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free pat
 
 
 @designs.command(rich_help_panel=DATABASE)
+def finished(
+    store: Store, output: Annotated[Path, typer.Option("--output", "-o", help="The curve table.")]
+) -> None:
+    """Write untuned models of known size and tokens as finished runs: they extend `neuneu atlas`.
+
+    Example: neuneu designs finished --store designs.duckdb -o finished.parquet, then neuneu atlas arc_easy
+    --params 7e9 --tokens 2e12 --finished finished.parquet
+    """
+    from neuneu.designs.database.for_atlas import finished_models
+    from neuneu.designs.database.home import open_store
+
+    with open_store(store) as opened:
+        table = finished_models(opened)
+    table.write(output)
+    note(f"{len(table.runs)} models → {output}")
+
+
+@designs.command(rich_help_panel=DATABASE)
 def diff(
     old: Annotated[Path, typer.Argument(help="A design database.")],
     new: Annotated[Path, typer.Argument(help="Another.")],
