@@ -235,3 +235,20 @@ def test_the_oldest_tables_with_a_time_before_each_line(tmp_path: Path) -> None:
     path.write_text("nothing")
     with pytest.raises(InputError, match="no table of a harness in it"):
         read_format("harness-log", [path])
+
+
+def test_a_name_is_that_of_the_groups_it_stands_in(tmp_path: Path) -> None:
+    """Anatomy stands in MMLU's group; what comes after the group has its own name again."""
+    lines = [
+        "|     Tasks      |Version|Filter|n-shot|Metric|   |Value|   |Stderr|",
+        "|----------------|------:|------|-----:|------|---|----:|---|-----:|",
+        "|mmlu            |      2|none  |      |acc   |↑  | 0.25|±  | 0.010|",
+        "| - stem         |      2|none  |      |acc   |↑  | 0.50|±  | 0.010|",
+        "|  - anatomy     |      2|none  |     0|acc   |↑  | 0.75|±  | 0.010|",
+        "|blimp           |      2|none  |      |acc   |↑  | 0.25|±  | 0.010|",
+        "| - anatomy      |      2|none  |     0|acc   |↑  | 0.50|±  | 0.010|",
+        "|sociology       |      2|none  |     0|acc   |↑  | 0.75|±  | 0.010|",
+    ]
+    (tmp_path / "step10.log").write_text("\n".join(lines))
+    frame = read_format("harness-log", [tmp_path]).table.frame
+    assert sorted(frame["task"]) == ["anatomy", "blimp", "mmlu", "mmlu_anatomy", "mmlu_stem", "sociology"]

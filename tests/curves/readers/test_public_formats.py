@@ -85,7 +85,7 @@ def test_a_checkpoint_evaluated_twice_takes_the_latest(tmp_path: Path) -> None:
         results = {"copa_fi_p1": {"acc,none": value, "exact_match,strict": 0.5}}
         groups = {"copa_fi_p1": ["copa_fi_easy_p1", "copa_fi_hard_p1"]}
         document = {"results": results, "date": date, "group_subtasks": groups}
-        (place / f"results_{date}.json").write_text(json.dumps(document))
+        (place / f"results_{1000 - date}.json").write_text(json.dumps(document))
     (place / "samples_copa_fi.json").write_text("[]")
     for name in ("multisynt", "auto"):
         frame = read_format(name, [tmp_path]).table.frame
@@ -144,7 +144,8 @@ def test_a_page_with_steps_of_its_recipe(tmp_path: Path) -> None:
     """Mamba2 is no run of the samples; its recipe has other words in other places."""
     (tmp_path / "canon_linear_results").mkdir()
     (tmp_path / "canon_linear_recipes").mkdir()
-    (tmp_path / "canon_linear_recipes" / "Mamba2Canon-1B-Nemo-1T-lr0.002.yaml").write_text("steps: 1000")
+    for recipe, steps in (("Mamba2Canon-1B-Nemo-1T-lr0.002", 1000), ("GLA5-1B-Nemo-1T-lr0.002", 2000)):
+        (tmp_path / "canon_linear_recipes" / f"{recipe}.yaml").write_text(f"steps: {steps}")
     trace = [{"name": "1.3B-Mamba2Canon-Nemo-1.0T-lr0.002", "x": [10, 20, 40], "y": [0.25, None, 0.5]},
              {"name": "8.0B-Other-Nemo-1.0T-lr0.002", "x": [10], "y": [0.5]}]  # fmt: skip
     layout = {"title": {"text": "Task: social_iqa (acc)"}}

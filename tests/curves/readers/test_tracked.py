@@ -95,6 +95,14 @@ def test_an_event_that_is_no_protocol_buffer_is_refused(tmp_path: Path) -> None:
         list(read_scalars(write_events(tmp_path, b"\x2a\xff")))
 
 
+def test_a_tensor_of_whole_numbers_is_no_value(tmp_path: Path) -> None:
+    tensor = b"\x08\x09\x22\x08" + struct.pack("<q", 4_598_175_219_545_276_416)  # DT_INT64: 0.25 as a double
+    value = b"\x0a\x08piqa/acc\x42" + bytes([len(tensor)]) + tensor
+    summary = b"\x0a" + bytes([len(value)]) + value
+    path = write_events(tmp_path, b"\x10\x01\x2a" + bytes([len(summary)]) + summary)
+    assert not list(read_scalars(path))
+
+
 def test_a_restarted_run_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
     write_events(
         tmp_path / "a", event(1, "piqa/acc", 0.25), event(2, "piqa/acc", 0.5), name="events.out.tfevents.1"

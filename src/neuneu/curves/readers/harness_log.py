@@ -54,7 +54,7 @@ def read_harness_log(
 def _tables(path: Path, report: ReadReport) -> Iterator[ResultsFile]:
     model: dict[str, str] = {}
     heads: list[str] = []
-    names: list[str] = []
+    names: list[tuple[int, str]] = []
     rows: list[dict[str, Any]] = []
     for _, line in read_lines(path):
         cells = _cells(line)
@@ -76,22 +76,24 @@ def _tables(path: Path, report: ReadReport) -> Iterator[ResultsFile]:
 
 
 def _row(
-    cells: dict[str, str], name: str, names: list[str], path: Path, report: ReadReport
+    cells: dict[str, str], name: str, names: list[tuple[int, str]], path: Path, report: ReadReport
 ) -> dict[str, Any] | None:
-    """One value. names: the task of the rows above and the groups it stands in, from the outermost."""
+    """One value. names: indent and name of the task of the rows above and of the groups it stands in."""
     if name.strip():
-        depth = len(name) - len(name.lstrip(" -"))
-        del names[depth + 1 if depth else 0 :]
-        names.append(name.strip(" -"))
-    if not names or is_mean(names[-1]):
+        indent = len(name) - len(name.lstrip(" -"))
+        while names and names[-1][0] >= indent:
+            names.pop()
+        names.append((indent, name.strip(" -")))
+    if not names or is_mean(names[-1][1]):
         return None
+    task_name = names[-1][1]
     value = _number(cells["value"])
     if value is None:
-        report.skip(path, f"{names[-1]} is {cells['value'].strip()}, no finite number")
+        report.skip(path, f"{task_name} is {cells['value'].strip()}, no finite number")
         return None
-    printed = _LIGHTEVAL.fullmatch(names[-1])
-    whole = f"{printed['suite']}|{printed['task']}|{printed['shots']}" if printed else names[-1]
-    task, shots = parse_lighteval(whole) if "|" in whole else (_task_of(names), None)
+    printed = _LIGHTEVAL.fullmatch(task_name)
+    whole = f"{printed['suite']}|{printed['task']}|{printed['shots']}" if printed else task_name
+    task, shots = parse_lighteval(whole) if "|" in whole else (_task_of([one for _, one in names]), None)
     told = cells.get("n-shot", "").strip()
     filtered = cells.get("filter", "").strip()
     return {
