@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "rank": ("neuneu.cli.decide", "Which run will win, with what probability."),
     "advise": ("neuneu.cli.decide", "Whether to stop a run or let it go on."),
+    "compare": ("neuneu.cli.compare", "Whether two checkpoints differ on the same items."),
     "tokenize": ("neuneu.cli.losses", "Corpus → token ids and document bounds."),
     "score": ("neuneu.cli.losses", "Checkpoints → per-token losses."),
     "words": ("neuneu.cli.losses", "Token losses → word losses."),
