@@ -17,7 +17,7 @@ import typer
 from tests.fuzzing.targets import CSV, SCI_TABLE
 
 from neuneu.cli.main import COMMANDS, main
-from neuneu.cli.options import file_place, folder_place
+from neuneu.cli.options import file_place, folder_place, named_place
 from neuneu.errors import InputError
 from neuneu.files import write_table, write_text
 
@@ -56,7 +56,7 @@ def commands() -> list[tuple[str, Any]]:
 
 def places() -> list[Place]:
     """Every option whose callback knows whether its place can be written."""
-    kinds = {file_place.__name__: False, folder_place.__name__: True}
+    kinds = {file_place.__name__: False, folder_place.__name__: True, named_place.__name__: False}
     return [
         Place(name, parameter.opts[0], kinds[callback])
         for name, command in commands()

@@ -161,7 +161,8 @@ def main() -> int:
     parser.add_argument("--from", dest="done", type=int, default=0, help="number of the first input")
     parser.add_argument("--table", type=Path, help="write the counts by reader as JSON")
     given = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    memory = Path("/dev/shm")
+    home = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
     began = time.monotonic()
     try:
         journal = Path(tempfile.gettempdir()) / f"fuzz-{os.getpid()}.journal"

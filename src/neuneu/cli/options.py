@@ -25,6 +25,11 @@ def folder_place(path: Path | None) -> Path | None:
     return path if path is None else check_place(path, folder=True)
 
 
+def named_place(path: Path | None) -> Path | None:
+    """Callback of an option that names a file where it has an ending, else a folder."""
+    return path if path is None else check_place(path, folder=not path.suffix)
+
+
 Output = Annotated[
     Path | None,
     typer.Option(

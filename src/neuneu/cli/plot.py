@@ -16,6 +16,7 @@ from neuneu.cli.options import (
     Variant,
     file_place,
     make_app,
+    named_place,
     note,
     split_names,
 )
@@ -46,7 +47,13 @@ def plot(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A .png or .svg file; a folder for all and trajectories.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .png or .svg file; a folder for all and trajectories.",
+            callback=named_place,
+        ),
     ],
     forecaster: Methods = None,
     run: Runs = None,

@@ -116,7 +116,9 @@ def _run_facts(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         pl.lit(N_SHOT, pl.Int64).alias("n_shot"),
     )
     exact = pl.when(pl.col("tokens") > 0).then((pl.col("flops") / (6 * pl.col("tokens"))).round(0))
-    params = exact.fill_nan(None).median().over("run").cast(pl.Int64).fill_null(pl.col("nominal"))
+    params = (
+        exact.fill_nan(None).median().over("run").cast(pl.Int64, strict=False).fill_null(pl.col("nominal"))
+    )
     return facts.with_columns(params.alias("params")).drop("nominal")
 
 

@@ -119,6 +119,8 @@ def read_text_csv(path: str | Path) -> pl.DataFrame:
         if not name or names.count(name) > 1:
             raise InputError("column names must be given, and once", where=path, field="column", value=name)
     frame = read_csv(path)
+    if len(frame.columns) != len(names):
+        raise InputError(f"has {len(frame.columns)} columns, not the header's {len(names)}", where=path)
     return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 

@@ -12,6 +12,13 @@ from neuneu.forecasters.base import LEVELS
 Encoder = Literal["cnn", "average", "diffhist", "levels", "none"]
 
 
+MAX_WIDTH = 2**16
+"""Of any layer: a hundred times the published network's."""
+
+MAX_LAYERS = 256
+"""Forty times the published network's."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,18 +37,18 @@ class ModelConfig(_Strict):
         ge=1,
         description="losses read by the CNN, the first ones; null: all of the validation set",
     )
-    channels: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1)
-    kernel: int = Field(default=64, ge=2)
-    stride: int = Field(default=16, ge=1)
+    channels: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=MAX_LAYERS)
+    kernel: int = Field(default=64, ge=2, le=MAX_WIDTH)
+    stride: int = Field(default=16, ge=1, le=MAX_WIDTH)
     pool: Literal["flatten", "max"] = Field(
         default="flatten",
         description="flatten, as published; max: AdaptiveMaxPool, for any validation-set length",
     )
-    n_bins: int = Field(default=64, ge=2, description="bins of the loss histogram")
-    width: int = Field(default=512, ge=4)
-    n_layers: int = Field(default=6, ge=1)
-    n_heads: int = Field(default=8, ge=1)
-    feed_forward: int = Field(default=2048, ge=1)
+    n_bins: int = Field(default=64, ge=2, le=MAX_WIDTH, description="bins of the loss histogram")
+    width: int = Field(default=512, ge=4, le=MAX_WIDTH)
+    n_layers: int = Field(default=6, ge=1, le=MAX_LAYERS)
+    n_heads: int = Field(default=8, ge=1, le=MAX_WIDTH)
+    feed_forward: int = Field(default=2048, ge=1, le=MAX_WIDTH)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     levels: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5, 0.75, 0.9), min_length=1)
     objective: Literal["pinball", "mse"] = "pinball"

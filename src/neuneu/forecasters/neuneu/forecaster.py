@@ -10,6 +10,7 @@ from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import Evidence, LossView
 from neuneu.evidence.finished import References
+from neuneu.files import refuse_library_errors
 from neuneu.forecasters.base import (
     CONFIG,
     LEVELS,
@@ -44,6 +45,7 @@ from neuneu.forecasters.neuneu.samples import split_runs
 from neuneu.forecasters.neuneu.training import Trainer, find_device
 from neuneu.forecasters.neuneu.weights import (
     WEIGHTS,
+    check_size,
     load_tensors,
     load_weights,
     save_folder,
@@ -207,11 +209,14 @@ class NeuNeuForecaster(Forecaster):
             raise InputError(
                 "must be a whole number above 0", where=where, field="input_length", value=length
             )
+        tensors = load_tensors(Path(folder) / WEIGHTS)[0]
+        check_size(lambda: NeuNeu(config.model, length), tensors, where)
         model = NeuNeu(config.model, length)
-        load_weights(model, load_tensors(Path(folder) / WEIGHTS)[0], Path(folder) / WEIGHTS)
+        load_weights(model, tensors, Path(folder) / WEIGHTS)
         self.adopt(model, config, document.get("fingerprint"))
         calibration = document.get("calibration")
-        self.conformal = None if calibration is None else Conformal.from_document(calibration)
+        with refuse_library_errors(where, "what this forecaster saves"):
+            self.conformal = None if calibration is None else Conformal.from_document(calibration)
         return self
 
     def adopt(self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None) -> None:

@@ -42,7 +42,7 @@ from neuneu.forecasters.neuneu.probes import (
     KLDeltaProbe,
 )
 from neuneu.forecasters.neuneu.training import Trainer, find_device
-from neuneu.forecasters.neuneu.weights import WEIGHTS, load_tensors, load_weights, save_folder
+from neuneu.forecasters.neuneu.weights import WEIGHTS, check_size, load_tensors, load_weights, save_folder
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:
@@ -198,8 +198,10 @@ class ProbeForecaster(Forecaster):
             raise InputError(
                 "must be a whole number above 0", where=where, field="input_length", value=length
             )
+        weights = load_tensors(Path(folder) / WEIGHTS)[0]
+        check_size(lambda: build_probe(config, length, len(tasks)).probe, weights, where)
         network = build_probe(config, length, len(tasks))
-        load_weights(network.probe, load_tensors(Path(folder) / WEIGHTS)[0], Path(folder) / WEIGHTS)
+        load_weights(network.probe, weights, Path(folder) / WEIGHTS)
         self.adopt(network, config, tasks, length, document.get("fingerprint"))
         return self
 

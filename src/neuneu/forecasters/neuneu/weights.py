@@ -1,9 +1,11 @@
 """Weights on disk: config.json + model.safetensors in a folder; no pickle."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from neuneu.errors import InputError
@@ -31,6 +33,18 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with refuse_library_errors(check_file(path), "a whole safetensors file"), safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
+
+
+def check_size(make: Callable[[], nn.Module], tensors: dict[str, Tensor], where: str | Path) -> None:
+    """InputError where a configuration asks for another number of weights than there are.
+
+    Counted without memory for them: a configuration may ask for more than any machine has.
+    """
+    with refuse_library_errors(where, "a network's configuration"), torch.device("meta"):
+        wanted = sum(value.numel() for value in make().state_dict().values())
+    there = sum(tensor.numel() for tensor in tensors.values())
+    if wanted != there:
+        raise InputError(f"asks for {wanted:,} weights; there are {there:,}", where=where, field="model")
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | Path) -> None:
