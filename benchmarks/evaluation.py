@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.table import CurveTable
-from neuneu.evaluation.benchmark import Setting, run_benchmark
+from neuneu.evaluation.benchmark import EvaluationSettings, run_benchmark
 from neuneu.evaluation.comparison import evaluate
 from neuneu.evaluation.leaderboard import Results, leaderboard
 from neuneu.evaluation.protocol import Protocol
@@ -42,7 +42,7 @@ def made_up(source: str, n_curves: int, n_checkpoints: int) -> Source:
 def measure(n_curves: int, n_checkpoints: int) -> None:
     """One line: CPU milliseconds a curve of forecasting (after fitting) and of everything."""
     sources = [made_up(name, n_curves // 2, n_checkpoints) for name in ("a", "b")]
-    setting = Setting(Protocol(), leave_source_out(sources))
+    setting = EvaluationSettings(Protocol(), leave_source_out(sources))
     began = process_time()
     cells, answers = run_benchmark(["mean-k", "log-linear", "broken-power-law"], sources, setting)
     leaderboard(Results(cells, answers, setting))

@@ -21,8 +21,8 @@ from neuneu.forecasts.cells import QUANTILES
 from neuneu.forecasts.forecast import forecast
 from neuneu.forecasts.horizons import Horizon, given
 from neuneu.reports.answer import ask
+from neuneu.reports.figure_inputs import Inputs
 from neuneu.reports.figures import Options, make_panels
-from neuneu.reports.inputs import Inputs
 
 TASKS = ("hellaswag", "piqa", "arc_easy")
 SHARE = 0.35

@@ -111,7 +111,7 @@ def forecast(
 
 
 @dataclass(frozen=True, eq=False)
-class Forecasts(asking.Forecasts):
+class Forecasts(asking.TableForecasts):
     """Forecasts of curves, with a table, figures and a report. In a notebook it shows charts.
 
     table, forecasters, asked: what was asked of what, for the report, which asks the baselines too.
@@ -150,11 +150,11 @@ class Forecasts(asking.Forecasts):
 
     def _page(self, title: str | None = None, **limits: int) -> str:
         from neuneu.reports.answer import ask
-        from neuneu.reports.html import Origin, render_report
+        from neuneu.reports.html import ReportOrigin, render_report
 
         assert self.table is not None
         answer = ask(self.table, self.forecasters, **self.asked)
-        return render_report(answer, Origin(title=title or "Forecasts of training runs"), **limits)
+        return render_report(answer, ReportOrigin(title=title or "Forecasts of training runs"), **limits)
 
     def _repr_html_(self) -> str:
         """The report in a frame of its own, or the table where the extra `report` is missing."""
@@ -242,8 +242,8 @@ class Leaderboard:
 
     def plot(self, kind: str = "leaderboard", path: str | Path | None = None) -> "Figure":
         """A figure of the evaluation (`neuneu plot --help` lists the kinds), as a matplotlib figure."""
+        from neuneu.reports.figure_inputs import Inputs
         from neuneu.reports.figures import draw_inputs
-        from neuneu.reports.inputs import Inputs
 
         figure, notes = draw_inputs(kind, Inputs(cells=self.cells, leaderboard=self.document))
         for line in notes:

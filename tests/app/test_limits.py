@@ -14,7 +14,7 @@ import pytest
 from neuneu.app import asking
 from neuneu.app.asking import Asked, Input
 from neuneu.app.uploads import Receiver, SlowError
-from neuneu.app.workers import BusyError, Limits, Workers
+from neuneu.app.workers import BusyError, Limits, RequestWorkers
 from neuneu.errors import NeuneuError, TooLargeError
 
 SLACK = 3
@@ -118,7 +118,7 @@ def test_a_body_comes_whole_or_is_refused(tmp_path: Path) -> None:
 
 
 def run_job(limits: Limits, table: Path) -> bytes:
-    workers = Workers(limits)
+    workers = RequestWorkers(limits)
     given = Input(path=table, uploaded=False)
     return asyncio.run(workers.run(asking.forecast, given, Asked(forecaster="last-value", context=0.5)))
 
@@ -138,7 +138,7 @@ def test_a_job_beyond_its_limits_ends_alone(table: Path, limits: Limits, words: 
 
 
 def test_more_requests_than_may_wait_hear_that_the_server_is_busy(table: Path) -> None:
-    workers = Workers(Limits(at_once=1, waiting=1))
+    workers = RequestWorkers(Limits(at_once=1, waiting=1))
     given, asked = Input(path=table, uploaded=False), Asked(forecaster="last-value", context=0.5)
 
     async def ask_thrice() -> list[bytes | BaseException]:

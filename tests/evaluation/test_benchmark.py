@@ -6,7 +6,7 @@ import pytest
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.evaluation.benchmark import Setting, run_benchmark
+from neuneu.evaluation.benchmark import EvaluationSettings, run_benchmark
 from neuneu.evaluation.leaderboard import ORACLE, Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import Protocol
 from neuneu.evaluation.splits import Source, leave_source_out
@@ -66,7 +66,7 @@ def recorder(monkeypatch):
 
 
 def run(sources, names=NAMES, protocol=None, *, fit=False, **setting):
-    made = Setting(protocol or Protocol(), leave_source_out(sources), fit=fit, **setting)
+    made = EvaluationSettings(protocol or Protocol(), leave_source_out(sources), fit=fit, **setting)
     cells, answers = run_benchmark(names, sources, made)
     return Results(cells, answers, made)
 

@@ -19,7 +19,7 @@ from neuneu.forecasters.base import LEVELS, Forecast, load_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.inference import PriorFitted, bar_quantiles
 from neuneu.forecasters.lcpfn.layout import clock_features, normalised
-from neuneu.forecasters.lcpfn.network import PFN, Asked
+from neuneu.forecasters.lcpfn.network import PFN, ContextBatch
 from neuneu.forecasters.lcpfn.published import convert_pfn
 from neuneu.forecasters.lcpfn.training import make_prior_data
 from neuneu.forecasters.neuneu.config import PFNConfig, PFNRunConfig, PriorConfig, parse_run
@@ -54,7 +54,7 @@ def test_numpy_is_what_pytorch_is() -> None:
     x, y, at = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5)), rng.normal(size=(3, 4, 2))
     there = np.arange(5) < np.array([5, 3, 1])[:, None]
     tensors = [torch.from_numpy(part).float() for part in (x, y, at)]
-    asked = Asked(*tensors[:2], torch.from_numpy(there), tensors[2], torch.arange(12))
+    asked = ContextBatch(*tensors[:2], torch.from_numpy(there), tensors[2], torch.arange(12))
     with torch.no_grad():
         expected = network(asked).reshape(3, 4, -1).numpy()
     ours = PriorFitted(arrays(network), SMALL.n_heads)(x, y, there, at)

@@ -13,7 +13,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
 from neuneu.reports.answer import ask
 from neuneu.reports.drawing import readings
-from neuneu.reports.html import Origin, render_report
+from neuneu.reports.html import ReportOrigin, render_report
 from neuneu.reports.report_files import report_files
 
 NAMES = st.text(
@@ -66,9 +66,9 @@ def rename(table: CurveTable, **columns: str) -> CurveTable:
 @example(*NASTY[:4])
 @example(NASTY[1], NASTY[4], NASTY[0], NASTY[5])
 def test_no_name_becomes_markup(tiny: CurveTable, run: str, task: str, variant: str, title: str) -> None:
-    plain = Page(render_report(ask(tiny, context=0.5), Origin()))
+    plain = Page(render_report(ask(tiny, context=0.5), ReportOrigin()))
     table = rename(tiny, run=run, task=task, variant=variant)
-    odd = Page(render_report(ask(table, context=0.5), Origin(title=title, command=task, data=run)))
+    odd = Page(render_report(ask(table, context=0.5), ReportOrigin(title=title, command=task, data=run)))
     assert sorted(set(odd.tags)) == sorted(set(plain.tags))
     assert odd.tags.count("script") == 1
     assert not [name for name, _ in odd.attributes if name.startswith("on") or name in ("src", "href")][1:]

@@ -12,8 +12,8 @@ from neuneu.errors import InputError
 from neuneu.evaluation.published_results import write_published
 from neuneu.files import read_json, write_json, write_table
 from neuneu.forecasts.cells import read_cells
+from neuneu.reports.figure_inputs import read_inputs
 from neuneu.reports.figures import Options, write_figure, write_figures
-from neuneu.reports.inputs import read_inputs
 
 OWN = "log-linear"
 

@@ -88,7 +88,7 @@ def test_nothing_depends_on_where_the_blocks_of_64_bytes_lie(before: int, text: 
     data, offsets = lowered(block["text"])
     assert bytes(data[: offsets[1]]).decode() == whole.lower()
     assert bytes(data[offsets[1] : offsets[2]]).decode() == text.lower()
-    for limits in (repetition.Limits(), repetition.Limits(3, 0.3, 0.3, 0.3, 1)):
+    for limits in (repetition.RepetitionLimits(), repetition.RepetitionLimits(3, 0.3, 0.3, 0.3, 1)):
         assert repetition.removal_reason(whole, limits) == _plain_reason(whole, limits)
 
 
@@ -116,7 +116,7 @@ def test_keyword_ratios_of_a_fixed_text() -> None:
     assert keyword_counts(_block(text))["characters"].to_list() == [len(text)]
 
 
-def _plain_reason(text: str, limits: repetition.Limits) -> str | None:
+def _plain_reason(text: str, limits: repetition.RepetitionLimits) -> str | None:
     def duplicates(parts: list[str]) -> float:
         kept = [part.strip() for part in parts if part.strip()]
         return 1 - len(set(kept)) / len(kept) if kept else 0.0
@@ -149,7 +149,7 @@ def _plain_reason(text: str, limits: repetition.Limits) -> str | None:
     st.sampled_from([1, 3]),
 )
 def test_repetition_is_found_as_python_finds_it(text: str, share: float, run: int) -> None:
-    limits = repetition.Limits(3, share, share, share, run)
+    limits = repetition.RepetitionLimits(3, share, share, share, run)
     assert repetition.removal_reason(text, limits) == _plain_reason(text, limits)
 
 

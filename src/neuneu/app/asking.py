@@ -14,7 +14,7 @@ from neuneu.evidence.select import Selection
 from neuneu.files import to_json
 from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY
 from neuneu.reports.answer import Answer, ask, ready_forecasters
-from neuneu.reports.html import Origin, render_report
+from neuneu.reports.html import ReportOrigin, render_report
 
 MAX_CURVES = 5_000
 
@@ -90,7 +90,7 @@ def forecast(done_reading: Done, given: Input, asked: Asked) -> bytes:
 def report(done_reading: Done, given: Input, asked: Asked) -> bytes:
     """The same as a self-contained HTML page."""
     found = _answer(done_reading, given, asked)
-    origin = Origin(command=f"neuneu serve, context {asked.context:g}", data=Path(asked.name).name)
+    origin = ReportOrigin(command=f"neuneu serve, context {asked.context:g}", data=Path(asked.name).name)
     return render_report(found, origin).encode()
 
 

@@ -11,7 +11,7 @@ from neuneu import __version__
 from neuneu.app import asking
 from neuneu.app.asking import Asked, ForecastAnswer, ForecasterInfo, Input
 from neuneu.app.uploads import MAX_UPLOAD, Receiver, SlowError, check_name
-from neuneu.app.workers import BusyError, Job, Workers
+from neuneu.app.workers import BusyError, Job, RequestWorkers
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
 from neuneu.forecasters.base import DEFAULT_FORECASTER
@@ -96,7 +96,7 @@ def make_app(
     """
     if curves is not None:
         CurveTable.read(curves)
-    receiver, workers = Receiver(max_upload), Workers()
+    receiver, workers = Receiver(max_upload), RequestWorkers()
     app = FastAPI(
         title="neuneu",
         version=__version__,

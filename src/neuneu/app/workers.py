@@ -64,7 +64,7 @@ class Limits:
     work_seconds: float = WORK_SECONDS
 
 
-class Workers:
+class RequestWorkers:
     """Runs jobs in processes of their own; see the module."""
 
     def __init__(self, limits: Limits | None = None) -> None:

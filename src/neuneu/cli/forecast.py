@@ -31,7 +31,7 @@ from neuneu.cli.options import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from neuneu.forecasts.forecast import Forecasts
+    from neuneu.forecasts.forecast import TableForecasts
 
 app = make_app()
 
@@ -103,7 +103,7 @@ def brief(frame: "pl.DataFrame") -> "pl.DataFrame":
     return frame.with_columns(clock=pl.Series(clock, dtype=pl.String)).select(*varied, *present)
 
 
-def title(found: "Forecasts") -> str:
+def title(found: "TableForecasts") -> str:
     """What is forecast, in a line for people."""
     units = sorted({each.curve.clock_unit for each in found.curves})
     who = found.runs[0] if len(found.runs) == 1 else f"{len(found.runs)} runs"
@@ -112,7 +112,7 @@ def title(found: "Forecasts") -> str:
     return f"{', '.join(found.names)}, {who}, {curves}, clock in {' and '.join(units)}{references}"
 
 
-def left_out_in_words(found: "Forecasts") -> list[str]:
+def left_out_in_words(found: "TableForecasts") -> list[str]:
     """Refusals and curves that were not asked, counted, for people."""
     lines = []
     for name in found.names:

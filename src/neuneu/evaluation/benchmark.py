@@ -131,7 +131,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Setting:
+class EvaluationSettings:
     """All that a comparison is made under, the same for every method.
 
     references: which finished runs a method may look at, none by default; selection: which curves of the
@@ -150,7 +150,7 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
+def make_cells(sources: Sequence[Source], setting: EvaluationSettings) -> Cells:
     """The cells that this setting asks. Raises InputError where there is none."""
     tested = frozenset().union(*(fold.test for fold in setting.split.folds))
     asked: list[Question] = []
@@ -178,7 +178,7 @@ def make_cells(sources: Sequence[Source], setting: Setting) -> Cells:
 def run_benchmark(
     forecasters: Sequence[str | Path | Forecaster],
     sources: Sequence[Source],
-    setting: Setting,
+    setting: EvaluationSettings,
     progress: Progress | None = None,
 ) -> tuple[Cells, list[Scored]]:
     """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not.
@@ -210,7 +210,11 @@ class _Method:
     """One method while it is being fitted and asked, fold by fold."""
 
     def __init__(
-        self, forecaster: str | Path | Forecaster, cells: Cells, setting: Setting, options: Mapping[str, Any]
+        self,
+        forecaster: str | Path | Forecaster,
+        cells: Cells,
+        setting: EvaluationSettings,
+        options: Mapping[str, Any],
     ) -> None:
         self.forecaster, self.options = forecaster, options
         self.name = label_of(forecaster) + in_words(options)

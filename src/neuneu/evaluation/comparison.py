@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from neuneu.errors import InputError
-from neuneu.evaluation.benchmark import Progress, Setting, run_benchmark
+from neuneu.evaluation.benchmark import EvaluationSettings, Progress, run_benchmark
 from neuneu.evaluation.leaderboard import Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
 from neuneu.evaluation.published_results import write_published
@@ -38,7 +38,7 @@ def evaluate(
     curves: tables or their paths; forecasters: names, folders or instances; losses: a store or its path;
     references: as `read_references` takes them; options: of those forecasters that take them
     (`Forecaster.with_options`); a folder of seeds, as `neuneu train --seeds` writes it, is one forecaster a
-    seed, and their average; the rest: see `Protocol`, `Setting` and `read_manifest`.
+    seed, and their average; the rest: see `Protocol`, `EvaluationSettings` and `read_manifest`.
     Raises InputError on anything that cannot be asked.
     """
     if not forecasters:
@@ -53,7 +53,7 @@ def evaluate(
     runs = sorted({run for source in sources for run in source.table.runs})
     allowed, store = read_evidence(references, losses, runs)
     chosen = selection or Selection()
-    setting = Setting(asked, split, store, allowed, chosen, fit, seed, options or {})
+    setting = EvaluationSettings(asked, split, store, allowed, chosen, fit, seed, options or {})
     cells, answers = run_benchmark(each_seed(forecasters), sources, setting, progress)
     return Results(cells, answers, setting)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric, find_task
-from neuneu.evaluation.benchmark import YARDSTICKS, Cells, Scored, Setting
+from neuneu.evaluation.benchmark import YARDSTICKS, Cells, EvaluationSettings, Scored
 from neuneu.evaluation.correlation import correlations
 from neuneu.evaluation.metrics import (
     N_DRAWS,
@@ -52,7 +52,7 @@ class Results:
 
     cells: Cells
     answers: Sequence[Scored]
-    setting: Setting
+    setting: EvaluationSettings
 
     @cached_property
     def scores(self) -> dict[str, Floats]:

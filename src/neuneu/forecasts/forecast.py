@@ -32,7 +32,7 @@ LeftOut = dict[CurveKey, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Forecasts:
+class TableForecasts:
     """Forecasts of a table's curves.
 
     curves: one a curve; names: the forecasters, the chosen one first; share: of the clock that was seen, 1
@@ -91,7 +91,7 @@ def forecast(
     references: Any = None,
     losses: Any = None,
     options: Mapping[str, Any] | None = None,
-) -> Forecasts:
+) -> TableForecasts:
     """Forecast each chosen curve of a table.
 
     table: all that is known of the runs, their other tasks and metrics included; forecasters: names, folders
@@ -126,7 +126,7 @@ def forecast(
         CurveForecast(q.curve, q.end, q.horizons, {name: given[i] for name, given in answers.items()})
         for i, q in enumerate(questions)
     ]
-    return Forecasts(found, names, share, given.in_words, left_out)
+    return TableForecasts(found, names, share, given.in_words, left_out)
 
 
 def make_questions(chosen: CurveTable, share: float, plan: Plan) -> tuple[list[Question], LeftOut]:

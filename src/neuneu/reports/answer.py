@@ -17,7 +17,7 @@ from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast, Forecaster
 from neuneu.forecasts.cells import FALLBACK, CurveForecast
-from neuneu.forecasts.forecast import Forecasts, by_size, forecast, ready_forecaster
+from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, ready_forecaster
 from neuneu.forecasts.horizons import drawn
 
 BASELINES = (FALLBACK, "power-law")
@@ -41,7 +41,7 @@ class Line:
 class Answer:
     """Forecasts with their scores."""
 
-    forecasts: Forecasts
+    forecasts: TableForecasts
 
     @cached_property
     def panels(self) -> list[CurveForecast]:

@@ -14,7 +14,7 @@ from neuneu.files import to_json, write_table, write_text
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, ask
 from neuneu.reports.fans import fan_chart
-from neuneu.reports.html import Origin, render_report
+from neuneu.reports.html import ReportOrigin, render_report
 from neuneu.reports.panels import grid_of
 
 TASKS = ("text_code", "word_order_prose", "continuation_manuals", "blimp_adjunct_island")
@@ -61,7 +61,7 @@ def run_demo(output: Path, forecaster: str | None = None) -> Demo:
     answers = {context: ask(table, names, context=context) for context in CONTEXTS}
     answer = answers[CONTEXTS[0]]
     command = "neuneu demo" + (f" --forecaster {Path(forecaster).name}" if forecaster else "")
-    origin = Origin(
+    origin = ReportOrigin(
         title="Small language models trained at home: the second half of training, forecast from the first",
         command=command,
         data="the curves that ship with neuneu (curves.parquet beside this file)",

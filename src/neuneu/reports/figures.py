@@ -17,7 +17,7 @@ from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
 from neuneu.reports import bars, fans, lines, style
 from neuneu.reports.decision_charts import decisions_chart
-from neuneu.reports.inputs import DECISIONS_FILE, LEADERBOARD_FILE, Inputs, read_inputs
+from neuneu.reports.figure_inputs import DECISIONS_FILE, LEADERBOARD_FILE, Inputs, read_inputs
 from neuneu.reports.panels import grid_of, in_flops
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ MAX_ENDS = 1000
 
 
 @dataclass(frozen=True)
-class Origin:
+class ReportOrigin:
     """Where a report comes from: its title, the command that made it, what was read and the seed."""
 
     title: str = "Forecasts of training runs"
@@ -35,14 +35,14 @@ class Origin:
     seed: int = 0
 
 
-def render_report(answer: Answer, origin: Origin | None = None, max_charts: int = MAX_CHARTS) -> str:
+def render_report(answer: Answer, origin: ReportOrigin | None = None, max_charts: int = MAX_CHARTS) -> str:
     """The report of an answer as one HTML document.
 
     All names are escaped, whatever they hold. Where there are more than `max_charts` curves that many are
     drawn, evenly picked, and the page says so; the scores are always of all. No dates: the same
     answer, the same bytes. Raises MissingExtraError without jinja2.
     """
-    origin = origin or Origin()
+    origin = origin or ReportOrigin()
     drawn = [answer.panels[index] for index in style.spread(len(answer.panels), max_charts)]
     scored = answer.scored
     floor = scored.noise_floor * scored.unit if scored else float("nan")
@@ -233,7 +233,7 @@ def _end(panel: CurveForecast, names: Sequence[str]) -> dict[str, str]:
     return row
 
 
-def _made(origin: Origin, answer: Answer) -> list[tuple[str, str]]:
+def _made(origin: ReportOrigin, answer: Answer) -> list[tuple[str, str]]:
     facts = [("command", origin.command)]
     if origin.data:
         facts.append(("data", origin.data))

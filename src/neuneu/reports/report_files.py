@@ -9,7 +9,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
 from neuneu.files import sha256_of, write_text
 from neuneu.reports.answer import ask
-from neuneu.reports.html import MAX_CHARTS, Origin, render_report
+from neuneu.reports.html import MAX_CHARTS, ReportOrigin, render_report
 
 
 def report_files(
@@ -39,7 +39,7 @@ def report_files(
     command += [part for name, value in (selection or Selection()).named() for part in (f"--{name}", value)]
     command += ["--references", _plain_name(references)] if references != "none" else []
     command += ["--losses", losses.name] if losses is not None else []
-    origin = Origin(
+    origin = ReportOrigin(
         title=title or "Forecasts of training runs",
         command=shlex.join(command),
         data="; ".join(f"{path.name}, sha256 {_fingerprint(path)}" for path in curves),

@@ -114,7 +114,7 @@ class Clock(Section):
     keep_weights: Literal["none", "final", "all"] = "final"
 
 
-class Evaluation(Section):
+class ExamSettings(Section):
     """What each checkpoint is asked; the folders of questions are options of the command."""
 
     blimp_pairs: int = Field(default=100, gt=0)
@@ -161,7 +161,7 @@ class SuiteConfig(Section):
     tokenizer: TokenizerSettings = TokenizerSettings()
     schedule: Schedule
     checkpoints: Clock = Clock()
-    evaluation: Evaluation = Evaluation()
+    evaluation: ExamSettings = ExamSettings()
     held_out: float = Field(default=0.03, gt=0, lt=0.5)
     """Share of each source's pieces that no run sees."""
 

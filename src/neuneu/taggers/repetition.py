@@ -26,7 +26,7 @@ from neuneu.taggers.tokens import Hashes, distinct, hash_bytes, join, table_for,
 
 
 @dataclass(frozen=True)
-class Limits:
+class RepetitionLimits:
     """Where the repetition filter draws its lines; the defaults are the values that were run."""
 
     least_length: int = 50
@@ -47,7 +47,7 @@ REASONS = (
 """Why a generation is dropped, in the order in which it is looked at."""
 
 
-def removal_reasons(texts: pl.Series, limits: Limits | None = None) -> pl.Series:
+def removal_reasons(texts: pl.Series, limits: RepetitionLimits | None = None) -> pl.Series:
     """Why each generation is to be dropped, the first of REASONS that holds; null keeps it.
 
     too_short: fewer characters than the limit. pathological_repetition: a lower-cased word (between spaces)
@@ -55,7 +55,7 @@ def removal_reasons(texts: pl.Series, limits: Limits | None = None) -> pl.Series
     distinct ÷ all, of those that are not empty, above the limit. repeated_2grams and repeated_3grams: share
     of the n-grams of lower-cased words and signs that repeat an earlier one.
     """
-    limits = limits or Limits()
+    limits = limits or RepetitionLimits()
     lower = lowered(texts)
     tokens = tokenize_bytes(*lower)
     holds = np.ones((len(texts), len(REASONS) + 1), np.bool_)
@@ -69,7 +69,7 @@ def removal_reasons(texts: pl.Series, limits: Limits | None = None) -> pl.Series
     return pl.Series([names[i] for i in first], dtype=pl.String)
 
 
-def removal_reason(text: str, limits: Limits | None = None) -> str | None:
+def removal_reason(text: str, limits: RepetitionLimits | None = None) -> str | None:
     """`removal_reasons` of one text."""
     reason: str | None = removal_reasons(pl.Series([text]), limits)[0]
     return reason

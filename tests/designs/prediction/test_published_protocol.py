@@ -9,7 +9,7 @@ from neuneu.designs import DesignStore
 from neuneu.designs.prediction.folds import organisation
 from neuneu.designs.prediction.published_protocol import (
     SCALE,
-    Rows,
+    TaskRows,
     build_rows,
     compare,
     outer_folds,
@@ -22,7 +22,7 @@ Selected = dict[tuple[str, str], tuple[list[str], float, float]]
 
 
 @pytest.fixture(scope="session")
-def tables(published_store: DesignStore) -> dict[tuple[str, str], Rows]:
+def tables(published_store: DesignStore) -> dict[tuple[str, str], TaskRows]:
     return {(rows.task.name, rows.task.setting): rows for rows in build_rows(published_store)}
 
 
@@ -32,14 +32,14 @@ def selected(published: Path) -> Selected:
     return read_selected(published / "performance_prediction" / "selected_feats" / name)
 
 
-def test_tasks_have_the_published_number_of_models(tables: dict[tuple[str, str], Rows]) -> None:
+def test_tasks_have_the_published_number_of_models(tables: dict[tuple[str, str], TaskRows]) -> None:
     counts = {name: len(rows.y) for (name, setting), rows in tables.items()}
     few = {"humaneval": 91, "truthfulqa": 69, "anli": 82, "logiqa2": 82, "mathqa": 82, "xnli": 82}
     assert counts == {name: few.get(name, 92) for name in counts}
     assert len(tables) == 13
 
 
-def test_all_26_numbers_over_ten_seeds(tables: dict[tuple[str, str], Rows], selected: Selected) -> None:
+def test_all_26_numbers_over_ten_seeds(tables: dict[tuple[str, str], TaskRows], selected: Selected) -> None:
     off = {}
     for key, rows in tables.items():
         features, scaling, final = selected[key]
@@ -58,7 +58,7 @@ def test_all_26_numbers_over_ten_seeds(tables: dict[tuple[str, str], Rows], sele
     ],
 )
 def test_two_rows_of_the_table_over_fifty_seeds(
-    tables: dict[tuple[str, str], Rows],
+    tables: dict[tuple[str, str], TaskRows],
     selected: Selected,
     task: str,
     setting: str,
@@ -77,7 +77,7 @@ def test_two_rows_of_the_table_over_fifty_seeds(
 
 @pytest.mark.parametrize("seed", [0, 8])
 def test_the_fast_engine_is_xgboost(
-    tables: dict[tuple[str, str], Rows], selected: Selected, seed: int
+    tables: dict[tuple[str, str], TaskRows], selected: Selected, seed: int
 ) -> None:
     rows, key = tables["winogrande", "5-shot"], ("winogrande", "5-shot")
     fast = seed_errors(rows, selected[key][0], seed)
@@ -102,7 +102,7 @@ def test_code_in_a_selection_table_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_organisations_stay_whole(tables: dict[tuple[str, str], Rows]) -> None:
+def test_organisations_stay_whole(tables: dict[tuple[str, str], TaskRows]) -> None:
     rows = tables["arc_challenge", "25-shot"]
     groups = [organisation(name) for name in rows.ids]
     for train, test in outer_folds(len(groups), 3, groups):
@@ -110,7 +110,7 @@ def test_organisations_stay_whole(tables: dict[tuple[str, str], Rows]) -> None:
 
 
 def test_the_published_test_is_kinder_than_the_corrected_one(
-    tables: dict[tuple[str, str], Rows], selected: Selected
+    tables: dict[tuple[str, str], TaskRows], selected: Selected
 ) -> None:
     key = ("lambada", "0-shot")
     row = compare(tables[key], selected[key][0], range(6))

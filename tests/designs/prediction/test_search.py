@@ -10,7 +10,7 @@ from neuneu.designs import DesignStore
 from neuneu.designs.prediction.grids import Keeper, find_grid, load_trees, tune
 from neuneu.designs.prediction.published_protocol import (
     SCALE,
-    Rows,
+    TaskRows,
     build_rows,
     compare,
     read_selected,
@@ -21,7 +21,7 @@ from neuneu.designs.prediction.targets import DesignTask, find_tasks
 from neuneu.errors import InputError
 
 
-def made(n: int = 40) -> Rows:
+def made(n: int = 40) -> TaskRows:
     """Scores of parameters and code; `nothing` has nothing to do with them."""
     rng = np.random.default_rng(0)
     features = {SCALE[0]: rng.uniform(18, 25, n), SCALE[1]: rng.uniform(4, 9, n)}
@@ -32,7 +32,7 @@ def made(n: int = 40) -> Rows:
         "num_layers": rng.uniform(1, 9, n),
     }
     y = 0.03 * (features[SCALE[0]] - 18) + 0.006 * features[code]
-    return Rows(
+    return TaskRows(
         DesignTask("made", "0-shot", "accuracy", "made"), tuple(f"m{i}" for i in range(n)), features, y
     )
 

@@ -17,10 +17,10 @@ from pydantic import AfterValidator, BaseModel, Field
 from neuneu.curves.conditions import NAME, conditions_text
 from neuneu.curves.groups import members_text
 from neuneu.curves.percent import in_percent
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, known_as, reader
-from neuneu.curves.readers.reading import Progress
 from neuneu.curves.readers.results_files import ResultsFile, ResultsFiles, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import check_document, read_json

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import Rows
 from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.identity import Naming, Origin, place
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import known_facts
-from neuneu.curves.readers.reading import Rows
 
 
 @dataclass

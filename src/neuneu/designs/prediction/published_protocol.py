@@ -47,7 +47,7 @@ LEAST_MODELS = 30
 
 
 @dataclass(frozen=True)
-class Rows:
+class TaskRows:
     """One task's table: models, features by name (NaN missing, the scaling pair in logs) and scores."""
 
     task: DesignTask
@@ -72,7 +72,7 @@ class Rows:
         return found[0]
 
 
-def build_rows(store: DesignStore, tasks: Sequence[DesignTask] = PUBLISHED_TASKS) -> list[Rows]:
+def build_rows(store: DesignStore, tasks: Sequence[DesignTask] = PUBLISHED_TASKS) -> list[TaskRows]:
     """The tables of the published pipeline: its aliases, first value wins, categories coded over all models.
 
     Raises InputError where a task has fewer than 30 models.
@@ -108,7 +108,7 @@ def _encode(models: pl.DataFrame) -> pl.DataFrame:
     return models.select("id", *numbers).with_columns(codes)
 
 
-def _task_rows(models: pl.DataFrame, values: pl.DataFrame, task: DesignTask) -> Rows:
+def _task_rows(models: pl.DataFrame, values: pl.DataFrame, task: DesignTask) -> TaskRows:
     scores = labels(values.with_columns(pl.col("metric_value").cast(pl.Float32)), task)
     table = scores.select("id", "value").join(models, on="id").sort("id")
     if len(table) < LEAST_MODELS:
@@ -120,7 +120,7 @@ def _task_rows(models: pl.DataFrame, values: pl.DataFrame, task: DesignTask) -> 
     }
     columns |= {name: np.log(columns[name]) for name in SCALE}
     y = table["value"].cast(pl.Float32).cast(pl.Float64).to_numpy()
-    return Rows(task, tuple(table["id"]), columns, y)
+    return TaskRows(task, tuple(table["id"]), columns, y)
 
 
 def read_selected(
@@ -173,7 +173,7 @@ Keep = Callable[[Tuned, int], None]
 
 
 def seed_errors(
-    rows: Rows,
+    rows: TaskRows,
     names: Sequence[str],
     seed: int,
     *,
@@ -221,7 +221,7 @@ def outer_folds(
 
 
 def compare(
-    rows: Rows,
+    rows: TaskRows,
     selected: Sequence[str],
     seeds: Sequence[int],
     *,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.designs.database.schema import DATASETS, MODELS
-from neuneu.designs.prediction.published_protocol import DATABASE_FEATURES, SCALE, Rows, seed_errors
+from neuneu.designs.prediction.published_protocol import DATABASE_FEATURES, SCALE, TaskRows, seed_errors
 from neuneu.designs.prediction.selection import ChosenFeatures
 from neuneu.errors import InputError
 
@@ -21,7 +21,7 @@ LEAST = 1e-4
 """A feature is added where it lowers the mean absolute error by more than this, as published."""
 
 
-def candidates(rows: Rows) -> list[str]:
+def candidates(rows: TaskRows) -> list[str]:
     """The features that the published search tries, in the order of its columns: those of the database, then
     those of what models write."""
     own = {column.name for table in (MODELS, DATASETS) for column in table.columns}
@@ -30,7 +30,7 @@ def candidates(rows: Rows) -> list[str]:
 
 
 def search(
-    rows: Rows,
+    rows: TaskRows,
     *,
     seeds: int = SEEDS,
     least: float = LEAST,
@@ -72,7 +72,7 @@ def search(
     return ChosenFeatures(chosen, tuple(known))
 
 
-def as_published(rows: Rows, found: ChosenFeatures) -> dict[str, str | float]:
+def as_published(rows: TaskRows, found: ChosenFeatures) -> dict[str, str | float]:
     """A row of the published file of selections, which `read_selected` reads.
 
     Its column baseline_mae is here the error of the scaling pair, which the published file lost.
@@ -95,7 +95,7 @@ def as_published(rows: Rows, found: ChosenFeatures) -> dict[str, str | float]:
     }
 
 
-def selection_steps(rows: Rows, found: ChosenFeatures) -> pl.DataFrame:
+def selection_steps(rows: TaskRows, found: ChosenFeatures) -> pl.DataFrame:
     """What was added, a row a feature: task, setting, metric, step, feature, mae, gain_percent."""
     added = found.features[len(SCALE) :]
     task = rows.task

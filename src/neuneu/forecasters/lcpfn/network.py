@@ -16,7 +16,7 @@ START = 0.5
 
 
 @dataclass(frozen=True)
-class Asked:
+class ContextBatch:
     """Contexts and horizons.
 
     x: (n, n_points, FEATURES); y: (n, n_points); there: (n, n_points) False on padding; at: (n, n_horizons,
@@ -29,10 +29,10 @@ class Asked:
     at: Tensor
     cell: Tensor
 
-    def to(self, device: torch.device | str) -> "Asked":
+    def to(self, device: torch.device | str) -> "ContextBatch":
         """The same questions on another device."""
         parts = (self.x, self.y, self.there, self.at, self.cell)
-        return Asked(*(part.to(device, non_blocking=True) for part in parts))
+        return ContextBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 class PFN(nn.Module):
@@ -63,7 +63,7 @@ class PFN(nn.Module):
             nn.init.zeros_(layer.linear2.weight)
             nn.init.zeros_(layer.self_attn.out_proj.weight)
 
-    def forward(self, asked: Asked) -> Tensor:
+    def forward(self, asked: ContextBatch) -> Tensor:
         """Quantiles of the cells asked, (n_cells, n_levels)."""
         context = self.encoder(asked.x) + self.y_encoder(asked.y.unsqueeze(-1))
         tokens = torch.cat([context, self.encoder(asked.at)], dim=1)

@@ -13,7 +13,7 @@ from neuneu.evidence.batch import make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.layout import POINTS, Laid, clock_features, lay_out
-from neuneu.forecasters.lcpfn.network import PFN, Asked
+from neuneu.forecasters.lcpfn.network import PFN, ContextBatch
 from neuneu.forecasters.neuneu.config import PFNRunConfig, PriorConfig
 from neuneu.forecasters.neuneu.training import SILENT, Report, Trainer, Workers
 from neuneu.forecasters.neuneu2.prior import synthetic_curves
@@ -45,10 +45,12 @@ class PriorData:
         """One group: nothing is shared."""
         return np.zeros(len(self), dtype=np.int64)
 
-    def batch(self, index: Integers, drop_with: np.random.Generator | None = None) -> tuple[Asked, Tensor]:
+    def batch(
+        self, index: Integers, drop_with: np.random.Generator | None = None
+    ) -> tuple[ContextBatch, Tensor]:
         """Questions by index, and the targets of their horizons, (n_cells,)."""
         asked = self.asked[index]
-        questions = Asked(
+        questions = ContextBatch(
             torch.from_numpy(clock_features(self.clock[index].astype(np.float64))).float(),
             torch.from_numpy(self.values[index]),
             torch.from_numpy(self.there[index]),
