@@ -146,8 +146,10 @@ def test_a_page_with_steps_of_its_recipe(tmp_path: Path) -> None:
     (tmp_path / "canon_linear_recipes").mkdir()
     for recipe, steps in (("Mamba2Canon-1B-Nemo-1T-lr0.002", 1000), ("GLA5-1B-Nemo-1T-lr0.002", 2000)):
         (tmp_path / "canon_linear_recipes" / f"{recipe}.yaml").write_text(f"steps: {steps}")
-    trace = [{"name": "1.3B-Mamba2Canon-Nemo-1.0T-lr0.002", "x": [10, 20, 40], "y": [0.25, None, 0.5]},
-             {"name": "8.0B-Other-Nemo-1.0T-lr0.002", "x": [10], "y": [0.5]}]  # fmt: skip
+    trace = [
+        {"name": "1.3B-Mamba2Canon-Nemo-1.0T-lr0.002", "x": [10, 20, 40], "y": [0.25, None, 0.5]},
+        {"name": "8.0B-Other-Nemo-1.0T-lr0.002", "x": [10], "y": [0.5]},
+    ]
     layout = {"title": {"text": "Task: social_iqa (acc)"}}
     text = f'<html>Plotly.newPlot( "id", {json.dumps(trace)}, {json.dumps(layout)}, {{}} )</html>'
     path = tmp_path / "canon_linear_results" / "training-curves-interactive-linear.html"
@@ -188,3 +190,16 @@ def test_a_page_without_plots_and_one_whose_plots_are_no_tasks(tmp_path: Path) -
         path.write_text(text)
         with pytest.raises(InputError, match=words):
             read_format("physicslm4", [path])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LlamaCanon-1.3B-Nemo-1.0T-lr0.003",
+        "LlamaCanon-1B-Nemo-1T-lr0.003",
+        "1.3B-LlamaCanon-Nemo-1T-lr0.003",
+        "LlamaCanon(1.3B)_Nemo_1T_lr0.003",
+    ],
+)
+def test_a_trace_and_its_recipe_are_one_whatever_the_order(name: str) -> None:
+    assert physicslm4.parse_name(name) == ("llamacanon", 1, 1.0, "0.003")

@@ -22,12 +22,15 @@ from neuneu.files import parse_json, read_text, read_yaml
 
 PLOT = re.compile(r"Plotly\.newPlot\(\s*\"[^\"]*\"\s*,\s*")
 N_SHOT = 0
+CORPUS = "nemo"
+"""Stands in every name: all were trained on Nemotron-CC."""
+
 SEED = "777"
 """The seed in every recipe."""
 
 _TITLE = re.compile(r"Task: (?P<task>.+) \((?P<metric>[^()]+)\)")
 _SIZE, _TOKENS, _RATE = (
-    re.compile(text) for text in (r"(\d+(?:\.\d+)?)B", r"(\d+(?:\.\d+)?)T", r"lr([\d.e-]+)")
+    re.compile(text) for text in (r"(\d+(?:\.\d+)?)B", r"(\d+(?:\.\d+)?)T", r"lr(\d+(?:\.\d+)?(?:e-?\d+)?)")
 )
 
 
@@ -87,9 +90,12 @@ def parse_name(name: str) -> tuple[str, float, float, str] | None:
     size, tokens, rate = _SIZE.search(name), _TOKENS.search(name), _RATE.search(name)
     if size is None or tokens is None or rate is None:
         return None
-    words = [part for part in name.split("-") if not any(p.fullmatch(part) for p in (_SIZE, _TOKENS, _RATE))]
-    architecture = "-".join(word for word in words if word != "Nemo")
-    return architecture.casefold(), int(float(size[1])), float(tokens[1]), rate[1]
+    rest = name
+    for found in (size, tokens, rate):
+        rest = rest.replace(found[0], " ", 1)
+    words = re.findall(r"[a-z0-9]+", rest.casefold())
+    architecture = "".join(word for word in words if word != CORPUS)
+    return architecture, int(float(size[1])), float(tokens[1]), rate[1]
 
 
 def _last_step(name: str, recipes: dict[tuple[str, float, float, str], int]) -> int | None:
@@ -146,7 +152,7 @@ def _facts_of(name: str) -> dict[str, Any]:
     size, tokens, rate = _SIZE.search(name), _TOKENS.search(name), _RATE.search(name)
     if known is None or size is None or tokens is None or rate is None:
         return {"run": f"physicslm4/{name}", "source": "physicslm4"}
-    architecture = re.split(r"canon|conv|-", known[0])[0]
+    architecture = re.split("canon|conv", known[0])[0]
     return {
         "run": f"physicslm4/{name}",
         "source": "physicslm4",
