@@ -25,6 +25,11 @@ def test_plot_draws_curves_and_evaluations(neuneu, curves: Path, tmp_path: Path)
     board = neuneu("plot", "leaderboard", tmp_path / "results", "-o", tmp_path / "board.svg")
     assert board.returncode == 0, board.stderr
     assert "power-law" in (tmp_path / "board.svg").read_text()
+    labelled = neuneu("plot", "tasks", f"A b={tmp_path / 'results'}", "-o", tmp_path / "tasks.svg")
+    assert labelled.returncode == 0, labelled.stderr
+    every = neuneu("plot", "all", tmp_path / "results", "-o", tmp_path / "figures")
+    assert every.returncode == 0, every.stderr
+    assert (tmp_path / "figures" / "leaderboard.png").is_file()
 
 
 def test_report_is_the_same_bytes_twice(neuneu, curves: Path, tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
 """Evaluations side by side: names, seeds, common cells; nothing pooled in silence."""
 
+from math import isnan
+from statistics import stdev
 from typing import Any
 
 import polars as pl
 import pytest
 
 from neuneu.errors import InputError
+from neuneu.evaluation.scores import ScoredCells
 from neuneu.evaluation.side_by_side import (
     Evaluation,
+    average_seed_cells,
     average_seeds,
     join_cells,
     join_leaderboards,
     name_apart,
     parse_label,
 )
+from neuneu.forecasts.cells import QUANTILES
 
 
 def cells(answers: dict[str, float], runs: tuple[str, ...] = ("r0", "r1"), steps: int = 3) -> pl.DataFrame:
@@ -116,6 +121,22 @@ def test_the_folder_of_a_seed_asked_under_that_seed_is_that_seed() -> None:
     rows = {row["forecaster"]: row for row in join_leaderboards(seeds, names)["overall"]}
     assert set(rows) == {"last-value", "power-law", "models/x", "logistic"}
     assert rows["models/x"]["mae"] == pytest.approx(0.4)
+
+
+def test_cells_of_seeds_score_as_one_with_their_spread() -> None:
+    named = {"x/seed0": 0.4, "x/seed1": 0.7, "x/seed2": 0.1, "y": 0.5}
+    frame = cells(named).with_columns(
+        pl.lit(None, pl.Float64).alias(name) for name in QUANTILES if name != "q50"
+    )
+    scored = ScoredCells.from_frame(frame)
+    assert scored.names == ["x", "y"]
+    assert scored.mean("x", "mae").value == pytest.approx((0.1 + 0.2 + 0.4) / 3)
+    assert scored.spread("x", "mae") == pytest.approx(stdev([0.1, 0.2, 0.4]))
+    assert isnan(scored.spread("y", "mae"))
+    assert scored.below("x", 0.5).value == pytest.approx(1 / 3)
+    averaged = average_seed_cells(frame)
+    assert averaged.filter(forecaster="x")["q50"].to_list() == pytest.approx([0.4] * 6)
+    assert len(averaged) == 12
 
 
 def test_rows_of_seeds_can_stay() -> None:

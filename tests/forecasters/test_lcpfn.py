@@ -270,5 +270,6 @@ def test_another_file_is_one_clear_error(
     with pytest.raises(InputError, match=r"pfn\.pt") as error:
         convert_pfn(path, tmp_path / "folder")
     assert "\n" not in str(error.value)
+    assert ("a network does not need" in str(error.value)) is (kind == "code")
     assert "code was run" not in capsys.readouterr().out
     assert not (tmp_path / "folder").exists()

@@ -135,6 +135,16 @@ def test_the_published_split_keeps_checkpoints_and_ours_runs() -> None:
     assert not set(train.run[held.chosen]) & set(train.run[train.chosen])
 
 
+def test_the_split_has_a_seed_of_its_own() -> None:
+    held = []
+    for seed, split_seed in ((0, 7), (3, 7), (3, None)):
+        samples = {"validation_share": 0.5, "split_seed": split_seed}
+        config = make_probe_config("probe-average", samples=samples, training={"seed": seed})
+        part = make_data(config)[1]
+        held.append({part.runs[i] for i in part.run[part.chosen]})
+    assert held[0] == held[1] != held[2]
+
+
 def test_seeds_share_a_split_and_are_averaged(tmp_path: Path) -> None:
     config = on_disk(tmp_path, make_probe_config("probe-average", samples={"validation_share": 0.3}), "many")
     document = train_seeds(config, [0, 2])
