@@ -55,8 +55,8 @@ def get(
 ) -> None:
     """Fetch public runs at a pinned commit and write their curve table.
 
-    The commit, licence and size are shown first. Only this command uses the network, and not with --from.
-    Every file is checked by its git object id; what is in the cache already is not fetched again.
+    The commit, licence and size are shown first. Every file is checked by its git object id; what is in the
+    cache already is not fetched again. With --from nothing is fetched.
     Example: neuneu data get pythia -o pythia.parquet
     """
     from neuneu.curves.public import fetch_public, find_public, read_public
@@ -66,7 +66,7 @@ def get(
     target = check_place(output or Path(f"{name}.parquet"))
     for line in runs.lines():
         note(line)
-    result = read_public(runs, clone or fetch_public(runs, note))
+    result = read_public(runs, clone or fetch_public(runs, note), note)
     result.table.write(target)
     for line in result.report.lines():
         note(line)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neuneu.curves.readers.finishing import ReadResult
 from neuneu.curves.readers.formats import formats, read_format
+from neuneu.curves.readers.parsing import Given
 from neuneu.errors import InputError
 from neuneu.files import check_place
 from neuneu.files.reading import size_text
@@ -120,22 +121,24 @@ def find_public(name: str) -> PublicRuns:
     return CATALOG[name]
 
 
-def read_public(runs: PublicRuns, folder: str | Path) -> ReadResult:
+def read_public(
+    runs: PublicRuns, folder: str | Path, tell: Callable[[str], None] | None = None
+) -> ReadResult:
     """The table, made from a clone of its repository or a part of it with the places kept.
 
-    Raises InputError where the folder has none of its files, and whatever its reader refuses.
+    tell: told a line now and then while a long reading goes on. Raises InputError where the folder has none
+    of its files, and whatever its reader refuses.
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError("no such folder", where=root, field="from")
     found = map(Path, runs.select(sorted(_paths(root))))
-    reads = [
-        path for path in found if formats()[runs.format].takes(path)
-    ]  # others stand beside one that is read
+    takes = formats()[runs.format].takes
+    reads = [path for path in found if takes(path)]  # others stand beside one that is read
     if not reads:
         rule = f"none of the files of {runs.name} here: is it a clone of github.com/{runs.repository}?"
         raise InputError(rule, where=root, field="from")
-    return read_format(runs.format, reads)
+    return read_format(runs.format, reads, given=Given(tell=tell))
 
 
 def fetch_public(runs: PublicRuns, tell: Callable[[str], None], root: Path | None = None) -> Path:

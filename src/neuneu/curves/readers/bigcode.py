@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.conditions import conditions_text
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
@@ -41,7 +42,7 @@ def read_bigcode(
 ) -> pl.DataFrame:
     """Read results files and folders of them; a run is named by its model."""
     found = []
-    for path in files:
+    for path in Progress(files, given.tell):
         document = read_json(path)
         if not is_bigcode(document):
             report.skip(path, "no results of bigcode-evaluation-harness in it")

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
@@ -36,7 +37,7 @@ def read_every_eval_ever(
 ) -> pl.DataFrame:
     """Read evaluation logs and folders of them; a run is named by its model."""
     found = []
-    for path in files:
+    for path in Progress(files, given.tell):
         document = read_json(path)
         results = document.get("evaluation_results") if isinstance(document, dict) else None
         if not isinstance(results, list) or not set(document) >= _FIELDS:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -43,7 +44,7 @@ def read_harness_log(
 ) -> pl.DataFrame:
     """Read logs; each table is one evaluation. What stands in a table of tasks and of groups is one value."""
     found = []
-    for path in files:
+    for path in Progress(files, given.tell):
         tables = list(_tables(path, report))
         if not tables:
             report.skip(path, "no table of a harness in it")

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.conditions import conditions_text
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -39,7 +40,7 @@ def read_lighteval(
 ) -> pl.DataFrame:
     """Read results files and folders of them; a run is named by its model."""
     found = []
-    for path in files:
+    for path in Progress(files, given.tell):
         document = read_json(path)
         if not is_lighteval(document):
             report.skip(path, "no lighteval results in it")

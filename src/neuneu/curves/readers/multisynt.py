@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.groups import SEPARATOR, members_text
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
@@ -58,7 +59,7 @@ def _recognise(look: Look) -> Fit:
 def read_multisynt(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read the tree, a part of it, or single files in it; runs are multisynt/<language>-<recipe>."""
     dated: list[tuple[float, list[dict[str, Any]]]] = []
-    for path in files:
+    for path in Progress(files, given.tell):
         facts = _facts_of(path, report)
         if facts is None:
             continue

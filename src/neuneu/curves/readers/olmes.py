@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.json_lines import parse_lines
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -47,7 +48,7 @@ def read_olmes(
     What stands both in a task's file and in the list of all tasks is one value.
     """
     found = []
-    for path in files:
+    for path in Progress(files, given.tell):
         documents = parse_lines(path) if path.suffix == ".jsonl" else [read_json(path)]
         if not documents or not is_olmes(documents[0]):
             report.skip(path, "no OLMES metrics in it")

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.lm_eval import check_results, is_results, metric_rows
 from neuneu.curves.readers.names import read_name
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -76,7 +77,7 @@ def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
     or number of shots than their path are skipped and said.
     """
     rows: list[dict[str, Any]] = []
-    for path in files:
+    for path in Progress(files, given.tell):
         facts = _facts_of(path, report)
         if facts is None:
             continue
