@@ -46,6 +46,18 @@ def test_a_model_folder_of_the_layout(tmp_path: Path) -> None:
     }
 
 
+def test_mean_losses_are_a_curve_where_they_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "DataDecide-c4-300M"
+    folder.mkdir()
+    np.save(folder / "arc_easy.npy", np.array([[1000.0, 2000.0], [0.3, 0.4]]))
+    np.save(folder / "avg_losses_by_step.npy", np.array([[1000.0, 2000.0], [4.5, 3.75]]))
+    frame = read_neuneu_npy([tmp_path], losses_as="validation").table.frame
+    assert frame.select("task", "metric", "step", "value").rows() == [
+        ("arc_easy", "primary_metric", 1000, 0.3), ("arc_easy", "primary_metric", 2000, 0.4),
+        ("validation", "loss", 1000, 4.5), ("validation", "loss", 2000, 3.75),
+    ]  # fmt: skip
+
+
 def test_facts_from_the_name_of_a_datadecide_model(tmp_path: Path) -> None:
     folder = tmp_path / "DataDecide-dclm-baseline-qc-10p-300M"
     folder.mkdir()

@@ -22,7 +22,10 @@ from neuneu.errors import InputError
 from neuneu.files import atomic_path
 from neuneu.files.arrays import load_array as load_file_array
 
-NOT_TASKS = ("avg_losses_by_step", "eval_losses", "word_losses", "histograms", "tokens", "boundaries")
+AVERAGES = "avg_losses_by_step"
+"""Name of the file of a model's mean losses."""
+
+NOT_TASKS = (AVERAGES, "eval_losses", "word_losses", "histograms", "tokens", "boundaries")
 """Beginnings or ends of the names of other .npy files in the layout."""
 
 MAX_POINTS = 10_000_000
@@ -38,19 +41,30 @@ def _recognise(look: Look) -> Fit:
     "NeuNeu's folders of <task>.npy",
     names=["*.npy"],
     recognise=_recognise,
-    options={"values_are": "the metric of the values; primary_metric if not said."},
+    options={
+        "values_are": "the metric of the values; primary_metric if not said.",
+        "losses_as": "the task that avg_losses_by_step.npy is read as, with metric loss; not read if not said.",
+    },
 )
 def read_neuneu_npy(
-    files: Sequence[Path], given: Given, report: ReadReport, *, values_are: str = "primary_metric"
+    files: Sequence[Path],
+    given: Given,
+    report: ReadReport,
+    *,
+    values_are: str = "primary_metric",
+    losses_as: str | None = None,
 ) -> pl.DataFrame:
     """Read task files, model folders, and folders of model folders; the folder names the run.
 
-    values_are: their metric, which the files do not say. Raises InputError on Git LFS pointers, pickled
-    arrays, other shapes and types, fractional or negative steps, values outside the metric's range.
+    values_are: their metric, which the files do not say; losses_as: the task that a model's mean losses are
+    read as, which a network can be trained to predict (samples.target: loss). Raises InputError on Git LFS
+    pointers, pickled arrays, other shapes and types, fractional or negative steps, values outside the
+    metric's range.
     """
     frames, names = [], name_folders([path.absolute().parent for path in files])
     for path in files:
-        if path.stem.startswith(NOT_TASKS) or path.stem.endswith(NOT_TASKS):
+        losses = losses_as is not None and path.stem == AVERAGES
+        if not losses and (path.stem.startswith(NOT_TASKS) or path.stem.endswith(NOT_TASKS)):
             report.skip(path, "losses or tokens, not a task")
             continue
         array = load_array(path)
@@ -60,7 +74,8 @@ def read_neuneu_npy(
         frame = pl.DataFrame(
             {"step": array[0], "value": array[1], "tokens": pl.Series(tokens, dtype=pl.Int64)}
         )
-        facts = {"run": names[path.absolute().parent], "task": path.stem, "metric": values_are}
+        task, metric = (losses_as, "loss") if losses else (path.stem, values_are)
+        facts = {"run": names[path.absolute().parent], "task": task, "metric": metric}
         facts |= _facts_of(model)
         frames.append(frame.with_columns(pl.lit(value).alias(name) for name, value in facts.items()))
     return stack(frames)
