@@ -43,7 +43,7 @@ def _recognise(look: Look) -> Fit:
     recognise=_recognise,
     options={
         "values_are": "the metric of the values; primary_metric if not said.",
-        "losses_as": "the task that avg_losses_by_step.npy is read as, with metric loss; not read if not said.",
+        "losses_as": "task that avg_losses_by_step.npy is read as, with metric loss; not read if not said.",
     },
 )
 def read_neuneu_npy(
