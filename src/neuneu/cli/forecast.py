@@ -57,6 +57,9 @@ def forecast(
     device: Device = None,
     delta: Delta = None,
     anchor: Anchor = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Enter the forecasts in this file; `neuneu settle` compares later.")
+    ] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +91,10 @@ def forecast(
         print_table(brief(found.cells), title(found))
     else:
         show(found.cells, "", output=output, as_json=as_json)
+    if ledger is not None:
+        from neuneu.decisions.ledger import enter
+
+        note(f"{enter(found, ledger)} forecasts entered → {ledger}")
     for line in [*broken_in_words(table), *left_out_in_words(found)]:
         note(line)
 

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rank": ("neuneu.cli.decide", "Which run will win, with what probability."),
     "advise": ("neuneu.cli.decide", "Whether to stop a run or let it go on."),
     "compare": ("neuneu.cli.compare", "Whether two checkpoints differ on the same items."),
+    "watch": ("neuneu.cli.watch", "Runs in flight: forecasts, alerts and a status file as results arrive."),
+    "settle": ("neuneu.cli.watch", "How earlier forecasts, kept in a ledger, compare with what came."),
     "tokenize": ("neuneu.cli.losses", "Corpus → token ids and document bounds."),
     "score": ("neuneu.cli.losses", "Checkpoints → per-token losses."),
     "words": ("neuneu.cli.losses", "Token losses → word losses."),

@@ -1,0 +1,163 @@
+"""`neuneu watch` and `neuneu settle`: runs in flight, and how earlier forecasts of them did."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuneu.cli.options import (
+    AsJson,
+    MetricName,
+    Output,
+    ReferenceRuns,
+    Runs,
+    Shots,
+    Tasks,
+    Variant,
+    file_place,
+    make_app,
+    note,
+    show,
+)
+from neuneu.forecasters.base import DEFAULT_FORECASTER
+
+app = make_app()
+
+ALERTED = 3
+"""Exit code of `watch --once` where there are alerts."""
+WEBHOOK_SECONDS = 10
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder where results arrive.", file_okay=False)],
+    status: Annotated[
+        Path, typer.Option("--status", help="The status file (JSON).", callback=file_place)
+    ] = Path("status.json"),
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Also keep an HTML report here.", callback=file_place)
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="As `neuneu import` names it.")] = "auto",
+    target: Annotated[float | None, typer.Option(help="Alert where a run is unlikely to reach it.")] = None,
+    run: Runs = None,
+    task: Tasks = None,
+    metric: MetricName = None,
+    n_shot: Shots = None,
+    variant: Variant = None,
+    tokens_per_step: Annotated[int | None, typer.Option(help="Fills the clock.", min=1)] = None,
+    planned_tokens: Annotated[int | None, typer.Option(help="Where the runs will end.", min=1)] = None,
+    forecaster: Annotated[
+        str, typer.Option("--forecaster", "-f", help="Name or folder.")
+    ] = DEFAULT_FORECASTER,
+    references: ReferenceRuns = "none",
+    ledger: Annotated[Path | None, typer.Option(help="Enter forecasts in this file.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--on-alert", help="Program to run on alerts; they come on its standard input."),
+    ] = None,
+    webhook: Annotated[str | None, typer.Option(help="Address to POST alerts to, as JSON.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="One update, then end: 0, or 3 where there are alerts.")
+    ] = False,
+) -> None:
+    """Watch a folder: import what arrives, forecast, keep a status file, alert. Stop with Ctrl-C.
+
+    Alerts: a target out of reach, a value outside its own 90 % band, a checkpoint that looks like a wrong
+    upload, a curve that falls. Nothing is sent anywhere unless a webhook is named.
+    Example: neuneu watch results/ --target 0.6 --planned-tokens 300000000000 --status status.json
+    """
+    from neuneu.app.watch import Settings, alert_lines
+    from neuneu.app.watch import watch as watch_folder
+    from neuneu.curves.readers.parsing import Given
+    from neuneu.evidence.select import Selection
+
+    settings = Settings(
+        folder, status, format_, target, ledger, forecaster,
+        Selection(run or (), task or (), metric, n_shot, variant), references,
+        Given(tokens_per_step=tokens_per_step, planned_tokens=planned_tokens),
+    )  # fmt: skip
+
+    def told(found: dict[str, Any]) -> None:
+        lines = alert_lines(found)
+        note(f"{found['updated']}: {len(found['runs'])} runs, {len(lines)} alerts → {status}")
+        for line in [*lines, *found["problems"]]:
+            note(f"  {line}")
+        if page is not None and found["runs"]:
+            _write_page(settings, page)
+        if lines:
+            _alert(found, command, webhook)
+
+    found = watch_folder(settings, once=once, told=told)
+    if found["alerts"]:
+        raise typer.Exit(ALERTED)
+
+
+@app.command()
+def settle(
+    ledger: Annotated[Path, typer.Argument(help="A ledger that `forecast` or `watch` entered forecasts in.")],
+    curves: Annotated[Path, typer.Argument(help="Curve table with what has been measured since.")],
+    by: Annotated[
+        str, typer.Option(help="forecaster, task, run, metric, horizon; separated by commas.")
+    ] = "forecaster",
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """How earlier forecasts compare with what came: error, bias, coverage and width, on your own runs.
+
+    Example: neuneu settle forecasts.jsonl curves.parquet --by task,horizon
+    """
+    from neuneu.curves.table import read_curves
+    from neuneu.decisions.ledger import read_ledger, settle, track_record
+    from neuneu.errors import InputError, check_known
+
+    columns = [name.strip() for name in by.split(",") if name.strip()]
+    for name in columns:
+        check_known(name, ("forecaster", "task", "run", "metric", "horizon"), "by", "is none to group by")
+    entered = read_ledger(ledger)
+    settled = settle(entered, read_curves(curves))
+    if not len(settled):
+        rule = f"none of the {len(entered)} forecasts has come to its horizon in these curves"
+        raise InputError(rule, where=ledger)
+    title = f"{len(settled)} of {len(entered)} forecasts settled"
+    show(track_record(settled, columns), title, output=output, as_json=as_json)
+
+
+def _write_page(settings: Any, page: Path) -> None:
+    from neuneu.curves.readers.formats import read_format
+    from neuneu.files import write_text
+    from neuneu.reports.answer import ask
+    from neuneu.reports.html import Origin, render_report
+
+    table = read_format(settings.format, [settings.folder], given=settings.facts).table
+    answer = ask(
+        table,
+        [settings.forecaster],
+        selection=settings.selection,
+        context=1.0,
+        references=settings.references,
+    )
+    write_text(page, render_report(answer, Origin(title="Runs in flight", command="neuneu watch")))
+
+
+def _alert(found: dict[str, Any], command: str | None, webhook: str | None) -> None:
+    """Hand alerts on; what fails there is said and does not end the watch."""
+    from neuneu.files import to_json
+
+    body = to_json({"updated": found["updated"], "alerts": found["alerts"]})
+    if command is not None:
+        import shlex
+
+        try:
+            subprocess.run(shlex.split(command), input=body, text=True, check=True, stdout=sys.stderr)
+        except (OSError, subprocess.CalledProcessError) as error:
+            note(f"  {command}: {error}")
+    if webhook is not None:
+        import urllib.request
+
+        request = urllib.request.Request(webhook, body.encode(), {"Content-Type": "application/json"})
+        try:
+            urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS).close()
+        except (OSError, ValueError) as error:
+            note(f"  {webhook}: {error}")

@@ -1,0 +1,185 @@
+"""The ledger: forecasts as they were made, and how they compare with what came, on the user's own runs.
+
+A file of JSON lines, one a forecast of one curve at one horizon, only ever added to. A line holds when it was
+made, by what version and forecaster, what was known (context end, checkpoints, a fingerprint of the values
+seen) and the quantiles. Adding takes a lock, so that two writers do not mix their lines; a line that a killed
+writer left half done is closed off by the next and skipped by readers.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from neuneu import __version__
+from neuneu.curves.curve import Curve
+from neuneu.curves.table import KEY, CurveTable
+from neuneu.errors import InputError
+from neuneu.evaluation.metrics import SCORES, score_cells
+from neuneu.files import open_file, refusing_place, try_lock
+from neuneu.forecasts.cells import QUANTILES, CurveForecast
+from neuneu.forecasts.forecast import Forecasts
+
+FIELDS = ("made", "version", "forecaster", *KEY, "clock_unit", "context_clock", "n_seen", "seen", "clock")
+"""What a line says besides the quantiles."""
+
+NEAR = 1e-6
+"""A checkpoint settles a forecast where their clocks differ by at most this share."""
+
+LATE = (1.0, 1.5, 3.0, float("inf"))
+"""Edges of horizon over context end, by which settled forecasts are grouped."""
+
+
+def enter(found: Forecasts, path: str | Path, *, now: datetime | None = None) -> int:
+    """Add forecasts to a ledger; returns how many lines were added.
+
+    The same question with the same evidence is entered once: a forecast of a curve that has not grown since
+    is not new. Raises InputError where the file cannot be written or is no ledger.
+    """
+    path = Path(path)
+    made = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    with refusing_place(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = try_lock(path.with_name(f".{path.name}.lock"), wait=True)
+        assert lock is not None
+        try:
+            known = {_identity(line) for line in read_ledger(path).to_dicts()} if path.exists() else set()
+            lines = [line for line in _lines(found, made) if _identity(line) not in known]
+            if lines:
+                _append(path, lines)
+        finally:
+            lock.release()
+    return len(lines)
+
+
+def read_ledger(path: str | Path) -> pl.DataFrame:
+    """Every whole line of a ledger, in the order in which they were entered.
+
+    Raises InputError where a line that is whole is no forecast.
+    """
+    rows = []
+    with open_file(path) as stream:
+        for number, raw in enumerate(stream, start=1):
+            if not raw.endswith(b"\n"):
+                break  # being written, or left half done by a killed writer
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw)
+            except ValueError:
+                continue  # half a line, closed off by the next writer
+            if not isinstance(row, dict) or not set(FIELDS) <= set(row):
+                raise InputError("is no line of a ledger", where=path, field="line", value=number)
+            rows.append({name: row.get(name) for name in (*FIELDS, *QUANTILES)})
+    schema = {
+        **dict.fromkeys(FIELDS, pl.String), "n_shot": pl.Int64, "context_clock": pl.Float64,
+        "n_seen": pl.Int64, "clock": pl.Float64, **dict.fromkeys(QUANTILES, pl.Float64),
+    }  # fmt: skip
+    try:
+        return pl.DataFrame(rows, schema=schema)
+    except (pl.exceptions.PolarsError, TypeError) as error:
+        raise InputError(f"holds a value of another type: {error}", where=path) from error
+
+
+def settle(ledger: pl.DataFrame, curves: CurveTable) -> pl.DataFrame:
+    """The forecasts whose horizon has come: with `value` and the scores of each (see `metrics.score_cells`).
+
+    curves: all that has been measured since. A forecast is settled by a checkpoint at its clock.
+    """
+    known = {curve.key: curve for curve in curves}
+    values = [_value(known, row) for row in ledger.select(*KEY, "clock", "clock_unit").iter_rows()]
+    came = ledger.with_columns(value=pl.Series(values, dtype=pl.Float64)).drop_nulls("value")
+    quantiles = came.select(pl.col(list(QUANTILES)).fill_null(float("nan"))).to_numpy()
+    scores = score_cells(quantiles, came["value"].to_numpy())
+    return came.with_columns(
+        *(pl.Series(name, scores[:, i]) for i, name in enumerate(SCORES)),
+        bias=pl.col("q50") - pl.col("value"),
+    )
+
+
+def track_record(settled: pl.DataFrame, by: Iterable[str] = ("forecaster", "task")) -> pl.DataFrame:
+    """How settled forecasts did: coverage and width of the 80 % interval, error and bias, and how many.
+
+    by: any columns of the ledger, or `horizon` (clock over context end, in buckets).
+    """
+    ratio = pl.col("clock") / pl.col("context_clock")
+    buckets = (
+        pl.when(ratio <= LATE[1]).then(pl.lit("to 1.5x")).when(ratio <= LATE[2]).then(pl.lit("1.5x to 3x"))
+    )
+    return (
+        settled.with_columns(horizon=buckets.otherwise(pl.lit("over 3x")))
+        .group_by(list(by), maintain_order=True)
+        .agg(
+            pl.len().alias("forecasts"),
+            pl.col("run").n_unique().alias("runs"),
+            pl.col("mae").mean(),
+            pl.col("bias").mean(),
+            pl.col("coverage80").mean(),
+            pl.col("width80").mean(),
+        )
+    )
+
+
+def _value(known: dict[Any, Curve], row: tuple[Any, ...]) -> float | None:
+    *key, clock, unit = row
+    curve = known.get(tuple(key))
+    if curve is None or curve.clock_unit != unit or not len(curve):
+        return None
+    nearest = int(np.argmin(np.abs(curve.clock - clock)))
+    close = abs(curve.clock[nearest] - clock) <= NEAR * max(clock, 1.0)
+    return float(curve.values[nearest]) if close else None
+
+
+def _lines(found: Forecasts, made: str) -> list[dict[str, Any]]:
+    lines = []
+    for each in found.curves:
+        context = each.context
+        head = {
+            "made": made, "version": __version__, **each.curve.key._asdict(),
+            "clock_unit": each.curve.clock_unit, "context_clock": each.end, "n_seen": len(context),
+            "seen": _fingerprint(context),
+        }  # fmt: skip
+        lines += [{**head, **line} for line in _answers(each)]
+    return lines
+
+
+def _answers(each: CurveForecast) -> list[dict[str, Any]]:
+    return [
+        {"forecaster": name, "clock": float(clock)}
+        | {
+            column: float(forecast.values[i, forecast.levels.index(level)])
+            for column, level in QUANTILES.items()
+            if level in forecast.levels
+        }
+        for name, forecast in each.answered.items()
+        for i, clock in enumerate(forecast.horizons)
+    ]
+
+
+def _fingerprint(context: Curve) -> str:
+    data = context.clock.tobytes() + context.values.tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _identity(line: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("forecaster", "version", *KEY, "seen", "context_clock", "clock"))
+
+
+def _append(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Add lines in one write; a half line that a killed writer left is closed off first."""
+    text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
+    with path.open("ab+") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        half = False
+        if end:
+            stream.seek(end - 1)
+            half = stream.read(1) != b"\n"
+        stream.write((("\n" if half else "") + text).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
