@@ -114,8 +114,8 @@ def test_once_ends_with_three_where_there_are_alerts(folder: Path, neuneu) -> No
 
 def test_a_killed_watch_leaves_a_whole_status_and_goes_on(folder: Path) -> None:
     status = folder.parent / "status.json"
-    command = [sys.executable, "-m", "neuneu", "watch", str(folder), "--format", "lm-eval",
-               "--status", str(status), "--tokens-per-step", "1000", "--planned-tokens", "20000000"]  # fmt: skip
+    asked = f"watch {folder} --format lm-eval --status {status} --tokens-per-step 1000"
+    command = [sys.executable, "-m", "neuneu", *asked.split(), "--planned-tokens", "20000000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         process.stderr.readline()
