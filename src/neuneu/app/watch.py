@@ -22,7 +22,7 @@ from neuneu.evidence.select import Selection
 from neuneu.files import read_object, write_json
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.forecasts.cells import CurveForecast
-from neuneu.forecasts.forecast import Forecasts, forecast
+from neuneu.forecasts.forecast import TableForecasts, forecast
 
 SCHEMA = 1
 """Version of the status file: fields are only ever added within one."""
@@ -115,7 +115,7 @@ def update(settings: Settings) -> dict[str, Any]:
     before = _last_status(settings.status)
     problems: list[str] = []
     table: CurveTable | None = None
-    found: Forecasts | None = None
+    found: TableForecasts | None = None
     try:
         result = read_format(settings.format, [settings.folder], given=settings.facts)
         table = result.table
@@ -160,7 +160,9 @@ def _runs(curves: Sequence[CurveForecast]) -> dict[str, Any]:
     return runs
 
 
-def _alerts(settings: Settings, table: CurveTable, found: Forecasts, before: dict[str, Any]) -> list[Alert]:
+def _alerts(
+    settings: Settings, table: CurveTable, found: TableForecasts, before: dict[str, Any]
+) -> list[Alert]:
     alerts = [alert for each in found.curves for alert in _of_curve(each, before)]
     for row in outliers(normalise(table.frame, "table")).iter_rows(named=True):
         alerts.append(Alert("outlier", row["run"], row["task"], f"step {row['step']}: {row['detail']}"))

@@ -128,7 +128,7 @@ def _write_page(settings: Any, page: Path) -> None:
     from neuneu.curves.readers.formats import read_format
     from neuneu.files import write_text
     from neuneu.reports.answer import ask
-    from neuneu.reports.html import Origin, render_report
+    from neuneu.reports.html import ReportOrigin, render_report
 
     table = read_format(settings.format, [settings.folder], given=settings.facts).table
     answer = ask(
@@ -138,7 +138,7 @@ def _write_page(settings: Any, page: Path) -> None:
         context=1.0,
         references=settings.references,
     )
-    write_text(page, render_report(answer, Origin(title="Runs in flight", command="neuneu watch")))
+    write_text(page, render_report(answer, ReportOrigin(title="Runs in flight", command="neuneu watch")))
 
 
 def _alert(found: dict[str, Any], command: str | None, webhook: str | None) -> None:

@@ -24,7 +24,7 @@ from neuneu.errors import InputError
 from neuneu.evaluation.metrics import SCORES, score_cells
 from neuneu.files import open_file, refusing_place, try_lock
 from neuneu.forecasts.cells import QUANTILES, CurveForecast
-from neuneu.forecasts.forecast import Forecasts
+from neuneu.forecasts.forecast import TableForecasts
 
 FIELDS = ("made", "version", "forecaster", *KEY, "clock_unit", "context_clock", "n_seen", "seen", "clock")
 """What a line says besides the quantiles."""
@@ -36,7 +36,7 @@ LATE = (1.0, 1.5, 3.0, float("inf"))
 """Edges of horizon over context end, by which settled forecasts are grouped."""
 
 
-def enter(found: Forecasts, path: str | Path, *, now: datetime | None = None) -> int:
+def enter(found: TableForecasts, path: str | Path, *, now: datetime | None = None) -> int:
     """Add forecasts to a ledger; returns how many lines were added.
 
     The same question with the same evidence is entered once: a forecast of a curve that has not grown since
@@ -136,7 +136,7 @@ def _value(known: dict[Any, Curve], row: tuple[Any, ...]) -> float | None:
     return float(curve.values[nearest]) if close else None
 
 
-def _lines(found: Forecasts, made: str) -> list[dict[str, Any]]:
+def _lines(found: TableForecasts, made: str) -> list[dict[str, Any]]:
     lines = []
     for each in found.curves:
         context = each.context
