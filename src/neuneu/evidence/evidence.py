@@ -220,8 +220,8 @@ def nearest_references(evidence: Evidence, most: int) -> list[Curve]:
 
 def relation(evidence: Evidence, reference: Curve) -> tuple[float, float, bool]:
     """Log ratios of parameters and of planned clocks, and whether the recipe is the same."""
-    mine, theirs = evidence.context.facts, reference.facts
-    size_gap = math.log(mine.params / theirs.params) if mine.params and theirs.params else 0.0
+    own, other = evidence.context.facts, reference.facts
+    size_gap = math.log(own.params / other.params) if own.params and other.params else 0.0
     end, last = evidence.planned_end or evidence.end, float(reference.clock[-1])
     plan_gap = math.log(end / last) if last > 0 else 0.0
-    return size_gap, plan_gap, mine.recipe == theirs.recipe
+    return size_gap, plan_gap, own.recipe == other.recipe

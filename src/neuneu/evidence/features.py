@@ -12,6 +12,10 @@ TYPICAL_NOISE = 0.01
 PRIOR_POINTS = 4.0
 NOISE_PER_ITEM_ERROR = 0.45
 """Checkpoint noise over the standard error from items: neighbours answer most items the same."""
+SLOPE_REACH = float(np.log(8.0))
+"""Slopes are read off so much log-clock at most: a factor of 8."""
+SUREST = 0.05
+"""Accuracies nearer than this to 0 or 1 have the standard error of one that is not."""
 MEAN_POINTS = 3
 """Last values that are averaged to say where a curve stands."""
 RECENT = 6
@@ -91,8 +95,8 @@ def recent_slope(points: Points, noise: Floats, span: Floats) -> Floats:
 
     Pulled to 0 as far as noise alone could have made it; 0 where there are fewer than two points.
     """
-    reach = np.maximum(np.minimum(0.5 * span, np.log(8.0)), 1e-9)
-    recent = points.keep((points.x >= -reach[points.owner]) | (points.rank_from_end < 3))
+    reach = np.maximum(np.minimum(0.5 * span, SLOPE_REACH), 1e-9)
+    recent = points.keep((points.x >= -reach[points.owner]) | (points.rank_from_end < MEAN_POINTS))
     total = np.maximum(recent.total, 1.0)
     centre_x, centre_y = recent.sum(recent.x) / total, recent.sum(recent.y) / total
     dx, dy = recent.x - centre_x[recent.owner], recent.y - centre_y[recent.owner]
@@ -110,7 +114,7 @@ def item_error(batch: Batch) -> Floats:
         curve = evidence.context
         error = float(curve.stderr[-1])
         if not np.isfinite(error) and curve.n_items and (curve.low, curve.high) == (0.0, 1.0):
-            p = min(max(float(curve.values[-1]), 0.05), 0.95)
+            p = min(max(float(curve.values[-1]), SUREST), 1 - SUREST)
             error = float(np.sqrt(p * (1 - p) / curve.n_items))
         errors.append(error / unit)
     return np.array(errors, dtype=np.float64)

@@ -18,7 +18,7 @@ from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import Evidence
-from neuneu.evidence.features import ContextFeatures, context_features
+from neuneu.evidence.features import TYPICAL_NOISE, ContextFeatures, context_features
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import write_json
@@ -40,6 +40,12 @@ NO_GROWTH = 1e-6
 """Log horizon ratios below this count as this, where a log is taken of them."""
 MOST_STEPS = 200
 """Steps of the search, which ends before as a rule."""
+LEAST_NOISE, LEAST_CHANGE = 1e-5, 1e-3
+"""Floors of noise, and of slope and spread, in units, before a log is taken."""
+TYPICAL_SLOPE, TYPICAL_SPREAD = 0.01, 0.02
+"""Slopes a unit of log-clock and spreads of contexts, in units, whose features are 0."""
+ENOUGH_POINTS = 4.0
+"""From so many points on it does not count how many there are."""
 LARGEST = 1e300
 """Quantiles of metrics without a range are cut at this, short of overflow."""
 
@@ -147,11 +153,14 @@ class Calibration:
 
 
 def scale_features(features: ContextFeatures) -> Floats:
-    """Features that the scale of residuals depends on, (n, n_features), all near 1."""
-    noise = np.log(np.clip(features.noise, 1e-5, 1.0) / 0.01)
-    slope = np.log(np.clip(np.abs(features.slope), 1e-3, 1.0) / 0.01)
-    few = np.log(np.clip(features.n_points, 1.0, 4.0) / 4.0)
-    spread = np.log(np.clip(features.spread, 1e-3, 1.0) / 0.02)
+    """Features that the scale of residuals depends on, (n, n_features).
+
+    1, and the logs of noise, slope, number of points and spread over what is typical of each.
+    """
+    noise = np.log(np.clip(features.noise, LEAST_NOISE, 1.0) / TYPICAL_NOISE)
+    slope = np.log(np.clip(np.abs(features.slope), LEAST_CHANGE, 1.0) / TYPICAL_SLOPE)
+    few = np.log(np.clip(features.n_points, 1.0, ENOUGH_POINTS) / ENOUGH_POINTS)
+    spread = np.log(np.clip(features.spread, LEAST_CHANGE, 1.0) / TYPICAL_SPREAD)
     return np.stack([np.ones_like(noise), noise, slope, few, spread], axis=1)
 
 
