@@ -30,7 +30,8 @@ def two_files(tmp_path_factory) -> list[Path]:
 
 
 def test_prints_a_leaderboard_and_writes_cells(neuneu, two_files, tmp_path):
-    done = neuneu("evaluate", *two_files, "--forecasters", "mean-k,log-linear", "-o", tmp_path / "out")
+    names = "mean-k,log-linear"
+    done = neuneu("evaluate", *two_files, "--forecasters", names, "--published", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     for name in ("last-value", "power-law", "mean-k", "log-linear", "alpha", "beta", "MAE"):
         assert name in done.stdout
@@ -47,6 +48,8 @@ def test_prints_a_leaderboard_and_writes_cells(neuneu, two_files, tmp_path):
     assert board["overall"][0]["n_runs"] == 8
     timings = json.loads((tmp_path / "out/timings.json").read_text())
     assert set(timings) == {"last-value", "power-law", "mean-k", "log-linear"}
+    document = json.loads((tmp_path / "out/mean-k/alpha0_results.json").read_text())
+    assert document["tasks"] == ["hellaswag", "piqa"]
 
 
 def test_the_same_bytes_every_time_and_with_one_or_two_threads(neuneu, two_files, tmp_path):
@@ -84,6 +87,9 @@ def test_a_manifest_splits(neuneu, two_files, tmp_path):
         (["--forecasters", "oracle"], "forecaster"),
         (["--metric", "bleu"], "metric"),
         (["--losses", "nowhere"], "nowhere"),
+        (["--anchor", "0"], "anchor"),
+        (["--delta", "cumulative"], "delta"),
+        (["--device", "cpu"], "device"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(neuneu, two_files, tmp_path, arguments, field):
