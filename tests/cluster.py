@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 OPTIONS = {
@@ -48,17 +49,23 @@ def header(script: Path) -> list[str]:
     return words
 
 
+def array_numbers(text: str) -> Iterator[int]:
+    """The tasks of `0-4` or `0,2,3`."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
 def submit(arguments: list[str]) -> int:
     """Run a script's tasks one after the other; the first that fails ends them."""
     at = next(i for i, word in enumerate(arguments) if not word.startswith("-"))
     script = Path(arguments[at])
     options = read_options(header(script)) | read_options(arguments[:at])
-    first, _, last = options.get("array", "0").partition("-")
-    numbers = range(int(first), int(last or first) + 1)
+    numbers = list(array_numbers(options.get("array", "0")))
     for number in numbers:
         environment = {
             **os.environ, "SLURM_JOB_ID": str(100 + number), "SLURM_ARRAY_TASK_ID": str(number),
-            "SLURM_ARRAY_TASK_MIN": str(numbers[0]), "SLURM_ARRAY_TASK_MAX": str(numbers[-1]),
+            "SLURM_ARRAY_TASK_MIN": str(min(numbers)), "SLURM_ARRAY_TASK_MAX": str(max(numbers)),
             "SLURM_ARRAY_TASK_COUNT": str(len(numbers)),
             "SLURM_GPUS_ON_NODE": options.get("gpus", "1"),
         }  # fmt: skip

@@ -34,6 +34,7 @@ from tests.stand_ins import (
 from neuneu.cli.main import COMMANDS
 from neuneu.curves.readers.datadecide_models import RECIPES, SIZES
 from neuneu.curves.table import CurveTable
+from neuneu.curves.tasks import olmes_tasks
 from neuneu.losses.hub_texts import DATASET
 from neuneu.losses.open import open_losses
 
@@ -43,6 +44,7 @@ SHORTER = {
     r'SIZES="[^"]*"': 'SIZES="90M 1B"',
     r'SMALL="[^"]*"': 'SMALL="90M"',
     r'PYTHIA="[^"]*"': 'PYTHIA="70m"',
+    r'HELD="[^"]*"': 'HELD="csqa, mmlu_management"',
     r"SEEDS=0,1,2,3,4": "SEEDS=0,1",
     r"--array=1-16": "--array=1-2",
     r"--array=1-4": "--array=1-1",
@@ -51,7 +53,7 @@ SHORTER = {
 
 STEPS = [1250 * number for number in range(10)]
 PYTHIA_STEPS = [3000 + 10_000 * number for number in range(9)]
-TRAINED = ["arc_easy", "hellaswag", "boolq"]
+TRAINED, HELD_OUT = ["arc_easy", "hellaswag", "boolq"], ["csqa", "mmlu_management"]
 NETWORK = {"width": 16, "n_layers": 1, "n_heads": 2, "feed_forward": 32}
 CNN = {"channels": [2, 4], "kernel": 16, "stride": 4, "input_length": 128}
 TRAINING = {"batch_size": 16, "epochs": 1, "max_steps": 4, "evaluate_every": 4, "save_every": 4}
@@ -64,12 +66,6 @@ def blocks() -> list[str]:
         text, count = re.subn(pattern, short, text)
         assert count, f"{pattern} is not on the page"
     return [text]
-
-
-def held_out() -> list[str]:
-    found = re.search(r'HELD="([^"]*)"', PAGE.read_text())
-    assert found is not None
-    return found[1].split(", ")
 
 
 def serve_models(hub: Served) -> None:
@@ -95,12 +91,12 @@ def serve_results(hub: Served) -> None:
     data = hub.root / "datasets/allenai/DataDecide-eval-results/main/data"
     data.mkdir(parents=True)
     named = [(size, RECIPES[recipe], seed.replace("-", " ")) for recipe, size, seed in runs()]
-    tasks = [*TRAINED, *held_out()]
+    tasks = [*TRAINED, *HELD_OUT]
     datadecide_results(named, tasks, STEPS).write_parquet(
         data / "train-00000-of-00001.parquet", row_group_size=len(tasks) * len(STEPS)
     )
     folder = hub.root / "github/EleutherAI/pythia/evals/pythia-v1/pythia-70m/zero-shot"
-    pythia_results(folder, "70m", ["arc_easy", "piqa", "hendrycksTest-management"], PYTHIA_STEPS)
+    pythia_results(folder, "70m", ["arc_easy", "hendrycksTest-management"], PYTHIA_STEPS)
     texts = hub.root / "datasets" / DATASET / "main/documents"
     text_shard(texts / "CC_shard_00000141_processed.jsonl.zst", seed=141)
     text_shard(texts / "CC_shard_00000142_processed.jsonl.zst", seed=142)
@@ -124,7 +120,7 @@ def noted_commands(folder: Path) -> list[list[str]]:
     """Run the page with bash; what `neuneu` was asked, by the page itself and by sbatch's scripts."""
     bin_, notes = install(folder / "bin"), folder / "notes"
     (bin_ / "neuneu").write_text("#!/bin/bash\n{ printf '%s\\x1f' \"$@\"; printf '\\x1e'; } >> \"$NOTES\"\n")
-    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "NOTES": str(notes)}
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "NOTES": str(notes), "DEVICE": "cpu"}
     for block in blocks():
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(
@@ -191,7 +187,7 @@ def check_published_layout(folder: Path) -> None:
     model = root / "DataDecide-c4-90M"
     files = {path.name for path in model.iterdir() if path.is_file()}
     summaries = {"avg_losses_by_step.npy", "histograms_by_step.npz", "histograms_by_step_invp.npz"}
-    assert files == summaries | {f"{task}.npy" for task in [*TRAINED, *held_out()]}
+    assert files == summaries | {f"{task}.npy" for task in [*TRAINED, *HELD_OUT]}
     losses = {path.name for path in (model / "step1250").iterdir()}
     assert losses == {"eval_losses_shard_00000141.npy", "word_losses_shard_00000141.npy"}
     assert np.load(model / "arc_easy.npy").shape == (2, len(STEPS))
@@ -203,15 +199,21 @@ def check_published_layout(folder: Path) -> None:
 
 def check_results(folder: Path) -> None:
     """Every method answered the same cells of each set, and the tasks held out are those that were asked."""
-    for name, seed in [(name, seed) for name in ("corpus", "seed", "family") for seed in (0, 1)]:
-        cells = pl.read_parquet(folder / f"results/{name}/seed{seed}/cells.parquet")
-        assert cells["forecaster"].n_unique() >= 12
-        assert cells.group_by("forecaster").len()["len"].n_unique() == 1
-        assert cells["source"].unique().to_list() == [name]
-    cells = pl.read_parquet(folder / "results/tasks/seed0/cells.parquet")
-    assert sorted(cells["task"].unique()) == sorted(held_out())
+    for name in ("corpus", "seed", "family"):
+        for folder_name, least in ((name, 12), (f"{name}-every", 13)):
+            cells = pl.read_parquet(folder / f"results/{folder_name}/cells.parquet")
+            assert cells["forecaster"].n_unique() >= least
+            assert cells.group_by("forecaster").len()["len"].n_unique() == 1
+            assert cells["source"].unique().to_list() == [name]
+        assert len(list((folder / f"figures/{name}").rglob("*.png"))) > 3
+    rows = json.loads((folder / "results/corpus/leaderboard.json").read_text())["overall"]
+    assert [row["n_seeds"] for row in rows if row["forecaster"] == "models/neuneu"] == [2]
+    cells = pl.read_parquet(folder / "results/tasks/cells.parquet")
+    assert sorted(cells["task"].unique()) == sorted(HELD_OUT)
     document: dict[str, Any] = json.loads((folder / "models/neuneu/seeds.json").read_text())
     assert [row["seed"] for row in document["seeds"]] == [0, 1]
+    for name in ("corpus", "tasks", "runs-from-10000", "held-out-tasks"):
+        assert (folder / f"figures/{name}.png").stat().st_size > 1000
 
 
 def test_the_page_names_what_exists() -> None:
@@ -224,5 +226,9 @@ def test_the_page_names_what_exists() -> None:
     assert "c4" not in recipes[1].split()  # held out
     assert len(recipes[1].split()) == 23
     assert set(sizes[1].split()) < set(SIZES)
+    held_out = re.search(r'HELD="([^"]*)"', text)
+    assert held_out is not None
+    assert len(held_out[1].split(", ")) == 13
+    assert set(held_out[1].split(", ")) < set(olmes_tasks())
     for name in re.findall(r"configs/[\w./-]+", text):
         assert (ROOT / name).exists() or "$" in name or name.endswith(("/", ".")), name

@@ -1,5 +1,7 @@
 """What `neuneu train` does: one training run from a configuration, or the same one under several seeds."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +13,8 @@ import torch
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.files import write_json
-from neuneu.files.writing import kept_from
+from neuneu.files import read_json, write_json
+from neuneu.files.writing import kept_from, try_lock
 from neuneu.forecasters.base import SEEDS, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
@@ -44,23 +46,62 @@ def train_seeds(
 
     What is kept for validation is the same for all: samples.split_seed, else training.seed. The document has
     the validation scores of each seed, their mean and their standard deviation, null where nothing was kept
-    for validation. Interrupted, it goes on where it stopped. reports: what watches each seed's training.
+    for validation. Interrupted, it goes on where it stopped. Seeds that were trained there before, or are by
+    other processes, stay in the document. reports: what watches each seed's training. Raises InputError where
+    those were trained with another configuration.
     """
     if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
         raise InputError("must be different whole numbers of at least 0", field="seeds", value=list(seeds))
     split_seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
     samples = config.samples.model_copy(update={"split_seed": split_seed})
+    config = config.model_copy(update={"samples": samples})
+    _others(config, seeds)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         training = config.training.model_copy(update={"seed": seed})
         folder = config.output / f"seed{seed}"
-        one = config.model_copy(update={"samples": samples, "training": training, "output": folder})
+        one = config.model_copy(update={"training": training, "output": folder})
         scores = _train(one, reports(one))[1]
         rows.append({"seed": seed, "folder": folder.name, **scores})
-    document = {"forecaster": config.forecaster, "seeds": rows, **_spread(rows)}
     if Workers.from_environment().rank == 0:
-        write_json(config.output / SEEDS, document)
+        return _note_seeds(config, rows)
+    return _document(config, rows)
+
+
+def _note_seeds(config: RunConfig, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Write `SEEDS` with these seeds and those of the same configuration that it has already."""
+    path = config.output / SEEDS
+    lock = try_lock(path.with_name(f".{SEEDS}.lock"), wait=True)
+    assert lock is not None
+    try:
+        others = _others(config, [row["seed"] for row in rows])
+        document = _document(config, sorted([*others, *rows], key=lambda row: int(row["seed"])))
+        write_json(path, document)
+    finally:
+        lock.release()
     return document
+
+
+def _others(config: RunConfig, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """What `SEEDS` says of other seeds. Raises InputError where these had another configuration."""
+    path = config.output / SEEDS
+    document = read_json(path) if path.is_file() else {"seeds": []}
+    others = [row for row in document["seeds"] if row["seed"] not in seeds]
+    if others and document.get("configuration") != _configuration(config):
+        rule = "other seeds were trained there with another configuration: choose another folder"
+        raise InputError(rule, where=path, field="configuration")
+    return others
+
+
+def _document(config: RunConfig, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    told = {"forecaster": config.forecaster, "configuration": _configuration(config)}
+    return {**told, "seeds": list(rows), **_spread(rows)}
+
+
+def _configuration(config: RunConfig) -> str:
+    """What a training is but for its seed and its folder, as a digest."""
+    document = config.model_dump(mode="json", exclude={"output": True, "training": {"seed", "device"}})
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -159,6 +159,19 @@ def test_seeds_share_a_split_and_are_averaged(tmp_path: Path) -> None:
         train_seeds(config, [1, 1])
 
 
+def test_seeds_trained_apart_are_noted_together_if_trained_alike(tmp_path: Path) -> None:
+    """As the tasks of an array job train them."""
+    config = on_disk(tmp_path, make_probe_config("probe-average", samples={"validation_share": 0.3}), "many")
+    train_seeds(config, [2])
+    document = train_seeds(config, [0])
+    assert [row["seed"] for row in document["seeds"]] == [0, 2]
+    assert document["mean"]["mae"] == pytest.approx(np.mean([row["mae"] for row in document["seeds"]]))
+    other = config.model_copy(update={"training": config.training.model_copy(update={"learning_rate": 0.5})})
+    with pytest.raises(InputError, match="another configuration"):
+        train_seeds(other, [1])
+    assert not (config.output / "seed1").exists()
+
+
 def test_only_named_tasks_are_trained_on() -> None:
     config = make_probe_config("probe-average", data={"curves": ["x"], "tasks": ["piqa", "arc_easy"]})
     assert make_data(config)[0].tasks == ("arc_easy", "piqa")
