@@ -70,9 +70,9 @@ def export(
     """
     if format_ not in TAKES:
         raise InputError(f"unknown; known: {', '.join(TAKES)}", field="format", value=format_)
-    said = {"metric": metric, "n_shot": n_shot, "variant": variant, "split": split, "shard": shard}
+    chosen = {"metric": metric, "n_shot": n_shot, "variant": variant, "split": split, "shard": shard}
     flags = {"compat": compat or None, "published_names": published_names or None}
-    for option, value in {**said, **flags}.items():
+    for option, value in {**chosen, **flags}.items():
         if value is not None and option not in TAKES[format_]:
             raise InputError(f"is no option of {format_}", field=option.replace("_", "-"), value=value)
     if format_ not in ("neuneu-npy", "neuneu-summaries") and len(sources) > 1:

@@ -1,6 +1,6 @@
 """Several evaluations side by side: who is called what, seeds of one method, and the cells that all answered.
 
-The same forecaster of two evaluations is two rows unless it said the same; nothing is pooled in silence.
+The same forecaster of two evaluations is two rows unless it answered the same; nothing is pooled in silence.
 """
 
 import re
@@ -70,10 +70,10 @@ def name_apart(evaluations: Sequence[Evaluation]) -> Names:
     """What each forecaster of each evaluation is called beside the others.
 
     With a label, an evaluation's own forecaster goes by it (by label and name where there are several). A
-    forecaster that answered alike wherever it was asked the same keeps its name and is one; otherwise the
-    evaluation's name stands before it. Seeds of one evaluation keep one name and their number.
+    forecaster that gave the same answer wherever it was asked the same keeps its name and is one; otherwise
+    the evaluation's name stands before it. Seeds of one evaluation keep one name and their number.
     """
-    alike = _alike(evaluations)
+    agrees = _agreement(evaluations)
     names: Names = []
     for evaluation in evaluations:
         own = [name for name in evaluation.forecasters if name not in YARDSTICKS]
@@ -83,7 +83,7 @@ def name_apart(evaluations: Sequence[Evaluation]) -> Names:
             found = SEED.fullmatch(name)
             if found and evaluation.seed == int(found["seed"]):
                 base = found["name"]  # the folder of a seed, asked under that seed
-            if alike[name] and (name in YARDSTICKS or evaluation.label is None):
+            if agrees[name] and (name in YARDSTICKS or evaluation.label is None):
                 called[name] = name
                 continue
             if evaluation.label is not None and len(own) == 1 and name in own:
@@ -225,8 +225,8 @@ def _places(evaluations: Sequence[Evaluation], forecaster: str) -> list[str]:
     return list(dict.fromkeys(e.label or e.folder for e in evaluations if forecaster in e.forecasters))
 
 
-def _alike(evaluations: Sequence[Evaluation]) -> dict[str, bool]:
-    """Whether a forecaster said the same in every evaluation, wherever two asked the same cell."""
+def _agreement(evaluations: Sequence[Evaluation]) -> dict[str, bool]:
+    """Whether a forecaster answered the same in every evaluation, wherever two asked the same cell."""
     every = dict.fromkeys(name for evaluation in evaluations for name in evaluation.forecasters)
     return {name: _said_the_same(evaluations, name) for name in every}
 

@@ -74,7 +74,7 @@ def score_questions(
 ) -> list[Floats]:
     """Log-probability (nats) of each choice of each question given what comes before it.
 
-    For whole sentences the common beginning is left out of every choice's score alike. Questions are run
+    For whole sentences the common beginning is left out of every choice's score. Questions are run
     in batches of similar length, at most `batch_tokens` padded tokens each; `share=False` (and a recurrent
     model) runs every choice in a row of its own. Returns an array (n_choices,) per question.
     """

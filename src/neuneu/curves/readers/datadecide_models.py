@@ -112,10 +112,10 @@ def published_names(runs: Iterable[str]) -> dict[str, str]:
     recipes = {data: recipe for recipe, data in RECIPES.items()}
     found: dict[str, str] = {}
     for run in sorted(runs):
-        mine, pythia = _RUN.fullmatch(run), _PYTHIA.fullmatch(run)
+        own, pythia = _RUN.fullmatch(run), _PYTHIA.fullmatch(run)
         name = run
-        if mine and mine["data"] in recipes:
-            name = f"DataDecide-{recipes[mine['data']]}-{mine['size']}"
+        if own and own["data"] in recipes:
+            name = f"DataDecide-{recipes[own['data']]}-{own['size']}"
         elif pythia:
             name = f"EleutherAI--{pythia[1]}"
         if name in found:
