@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.forecasters.neuneu.small import make_losses, make_table
+from tests.forecasters.neuneu.small import make_config, make_losses, make_table
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import EvidenceBuilder
-from neuneu.forecasters.base import make_forecaster
+from neuneu.forecasters.base import Forecaster, make_forecaster
 from neuneu.forecasters.neuneu.config import LossConfig, ModelConfig
+from neuneu.forecasters.neuneu.forecaster import NeuNeuAverage, NeuNeuDiffHist
 from neuneu.forecasters.neuneu.inputs import prepare_inputs
 from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster
 from neuneu.losses.loss_store import MemoryLossStore
@@ -106,6 +107,29 @@ def test_probes_forecast_the_same_from_summaries(name: str, tmp_path: Path) -> N
         evidence = EvidenceBuilder(table, store).at(curve, 4000, sees_future=True)
         found.append(probe.forecast(evidence, curve.after(4000).clock).values)
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def small(name: str) -> Forecaster:
+    """A forecaster that reads summaries, with a network of a second where it has one."""
+    if name == "logistic":
+        return make_forecaster(name)
+    encoder = {"neuneu-diffhist": "diffhist", "neuneu-average": "average"}[name]
+    config = make_config(name, model={"encoder": encoder, "n_bins": 64}, samples={"validation_share": 0.0})
+    kinds = {"neuneu-diffhist": NeuNeuDiffHist, "neuneu-average": NeuNeuAverage}
+    return kinds[name](config, calibrated=False)
+
+
+@pytest.mark.parametrize("name", ["neuneu-diffhist", "neuneu-average", "logistic"])
+def test_forecasters_answer_the_same_from_summaries(name: str, tmp_path: Path) -> None:
+    losses, table = make_losses(), make_table()
+    write_summaries([losses], tmp_path)
+    curve = next(c for c in table if c.key.run == "run-1")
+    found = []
+    for store in (losses, open_losses(tmp_path, table.runs)):
+        fitted = small(name).fit(table, store)
+        evidence = EvidenceBuilder(table, store).at(curve, 4000, sees_future=fitted.sees_future)
+        found.append(fitted.forecast(evidence, curve.after(4000).clock).values)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3)
 
 
 def test_other_bins_and_other_encoders_are_refused(store: MemoryLossStore, tmp_path: Path) -> None:
