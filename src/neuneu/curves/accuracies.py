@@ -16,8 +16,10 @@ def without_accuracy(frame: pl.DataFrame) -> dict[str, list[str]]:
 
     Metrics that look like accuracies come first, and alone where there are any.
     """
-    ends = frame.group_by("task", "metric").agg(
-        pl.col("value").min().alias("low"), pl.col("value").max().alias("high")
+    ends = (
+        frame.drop_nulls(["task", "metric"])
+        .group_by("task", "metric")
+        .agg(pl.col("value").min().alias("low"), pl.col("value").max().alias("high"))
     )
     known: set[str] = set()
     metrics: dict[str, list[str]] = {}
@@ -31,7 +33,8 @@ def without_accuracy(frame: pl.DataFrame) -> dict[str, list[str]]:
     return {task: like.get(task, names) for task, names in metrics.items() if task not in known}
 
 
-def like_accuracy(metric: str, low: float | None, high: float | None) -> bool:
+def like_accuracy(metric: str | None, low: float | None, high: float | None) -> bool:
     """Whether an unknown metric is named like an accuracy and all its values lie in [0, 1]."""
     within = low is not None and high is not None and low >= 0 and high <= 1
-    return within and not find_metric(metric).accuracy and _LIKE.search(metric) is not None
+    named = metric is not None and not find_metric(metric).accuracy and _LIKE.search(metric) is not None
+    return within and named

@@ -7,6 +7,7 @@ another begins, which `setting_changes` finds.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -43,11 +44,14 @@ _BREAKS = re.compile(r"[;=\s]+")
 
 def conditions_text(said: Mapping[str, object]) -> str | None:
     """The column `conditions` of what is known; None values are left out."""
-    pairs = (
-        f"{name}={_BREAKS.sub(' ', str(value)).strip()[:MAX_VALUE]}"
-        for name, value in said.items() if value is not None
-    )  # fmt: skip
+    pairs = (f"{name}={_plain(str(value))}" for name, value in said.items() if value is not None)
     return "; ".join(pairs) or None
+
+
+@lru_cache(4096)
+def _plain(text: str) -> str:
+    """A value without what parts values."""
+    return _BREAKS.sub(" ", text).strip()[:MAX_VALUE]
 
 
 def read_conditions(text: str | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Canonical names of tasks and metrics, chance levels, items per task."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from neuneu.curves import benchmarks
 
@@ -67,6 +67,7 @@ _RANGES: dict[tuple[float, float, bool], str] = {
 """(low, high, higher is better) → names of the metrics that are no accuracies."""
 
 
+@lru_cache(4096)
 def find_task(name: str) -> Task:
     """The task of this name or alias; an unknown name makes a task with unknown facts, never an error.
 

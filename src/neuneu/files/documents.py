@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,21 +54,9 @@ def read_object(path: str | Path) -> dict[str, Any]:
 
 def parse_json(text: str, where: str | Path) -> Any:
     """Parse JSON text strictly; `where` names it in errors, which are those of `read_json`."""
-    overflows: list[_Overflow] = []
-
-    def number(digits: str) -> float:
-        value = _number(digits)
-        if isinstance(value, _Overflow):
-            overflows.append(value)
-        return value
-
-    def whole(digits: str) -> int | float:
-        return int(digits) if len(digits) <= _SAFE_DIGITS else _long_whole(digits, number)
-
+    _strict.overflows.clear()
     try:
-        document = json.loads(
-            text.removeprefix(_MARK), object_pairs_hook=_unique_keys, parse_float=number, parse_int=whole
-        )
+        document = _strict.decoder.decode(text.removeprefix(_MARK))
     except InputError as error:
         raise InputError(error.rule, where=where, field=error.field, value=error.value) from error
     except RecursionError as error:
@@ -78,7 +67,7 @@ def parse_json(text: str, where: str | Path) -> Any:
         raise InputError(f"not JSON: {error}", where=where) from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(document, where)
-    if overflows:
+    if _strict.overflows:
         _check_numbers(document, where)
     if "\\ud" in text or "\\uD" in text:
         _check_unicode(document, where)
@@ -225,6 +214,28 @@ class _Overflow(float):
     """A number beyond what a float holds, until its field is known."""
 
     text: str
+
+
+class _Strict(threading.local):
+    """A thread's parser of JSON, made once, and the numbers of the last text that overflow."""
+
+    def __init__(self) -> None:
+        self.overflows: list[_Overflow] = []
+        self.decoder = json.JSONDecoder(
+            object_pairs_hook=_unique_keys, parse_float=self._float, parse_int=self._int
+        )
+
+    def _float(self, digits: str) -> float:
+        value = _number(digits)
+        if isinstance(value, _Overflow):
+            self.overflows.append(value)
+        return value
+
+    def _int(self, digits: str) -> int | float:
+        return int(digits) if len(digits) <= _SAFE_DIGITS else _long_whole(digits, self._float)
+
+
+_strict = _Strict()
 
 
 def _number(text: str) -> float:

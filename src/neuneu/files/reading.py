@@ -88,7 +88,8 @@ def read_bytes(
 ) -> bytes:
     """All bytes of a regular file. Raises TooLargeError beyond `limit`, InputError as `open_file`."""
     with open_unpacked(path, window=window) if unpack else open_file(path) as stream:
-        data = stream.read(limit + 1)
+        # not more than the file holds: what is asked for is allocated before it is read
+        data = stream.read(limit + 1 if unpack else min(limit, os.fstat(stream.fileno()).st_size) + 1)
     if len(data) > limit:
         raise TooLargeError(f"is larger than {size_text(limit)}", where=path)
     return data

@@ -6,6 +6,7 @@ where they were told, or why nothing was read. All files of a reading are looked
 runs apart depends on which there are. The rules stand in docs/curves.md.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -132,6 +133,15 @@ class _Told:
     run: str | None = None
     run_from: str = ""
     why: str = ""
+    here: tuple[str, ...] = ()
+    _folders: Place | None = None
+
+    @property
+    def results(self) -> Place:
+        """The place of the results file with the folders that may name a run."""
+        if self._folders is None:
+            self._folders = _telling(self)
+        return self._folders
 
 
 def place(origins: Sequence[Origin], naming: Naming, given: Given, report: ReadReport) -> list[Placed | None]:
@@ -139,7 +149,8 @@ def place(origins: Sequence[Origin], naming: Naming, given: Given, report: ReadR
 
     Two files get one run only where nothing says that they may be of two (`_group`).
     """
-    told = [_read(origin, naming) for origin in origins]
+    here = Path.cwd().parts[1:]
+    told = [_read(origin, naming, here) for origin in origins]
     _name(told)
     runs: dict[str, list[_Told]] = defaultdict(list)
     for one in told:
@@ -161,6 +172,7 @@ def place(origins: Sequence[Origin], naming: Naming, given: Given, report: ReadR
     return placed
 
 
+@lru_cache(REMEMBERED)
 def read_place(text: str, *, revision: bool = False, words: bool = True) -> Place:
     """What a path, a name on a hub or a revision says. words: as for `read_name`."""
     cached = _HUB_CACHE.search(text)
@@ -206,8 +218,8 @@ def _own_folder(pieces: Sequence[str], names: Sequence[object], words: bool) -> 
     return owned[-1] if owned else None
 
 
-def _read(origin: Origin, naming: Naming) -> _Told:
-    """What the names of one file say, what the user's patterns match first."""
+def _read(origin: Origin, naming: Naming, here: tuple[str, ...]) -> _Told:
+    """What the names of one file say, the user's patterns first. here: the folders that one stands in."""
     subject = "/".join(filter(None, [origin.adapter or origin.model, origin.subfolder]))
     texts = {"revision": origin.revision or "", "model": subject, "path": origin.file}
     said, marked = _match(texts, naming)
@@ -230,7 +242,7 @@ def _read(origin: Origin, naming: Naming) -> _Told:
         if one.step is None and one.tokens is None and found.own:
             one.step, one.tokens, one.step_from = found.step, found.tokens, source
     _apply(one, said, naming)
-    one.path = _telling(one)
+    one.here = here
     return one
 
 
@@ -273,36 +285,47 @@ def _telling(one: _Told) -> Place:
     except above checkpoints of which no model tells the run.
     Folders above the path that was given count too, so that it does not matter where one stands.
     """
-    path, file = one.path, one.origin.file
-    given = [piece for piece in re.split(r"[/\\]|__", file) if piece not in ("", ".", "..")]
-    above: tuple[str, ...] = ()
-    if not path.absolute:
-        whole = [piece for piece in re.split(r"[/\\]|__", str(Path(file).absolute())) if piece]
-        above = tuple(whole[: max(0, len(whole) - len(given))])
-    texts = [text for text in (one.origin.model, one.origin.adapter) if text]
-    model = {piece for text in texts for piece in re.split(r"[/\\]|__", text)}
-    model |= {re.sub(r'["<>:/\\|?*\[\]]+', "_", text) for text in texts}
-    tasks = {str(curve[0]) for curve in one.origin.measured}
+    path, origin = one.path, one.origin
+    model = _model_pieces(origin.model, origin.adapter)
+    tasks = _tasks(origin.measured)
     amounts = frozenset(n for n in (one.step, one.tokens) if n is not None and n >= TELLING)
-
-    def is_task(name: str) -> bool:
-        return bool(tasks) and all(
-            task == name or task.startswith(f"{name}_") or task.endswith(f"_{name}") for task in tasks
-        )
 
     def tell(names: Sequence[str], *, dates: bool) -> tuple[str, ...]:
         kept = (
             without_number(name, amounts) for name in names
-            if name not in model and not is_task(name) and not _SHOTS.fullmatch(name)
-            and (dates or not _DATE.fullmatch(name))
+            if name not in model and _tells(name, tasks) and (dates or not _DATE.fullmatch(name))
         )  # fmt: skip
         return tuple(name for name in kept if name)
 
     rest = path.folders[-1:] if path.file else ()
     folders = path.folders[:-1] if path.file else path.folders
     dates = all(is_plain(name) for name in one.model.folders)
-    folders = (*above, *tell(folders, dates=dates), *rest)
-    return path._replace(folders=folders, below=tell(path.below, dates=False))
+    above = () if path.absolute else one.here[: max(0, len(one.here) - origin.file.count(".." + os.sep))]
+    return path._replace(
+        folders=(*above, *tell(folders, dates=dates), *rest), below=tell(path.below, dates=False)
+    )
+
+
+@lru_cache(REMEMBERED)
+def _model_pieces(*texts: str | None) -> frozenset[str]:
+    """What a model's names consist of, as folders of results are called after it."""
+    told = [text for text in texts if text]
+    pieces = {piece for text in told for piece in re.split(r"[/\\]|__", text)}
+    return frozenset(pieces | {re.sub(r'["<>:/\\|?*\[\]]+', "_", text) for text in told})
+
+
+@lru_cache(REMEMBERED)
+def _tasks(measured: frozenset[tuple[object, ...]]) -> frozenset[str]:
+    return frozenset(str(curve[0]) for curve in measured)
+
+
+@lru_cache(REMEMBERED)
+def _tells(name: str, tasks: frozenset[str]) -> bool:
+    """Whether a folder's name is neither that of all these tasks, or their beginning or end, nor shots."""
+    of_tasks = bool(tasks) and all(
+        task == name or task.startswith(f"{name}_") or task.endswith(f"_{name}") for task in tasks
+    )
+    return not of_tasks and not _SHOTS.fullmatch(name)
 
 
 def _name(told: Sequence[_Told]) -> None:
@@ -343,7 +366,7 @@ def _group(told: Sequence[_Told]) -> list[tuple[Location, list[_Told]]]:
         stages = {one.stage for one in some}
         for stage in stages:
             its = [one for one in some if one.stage == stage]
-            groups.append((Location(place, file=its[0].path.file, stage=stage, base=its[0].base), its))
+            groups.append((Location(place, file=its[0].results.file, stage=stage, base=its[0].base), its))
     return groups
 
 
@@ -378,11 +401,11 @@ def _folders(its: Sequence[_Told], *, always: bool) -> dict[tuple[str, ...], lis
     """
     below: dict[tuple[str, ...], set[int | None]] = defaultdict(set)
     for one in its:
-        below[one.path.below].add(one.step if one.step is not None else one.tokens)
+        below[one.results.below].add(one.step if one.step is not None else one.tokens)
     parts: dict[tuple[str, ...], list[_Told]] = defaultdict(list)
     for one in its:
-        above = one.path.folders if always or not one.path.file else one.path.folders[:-1]
-        names = (*above, *(one.path.below if len(below[one.path.below]) > 1 else ()))
+        above = one.results.folders if always or not one.results.file else one.results.folders[:-1]
+        names = (*above, *(one.results.below if len(below[one.results.below]) > 1 else ()))
         parts[tuple(name for name in names if not is_plain(name)) or names].append(one)
     return parts
 

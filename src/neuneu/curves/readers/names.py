@@ -144,6 +144,8 @@ def read_name(text: str, *, revision: bool = False, words: bool = True) -> Name:
 @lru_cache(REMEMBERED)
 def without_number(text: str, amounts: frozenset[int]) -> str:
     """A name without a number that is one of these: runA_1000 at step 1000 is runA."""
+    if not amounts or _NUMBER.search(text) is None:
+        return text
     for found in reversed(list(_NUMBER.finditer(text))):
         if number(found["number"], found["unit"]) in amounts:
             text = text[: found.start()] + " " + text[found.end() :]
@@ -168,6 +170,7 @@ def _plain_words() -> frozenset[str]:
     return frozenset(PLAIN_WORDS.split())
 
 
+@lru_cache(REMEMBERED)
 @lru_cache(REMEMBERED)
 def is_plain(text: str) -> bool:
     """Whether a name tells no run: nothing but words like checkpoints, hf, output, actor."""

@@ -99,6 +99,25 @@ def read_batches(path: str | Path) -> tuple[tuple[int, int], ...]:
     return tuple(rows)
 
 
+def _search(folder: str, root: Path, named: re.Pattern[str], found: list[Path], report: ReadReport) -> None:
+    """Add the files of a folder, by name, then those of its folders."""
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if not named.match(entry.name) or entry.name.startswith(".") or entry.is_dir(follow_symlinks=False):
+            continue
+        link = entry.is_symlink()
+        if link and Path(entry.path).is_dir():
+            continue
+        if link and not Path(entry.path).resolve().is_relative_to(root):
+            report.skip(entry.path, "a link out of the folder; name the file itself to read it")
+        else:
+            found.append(Path(entry.path))
+    for entry in listed:
+        if entry.is_dir(follow_symlinks=False):
+            _search(entry.path, root, named, found, report)
+
+
 def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadReport) -> list[Path]:
     """The files named like these patterns at and below the paths, sorted; no others below a folder.
 
@@ -114,17 +133,7 @@ def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadRepor
         if not path.is_dir():
             found.append(check_file(path))
             continue
-        root = path.resolve()
-        for folder, folders, names in os.walk(path, followlinks=False):
-            folders.sort()
-            for name in sorted(names):
-                if not named.match(name) or name.startswith("."):
-                    continue
-                file = Path(folder, name)
-                if file.is_symlink() and not file.resolve().is_relative_to(root):
-                    report.skip(file, "a link out of the folder; name the file itself to read it")
-                else:
-                    found.append(file)
+        _search(str(path), path.resolve(), named, found, report)
     if not found:
         skipped = "; ".join(f"{what}: {why}" for what, why in list(report.skipped)[:3])
         rule = f"no {' or '.join(pattern.strip('*') for pattern in patterns)} file here" + (

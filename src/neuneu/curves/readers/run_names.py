@@ -1,6 +1,7 @@
 """Names of runs: of each run's place the nearest folder that tells it from the others."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -36,9 +37,9 @@ def name_runs(groups: Iterable[tuple[Location, list[Item]]]) -> dict[str, list[I
         place: " ".join(filter(None, ["/".join(place.folders) if place.hub else nearest[place], place.stage]))
         for place in locations
     }
-    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+    times = Counter(names.values())
     for place, name in names.items():
-        if name in twice and place.base:
+        if times[name] > 1 and place.base:
             names[place] = f"{name} on {place.base}"
     runs: dict[str, list[Item]] = {}
     for location, items in groups:
@@ -70,7 +71,8 @@ def _nearest(places: Sequence[Location]) -> list[str]:
     while len(distinct) > 1 and len({chain[-1] for chain in distinct}) == 1 and min(map(len, distinct)) > 1:
         distinct = {chain[:-1] for chain in distinct}
         chains = [chain[:-1] for chain in chains]
-    return ["/".join(_shortest(chain, distinct)) for chain in chains]
+    ends = Counter(chain[-n:] for chain in distinct for n in range(1, len(chain) + 1))
+    return ["/".join(_shortest(chain, ends)) for chain in chains]
 
 
 def _in_folder(place: Location) -> bool:
@@ -83,11 +85,11 @@ def _telling(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in folders if not is_plain(name)) or folders[-1:] or (UNNAMED,)
 
 
-def _shortest(chain: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    others = [other for other in others if other != chain]
+def _shortest(chain: tuple[str, ...], ends: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:
+    """The shortest end of a chain that no other has. ends: of every chain → chains that end so."""
     for n in range(1, len(chain) + 1):
         end = chain[-n:]
         named = any(not is_qualifier(name) for name in end) or n == len(chain)
-        if named and all(other[-n:] != end for other in others):
+        if named and ends[end] == 1:
             return end
     return chain
