@@ -206,7 +206,7 @@ def test_a_corrupted_state_is_refused(tmp_path: Path) -> None:
     trainer(make_config(), tmp_path).run()
     state = (tmp_path / STATE).read_bytes()
     (tmp_path / STATE).write_bytes(state[: len(state) // 2])
-    with pytest.raises(InputError, match=r"state\.safetensors: not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"state\.safetensors: .*whole safetensors file"):
         trainer(make_config(), tmp_path)
 
 

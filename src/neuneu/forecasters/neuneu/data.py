@@ -278,6 +278,6 @@ def table_of(table: CurveTable, curves: Sequence[Curve]) -> CurveTable:
 def _one_loss(table: CurveTable) -> list[Curve]:
     """The preferred loss-like metric of each run, task and setting."""
     found: dict[tuple[object, ...], Curve] = {}
-    for metric in reversed(LOSS_METRICS):
+    for metric in [name for name in reversed(LOSS_METRICS) if name in table.metrics]:
         found |= {(curve.key.run, *setting(curve)): curve for curve in table.filter(metric=metric)}
     return list(found.values())
