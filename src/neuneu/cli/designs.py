@@ -141,7 +141,7 @@ def _apply(
 def stats(store: Store, output: Output = None, as_json: AsJson = False) -> None:
     """Rows, and distinct ids, benchmarks, settings and metrics.
 
-    Example: neuneu designs stats --store designs.duckdb
+    Example: neuneu designs stats --store home
     """
     from neuneu.designs.database.home import open_store
 
@@ -158,7 +158,7 @@ def query(
 ) -> None:
     """Ask the database in SQL, read-only.
 
-    Example: neuneu designs query "SELECT id, total_params FROM model_annotations" --store designs.duckdb
+    Example: neuneu designs query "SELECT id, total_params FROM model_annotations" --store home
     """
     from neuneu.designs.database.home import open_store
 
@@ -170,7 +170,7 @@ def query(
 def profile(model: str, store: Store, as_json: AsJson = False) -> None:
     """All that is known of one model, under any of its ids.
 
-    Example: neuneu designs profile gpt2 --store designs.duckdb
+    Example: neuneu designs profile home/llama-50k-prose-seed0 --store home
     """
     from neuneu.designs.database import views
     from neuneu.designs.database.home import open_store
@@ -192,7 +192,7 @@ def profile(model: str, store: Store, as_json: AsJson = False) -> None:
 def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> None:
     """Measurements that several rows tell differently, once aliases make their names one.
 
-    Example: neuneu designs conflicts --store designs.duckdb
+    Example: neuneu designs conflicts --store home
     """
     import polars as pl
 
@@ -221,7 +221,7 @@ def gaps(
 ) -> None:
     """Evaluations (or facts) that models lack.
 
-    Example: neuneu designs gaps --store designs.duckdb --output gaps.csv
+    Example: neuneu designs gaps --store home --output gaps.csv
     """
     from neuneu.designs.database import views
     from neuneu.designs.database.home import open_store
@@ -235,7 +235,7 @@ def gaps(
 def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free path.")]) -> None:
     """Write the database as CSVs that DuckDB's IMPORT DATABASE reads; the same rows give the same bytes.
 
-    Example: neuneu designs export --store designs.duckdb 2026_11_22.duckdb
+    Example: neuneu designs export --store home 2026_11_22.duckdb
     """
     from neuneu.designs.database.exporting import export as write
     from neuneu.designs.database.home import open_store

@@ -75,7 +75,16 @@ def read_features(path: str | Path, ids: Sequence[str] = ()) -> pl.DataFrame:
     for name in ids:
         if name not in frame["id"].to_list():
             raise InputError("not in this file", where=path, field="id", value=name)
-    return frame.filter(pl.col("id").is_in(list(ids))) if ids else frame
+    columns = [frame["id"].cast(pl.String)]
+    for column in frame.drop("id").iter_columns():
+        numbers = column.cast(pl.Float64, strict=False)
+        bad = (numbers.is_null() & column.is_not_null() & (column.cast(pl.String) != "")).arg_true()
+        if len(bad):
+            row = int(bad[0])
+            raise InputError("must be a number", where=path, field=column.name, value=column[row])
+        columns.append(numbers.fill_nan(None))
+    typed = pl.DataFrame(columns)
+    return typed.filter(pl.col("id").is_in(list(ids))) if ids else typed
 
 
 def distributions(entries: Mapping[str, str | Path], column: str) -> dict[str, np.ndarray]:
