@@ -58,6 +58,11 @@ def test_a_mixture_counts_two_of_its_experts() -> None:
         build_model(run.model_copy(update={"family": "llama"}), size, config.schedule, 4096)
     )
     assert dense == same
+    grouped = size.model_copy(update={"kv_heads": 1})
+    less, _ = count_parameters(
+        build_model(run.model_copy(update={"family": "llama"}), grouped, config.schedule, 4096)
+    )
+    assert dense - less == size.layers * 2 * (size.heads - 1) * size.hidden * size.hidden // size.heads
     assert 180_000 < dense < 280_000
 
 

@@ -117,3 +117,19 @@ def test_runs_may_be_added_but_nothing_else_changed(tmp_path: Path) -> None:
     more = [{"sizes": ["s"], "recipes": ["code"], "seeds": [3]}]
     assert fingerprint({}) == fingerprint({"grids": more})
     assert fingerprint({}) != fingerprint({"held_out": 0.2})
+
+
+def test_key_value_heads_divide_the_heads_and_leave_older_suites_as_they_were(tmp_path: Path) -> None:
+    from neuneu.files import read_json
+    from neuneu.suite.home import CURVES
+
+    made = read_json(CURVES.parent / "provenance.json")["suite"]["fingerprint"]
+    assert load_suite(Path(__file__).parents[2] / "configs/suite/home.yaml").fingerprint == made
+    sizes = {name: {**size, "kv_heads": 1} for name, size in TINY["sizes"].items()}
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "sizes": sizes}), encoding="utf-8")
+    assert load_suite(path).fingerprint != made
+    odd = {name: {**size, "kv_heads": size["heads"] + 1} for name, size in sizes.items()}
+    path.write_text(yaml.safe_dump({**TINY, "sizes": odd}), encoding="utf-8")
+    with pytest.raises(InputError, match="multiple of kv_heads"):
+        load_suite(path)

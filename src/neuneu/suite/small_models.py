@@ -34,13 +34,15 @@ def build_model(run: Run, size: Size, schedule: Schedule, vocabulary: int) -> An
         "max_position_embeddings": schedule.sequence,
     }
     configs = {
-        "llama": lambda: transformers.LlamaConfig(**common, **attention),
+        "llama": lambda: transformers.LlamaConfig(
+            **common, **attention, num_key_value_heads=size.kv_heads or size.heads
+        ),
         "gptneox": lambda: transformers.GPTNeoXConfig(**common, **attention),
         "mamba": lambda: transformers.MambaConfig(**common, state_size=size.state),
         "mixtral": lambda: transformers.MixtralConfig(
             **common,
             **attention,
-            num_key_value_heads=size.heads,
+            num_key_value_heads=size.kv_heads or size.heads,
             num_local_experts=size.experts,
             num_experts_per_tok=min(2, size.experts),
             output_router_logits=False,

@@ -51,6 +51,8 @@ class Size(Section):
     hidden: int = Positive
     heads: int = Positive
     intermediate: int = Positive
+    kv_heads: int | None = Field(default=None, gt=0)
+    """Key-value heads of llama and mixtral (grouped-query attention); as many as heads if absent."""
     experts: int = Field(default=4, gt=0)
     state: int = Field(default=16, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
@@ -61,6 +63,8 @@ class Size(Section):
     def _heads_divide(self) -> Self:
         if self.hidden % (2 * self.heads):
             raise ValueError("hidden must be an even multiple of heads (rotary positions need pairs)")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError("heads must be a multiple of kv_heads")
         return self
 
 
@@ -200,6 +204,9 @@ class SuiteConfig(Section):
     def fingerprint(self) -> str:
         """Identifies everything but the grids: runs may be added to a suite, the rest may not change."""
         settings = self.model_dump(mode="json", exclude={"grids"})
+        for size in settings["sizes"].values():
+            if size["kv_heads"] is None:  # suites made before there were any keep their fingerprint
+                del size["kv_heads"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
