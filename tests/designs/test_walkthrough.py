@@ -1,18 +1,17 @@
-"""docs/reproduce-designs.md and the examples of --help, run on stand-ins of the true layouts."""
+"""docs/reproduce-designs.md, run command by command on stand-ins of the true layouts."""
 
 import json
 import re
-import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from tests.hub import serve
+from tests.walking import run
 
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS
 
@@ -20,10 +19,6 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reproduce-designs.md"
 MODELS = 30
 WORDS = "the quick brown fox jumps over a lazy dog while seven wizards watch from distant hills".split()  # noqa: SIM905
-FEWER = {"seeds": "2", "draws": "3", "documents": "6"}
-"""Options whose numbers are lowered here."""
-TASKS = ("select", "predict", "explain", "ablate", "tree")
-"""Commands that are run for two tasks here, not for thirteen."""
 ELSEWHERE = {"neuneu suite harness": "tests/suite/test_harness.py runs it on a local task"}
 """Commands that are not run here → why."""
 
@@ -145,26 +140,6 @@ def make_checkpoint(folder: Path) -> None:
     )
 
 
-def run(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command of the page, in this process; output sent to a file by > is written there."""
-    import os
-
-    from neuneu.cli.main import COMMANDS
-
-    text = line.replace("http://localhost:8000", os.environ.get("ENDPOINT", ""))
-    text, _, target = (part.strip() for part in text.partition(" > "))
-    for option, number in FEWER.items():
-        text = re.sub(rf"--{option} \d+", f"--{option} {number}", text)
-    arguments = shlex.split(text)[1:]
-    if arguments[1] in TASKS and "designs.duckdb" in arguments:
-        arguments += ["--task", "mmlu", "--task", "anli"]
-    module = COMMANDS[arguments[0]][0]
-    capsys.readouterr()
-    import_module(module).app(arguments, prog_name="neuneu", standalone_mode=False)
-    if target:
-        Path(target).write_text(capsys.readouterr().out)
-
-
 @pytest.mark.slow
 def test_every_command_of_the_page_runs(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -173,7 +148,7 @@ def test_every_command_of_the_page_runs(
     assert len(lines) > 50
     for line in lines:
         if not any(line.startswith(start) for start in ELSEWHERE):
-            run(line, monkeypatch, capsys)
+            run(line, capsys, tasks=("mmlu", "anli"))
     for name in (
         "table.csv",
         "code.png",
@@ -186,23 +161,3 @@ def test_every_command_of_the_page_runs(
         assert (place / name).stat().st_size > 0, name
     selected = pl.read_csv(place / "selected.csv")
     assert selected["task"].to_list() == ["mmlu", "mmlu", "anli"]
-
-
-EXAMPLES = re.compile(r"Example: (neuneu designs .*?)(?:\n\n|\n    \"\"\"|\Z)", re.DOTALL)
-
-
-@pytest.mark.slow
-def test_every_example_on_the_home_suite_runs_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sources = "\n\n".join(path.read_text() for path in sorted((ROOT / "src/neuneu/cli").glob("designs*.py")))
-    examples = [" ".join(found.split()) for found in EXAMPLES.findall(sources)]
-    ours = [line for line in dict.fromkeys(examples) if "--store home" in line or "--runs home" in line]
-    assert len(ours) > 25
-    monkeypatch.chdir(tmp_path)
-    Path("mine.yaml").write_text(
-        "model: me/tiny\narchitecture: {total_params: 500000, dimension: 96}\n"
-        "data: {total_tokens_billions: 0.001, percentage_code: 20, percentage_books: 80}\n"
-    )
-    for line in sorted(ours, key=lambda line: "cells.parquet" in line and "--cells" not in line):
-        run(line, monkeypatch, capsys)

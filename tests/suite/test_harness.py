@@ -112,3 +112,20 @@ def test_an_unknown_task_is_refused(place: Path, tmp_path: Path, neuneu: Callabl
     assert done.returncode == 2
     assert "no such task" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_the_published_task_groups_hold_tasks_that_the_harness_knows() -> None:
+    from lm_eval.tasks import TaskManager
+
+    folder = Path(__file__).parents[2] / "configs" / "harness"
+    manager = TaskManager(include_path=str(folder))
+    files = sorted(folder.glob("*.yaml"))
+    assert [file.stem for file in files] == [
+        "lm-leaderboard-evals", "reasoning-gen", "reasoning-mcq", "reasoning-ppl",
+    ]  # fmt: skip
+    for file in files:
+        group = yaml.safe_load(file.read_text())
+        assert group["group"] == file.stem
+        assert file.stem in manager.all_tasks
+        members = [entry["task"] if isinstance(entry, dict) else entry for entry in group["task"]]
+        assert set(members) <= set(manager.all_tasks)

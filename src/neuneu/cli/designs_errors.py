@@ -38,9 +38,9 @@ def errors(
 
     --against FEATURE, whose values --store or --runs holds, gives a row a task instead: slope, R², p.
 
-    Example: neuneu designs errors cells.parquet --predictor ensemble --figure errors.png --truth truth.png
+    Example: neuneu designs errors cells.parquet --predictor xgboost --figure errors.png --truth truth.png
 
-    Example: neuneu designs errors cells.parquet --predictor ensemble --against code --store home
+    Example: neuneu designs errors cells.parquet --predictor xgboost --against code --store home
     """
     from neuneu.designs.prediction.score_summaries import error_table, errors_against, signed_errors
     from neuneu.designs.prediction.sources import known_of, read_cells

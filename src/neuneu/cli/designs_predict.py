@@ -107,7 +107,7 @@ def predict(
 ) -> None:
     """Predict scores from design decisions; print a row a task with errors, baselines and corrected tests.
 
-    Example: neuneu designs predict --store home --split recipe --seeds 2 --cells cells.parquet
+    Example: neuneu designs predict --store home --predictor log-linear,xgboost --cells cells.parquet
 
     Example: neuneu designs predict --runs home --split size --predictor chinchilla,log-linear --seeds 1
 
