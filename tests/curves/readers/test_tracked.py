@@ -1,5 +1,6 @@
 """Experiment trackers: what TensorBoard, trackio, MLflow and others wrote (record.py), and broken logs."""
 
+import contextlib
 import gzip
 import json
 import shutil
@@ -286,3 +287,19 @@ def test_two_runs_in_one_folder_of_events_are_not_mixed(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="--keep"):
         read_format("tensorboard", [tmp_path])
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_no_changed_byte_gives_another_number(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int
+) -> None:
+    (path,) = (RECORDED / "tensorboard" / "torch-run").iterdir()
+    data = bytearray(path.read_bytes())
+    whole = list(read_scalars(path))
+    data[place % len(data)] ^= flip
+    changed = tmp_path_factory.mktemp("tb") / path.name
+    changed.write_bytes(data)
+    found = []
+    with contextlib.suppress(InputError):
+        found += read_scalars(changed)
+    assert found == whole[: len(found)]
