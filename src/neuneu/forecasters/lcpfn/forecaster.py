@@ -12,6 +12,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.files import atomic_path, write_json
+from neuneu.files.arrays import load_tensors
 from neuneu.forecasters.base import CONFIG, LEVELS, Forecast, Forecaster, Refusal, read_folder
 from neuneu.forecasters.lcpfn.inference import Array, PriorFitted, bar_quantiles
 from neuneu.forecasters.lcpfn.layout import clock_features, lay_out
@@ -49,7 +50,10 @@ class LCPFN(Forecaster):
     def load(self, folder: str | Path) -> Self:
         """Read what `save`, `neuneu train` or `neuneu convert` wrote. Raises InputError on a bad file."""
         config = read_folder(folder, self.name)
-        weights = load_arrays(Path(folder) / WEIGHTS)
+        weights = {
+            name: np.asarray(array, dtype=np.float32)
+            for name, array in load_tensors(Path(folder) / WEIGHTS).items()
+        }
         borders = weights.pop("borders", None)
         n_heads = config.get("n_heads")
         width = len(weights["encoder.bias"]) if "encoder.bias" in weights else 0
@@ -151,16 +155,3 @@ class LCPFN(Forecaster):
 def _steps(share: Floats) -> Floats:
     """Shares of the whole curve, in (0, 1], as the published network reads steps, (…, 1)."""
     return np.asarray(((share * EPOCHS / (EPOCHS + 1) - 0.5) / UNIFORM)[..., None], dtype=np.float64)
-
-
-def load_arrays(path: str | Path) -> dict[str, Array]:
-    """Arrays of a safetensors file in float32. Raises InputError where it is missing or corrupted."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    if not Path(path).is_file():
-        raise InputError("no such file", where=path)
-    try:
-        return {name: np.asarray(array, dtype=np.float32) for name, array in load_file(path).items()}
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"not a whole safetensors file: {error}", where=path) from error

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
+from neuneu.files import check_file, refuse_library_errors
+from neuneu.files.arrays import load_torch
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.inference import Array
 
@@ -71,22 +73,16 @@ def convert_pfn(checkpoint: str | Path, folder: str | Path) -> LCPFN:
 
 def _state(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file by its dotted name."""
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
+    path = check_file(path)
+    with refuse_library_errors(path, "a checkpoint of weights"):
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        strange = [name for name in named if not name.startswith(ALLOWED)]
-        if strange:
-            rule = "refers to what a network does not need; it is not read"
-            raise InputError(rule, where=path, field="global", value=strange[0])
-        kept: list[Any] = [(type(name, (_Kept,), {}), name) for name in named]
-        with torch.serialization.safe_globals(kept):
-            document = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except Exception as error:  # torch raises many kinds on a broken or unsafe file
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"cannot be read as weights: {reason}", where=path) from error
+    strange = [name for name in named if not name.startswith(ALLOWED)]
+    if strange:
+        rule = "refers to what a network does not need; it is not read"
+        raise InputError(rule, where=path, field="global", value=strange[0])
+    kept: list[Any] = [(type(name, (_Kept,), {}), name) for name in named]
+    with torch.serialization.safe_globals(kept):
+        document = load_torch(path)
     if isinstance(document, dict):
         return {str(name): tensor for name, tensor in document.items() if isinstance(tensor, Tensor)}
     return dict(_tensors(document, ""))
