@@ -42,6 +42,8 @@ from neuneu.errors import InputError
         ("steps12", None, None, "steps12"),
         ("lr3e-4_max_steps_2000_seed1", None, None, "lr3e-4_max_steps_2000_seed1"),
         ("warmup-steps-2000", None, None, "warmup-steps-2000"),
+        ("decay-from-step1000", None, None, "decay-from-step1000"),
+        ("decay-from-step1000-step1100", 1100, None, "decay-from-step1000"),
         ("llama-7B", None, None, "llama-7B"),
         ("gpt2-fineweb-10BT", None, None, "gpt2-fineweb-10BT"),
         ("runA_100Btokens", None, None, "runA_100Btokens"),
@@ -274,3 +276,29 @@ def test_tokens_and_steps_of_one_run_are_not_mixed(tmp_path: Path) -> None:
     assert result.table.frame["step"].to_list() == [1000]
     assert "--tokens-per-step puts them together" in " ".join(result.report.lines())
     assert read(tmp_path, tokens_per_step=2 * 10**6) == {"org/m": [1000, 2000]}
+
+
+def test_a_probe_on_checkpoints_has_their_steps(tmp_path: Path) -> None:
+    for step in (100, 200):
+        write(tmp_path, f"{step}.json", 0.5, pretrained=f"/base/run/step{step}", peft="/probes/lora")
+    assert read(tmp_path) == {"lora": [100, 200]}
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "option"),
+    [
+        ("a/1000/r.json", "./model", r"--step-pattern '/(\d+)/[^/]*$'"),
+        ("a/r.json", "/x/run/epoch_1", r"--step-pattern 'epoch[-_=]?(\d+)'"),
+        ("r.json", "o/llama_preview_200bt", r"--tokens-pattern '(\d+bt)'"),
+        ("a/21B/r.json", "/tmp/hf", r"--tokens-pattern '/(\d+B)/'"),
+    ],
+)
+def test_the_option_that_is_offered_reads_the_file(
+    tmp_path: Path, file: str, model: str, option: str
+) -> None:
+    write(tmp_path / "in", file, 0.5, pretrained=model)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "in")
+    assert option in str(caught.value)
+    name, _, pattern = option.removeprefix("--").partition(" ")
+    assert len(read(tmp_path / "in", **{name.replace("-", "_"): pattern.strip("'")})) == 1

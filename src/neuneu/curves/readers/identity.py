@@ -50,6 +50,8 @@ _SHA = re.compile(r"[0-9a-f]{7,64}")
 _SHOTS = re.compile(r"(?:\d+|zero|one|few)[-_]?shots?", re.IGNORECASE)
 _DATE = re.compile(r"(?:[a-z]+[-_])?\d{4}[-_]?\d{2}[-_]?\d{2}(?:[-_T:.\d]*)|\d{2}-\d{2}-\d{2}", re.IGNORECASE)
 _EPOCH = re.compile(r"epoch[-_=]?\d+", re.IGNORECASE)
+_NUMBER_FOLDER = re.compile(r"(?:^|[/\\])\d+[/\\][^/\\]*$")
+_AMOUNT_NAME = re.compile(r"(?<![a-z0-9.])\d+bt(?![a-z0-9])", re.IGNORECASE)
 _AMOUNT_FOLDER = re.compile(r"[/\\]\d+(?:\.\d+)?[MBT]T?[/\\]")
 
 
@@ -228,8 +230,8 @@ def _read(origin: Origin, naming: Naming, here: tuple[str, ...]) -> _Told:
     model = _read_known(marked["model"], words=words)
     path = read_place(marked["path"], words=words)
     one = _Told(origin, model, path)
-    if origin.adapter and origin.model:
-        base = read_place(origin.model)
+    base = read_place(origin.model, words=words) if origin.adapter and origin.model else Place()
+    if base.folders:
         one.base = "/".join(base.folders[-2:] if base.hub else base.folders[-1:])
     said_of = origin.revision or "main"
     says_nothing = is_final(said_of) or only_noise(said_of) or _SHA.fullmatch(said_of) is not None
@@ -238,7 +240,8 @@ def _read(origin: Origin, naming: Naming, here: tuple[str, ...]) -> _Told:
     one.final = is_final(origin.revision or "") or is_final(names[-1])
     if origin.step is not None or origin.tokens is not None:
         one.step, one.tokens, one.step_from = origin.step, origin.tokens, "the file"
-    for source, found in (("the revision", revision), ("the model", model), ("the path", path)):
+    places = (revision, "the revision"), (model, "the model"), (base, "the model"), (path, "the path")
+    for found, source in places:
         if one.step is None and one.tokens is None and found.own:
             one.step, one.tokens, one.step_from = found.step, found.tokens, source
     _apply(one, said, naming)
@@ -444,6 +447,10 @@ def _no_step(one: _Told) -> str:
     texts = [one.origin.revision or "", one.origin.model or "", one.origin.file]
     if any(_EPOCH.search(text) for text in texts):
         return r"names an epoch, no step: --step-pattern 'epoch[-_=]?(\d+)' takes epochs for steps"
+    if _NUMBER_FOLDER.search(one.origin.file):
+        return NO_STEP.partition(":")[0] + r": --step-pattern '/(\d+)/[^/]*$' if its folder is the step"
+    if any(_AMOUNT_NAME.search(text) for text in texts):
+        return NO_STEP + r"; --tokens-pattern '(\d+bt)' if its name counts tokens"
     if any(_AMOUNT_FOLDER.search(text) for text in texts):
         return NO_STEP + r"; --tokens-pattern '/(\d+B)/' if its folder is named for tokens"
     return NO_STEP

@@ -20,8 +20,8 @@ UNITS = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 """240k, 1.5M, 2B and 1.3T are numbers."""
 
 _AMOUNT = r"\d+(?:\.\d+(?=[kmbt]))?"
-_PLANS = r"max|total|warm[-_]?up|num|save|per|log|every|accum(?:ulation)?|grad|inner|planned|n"
-"""Before a word for steps or tokens: a setting of the run, not a place in it."""
+_PLANS = r"max|total|warm[-_]?up|num|save|per|log|every|accum(?:ulation)?|grad|inner|planned|n|from|since"
+"""Before a word for steps or tokens: a setting of the run, or where it began, not a place in it."""
 
 _STEP = re.compile(
     rf"(?<![a-z0-9])(?:(?P<plan>{_PLANS})[-_ ]?)?"
