@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         read_lm_eval,
         read_results,
         report,
+        should_stop,
     )
     from neuneu.curves.table import CurveTable, read_curves
     from neuneu.errors import CannotForecastError, InputError, MissingExtraError, NeuneuError
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "neuneu.api": (
         "Forecasts", "Inspection", "Leaderboard", "advise", "evaluate", "forecast", "inspect", "plot", "rank",
-        "read_lm_eval", "read_results", "report",
+        "read_lm_eval", "read_results", "report", "should_stop",
     ),
     "neuneu.curves.table": ("CurveTable", "read_curves"),
     "neuneu.errors": ("CannotForecastError", "InputError", "MissingExtraError", "NeuneuError"),
@@ -122,6 +123,7 @@ __all__ = [
     "read_results",
     "register",
     "report",
+    "should_stop",
 ]
 
 

@@ -26,6 +26,8 @@ from neuneu.forecasts.horizons import given, read_horizons
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from neuneu.decisions.stopping import Verdict
+
 Library = Literal["polars", "pandas", "arrow"]
 Names = str | Sequence[str] | None
 Method = str | Path | Forecaster
@@ -324,6 +326,35 @@ def advise(
         _selection(wanted, tasks, metric, n_shot, variant),
     )  # fmt: skip
     return from_polars(choices.advise(found, target=target, rival=rival, threshold=threshold), library)
+
+
+def should_stop(
+    curves: Any,
+    run: str,
+    *,
+    target: float | None = None,
+    rival: str | None = None,
+    horizon: float | None = None,
+    threshold: float = 0.05,
+    forecaster: Method = DEFAULT_FORECASTER,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+    references: Any = None,
+    losses: Any = None,
+) -> "Verdict":
+    """Whether a run in flight should stop: true or false, with `chance` and the `reason` in one sentence.
+
+    The arguments are those of `advise`. There is no verdict from fewer than three checkpoints.
+    """
+    from neuneu.decisions import stopping
+
+    return stopping.should_stop(
+        as_table(curves), run, target=target, rival=rival, horizon=horizon, threshold=threshold,
+        selection=_selection(None, tasks, metric, n_shot, variant), forecaster=forecaster,
+        references=references, losses=losses,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

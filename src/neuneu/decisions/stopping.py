@@ -1,6 +1,7 @@
 """Should a run in flight stop? A verdict with its reason in one sentence, for trainers and for `watch`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def should_stop(
     horizon: float | None = None,
     threshold: float = THRESHOLD,
     selection: Selection | None = None,
-    forecaster: str | Forecaster = DEFAULT_FORECASTER,
+    forecaster: str | Path | Forecaster = DEFAULT_FORECASTER,
     references: Any = None,
     losses: Any = None,
 ) -> Verdict:
