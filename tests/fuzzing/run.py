@@ -134,11 +134,13 @@ def run(
     for spoiler in spoilers:
         spoiler.check()
     limit_memory()
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     counts: dict[str, Counter[str]] = {spoiler.target.name: Counter() for spoiler in spoilers}
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with journal.open("a", encoding="utf-8") as file:
         for number in range(done, sys.maxsize if minutes is not None else inputs):
-            if time.monotonic() > end:
+            if ended or time.monotonic() > end:
                 break
             spoiler = spoilers[number % len(spoilers)]
             file.seek(0)

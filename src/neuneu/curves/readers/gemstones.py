@@ -16,6 +16,7 @@ from neuneu.curves.readers.labels import parse_lighteval, text_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.errors import InputError
+from neuneu.files import refuse_library_errors
 
 STEP_TOKENS = 4_194_304
 """Tokens a step (McLeish et al. 2025: 2,048 sequences of 2,048)."""
@@ -93,11 +94,12 @@ def _long(path: Path, value: str) -> pl.DataFrame:
     for name in tasks:
         if not frame[name].dtype.is_numeric():
             raise InputError("must be a column of numbers", where=path, field=name)
-    return (
-        frame.rename(tasks | {INDEX: "name"})
-        .unpivot(list(tasks.values()), index="name", variable_name="task", value_name=value)
-        .drop_nulls(value)
-    )
+    with refuse_library_errors(path, "a table of the Gemstones"):  # two columns of one task
+        return (
+            frame.rename(tasks | {INDEX: "name"})
+            .unpivot(list(tasks.values()), index="name", variable_name="task", value_name=value)
+            .drop_nulls(value)
+        )
 
 
 def _facts_of(name: str, path: Path, report: ReadReport) -> dict[str, object]:

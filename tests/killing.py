@@ -1,0 +1,131 @@
+"""Long commands that are killed: what each reads and writes, and how to run one in a process that dies.
+
+Processes are forked from one that has the libraries loaded, so that a kill in the first tenth of a second
+meets the command and not the imports.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PRELOADED = [
+    "torch", "transformers", "neuneu.cli.main", "neuneu.cli.designs", "neuneu.forecasters.train",
+    "neuneu.designs.database.store", "neuneu.losses.scoring", "neuneu.losses.corpus", "neuneu.losses.zarr_store",
+    "neuneu.suite.grid", "neuneu.suite.pretrain", "neuneu.evaluation.benchmark", "neuneu.reports.writing",
+    "tests.killing",
+]  # fmt: skip
+CONTEXT = multiprocessing.get_context("forkserver")
+LOCKS = (".lock",)
+"""Files of locks stay: they hold nothing."""
+
+
+@dataclass(frozen=True)
+class Long:
+    """A long command: its arguments, with OUT for the folder that it writes to."""
+
+    name: str
+    arguments: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    """Names of files that tell times."""
+
+
+def work(arguments: list[str]) -> None:
+    """The command, in a process of its own and without a word."""
+    from neuneu.cli.main import main
+
+    if "KEEP_OUTPUT" not in os.environ:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+    sys.argv = ["neuneu", *arguments]
+    main()
+
+
+def run(command: Long, out: Path, *, kill_after: float | None = None) -> float | None:
+    """Run to the end, or kill after so many seconds; the seconds it took, None where it was killed."""
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    arguments = [part.replace("OUT", str(out)) for part in command.arguments]
+    began = time.monotonic()
+    process = CONTEXT.Process(target=work, args=(arguments,))
+    process.start()
+    process.join(kill_after)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        return None
+    if process.exitcode:
+        raise RuntimeError(f"{command.name} ended with {process.exitcode}: {' '.join(arguments)}")
+    return time.monotonic() - began
+
+
+def contents(command: Long, out: Path) -> dict[str, str]:
+    """What was written: each file by its digest, a design database by its rows."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and path.name not in command.ignored and path.suffix not in LOCKS:
+            data = _rows(path) if path.suffix == ".duckdb" else path.read_bytes()
+            found[str(path.relative_to(out))] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def _rows(path: Path) -> bytes:
+    from neuneu.designs.database.schema import TABLES
+    from neuneu.designs.database.store import DesignStore
+
+    with DesignStore(path) as store:
+        return "".join(store.table(name).write_csv() for name in TABLES).encode()
+
+
+def leftovers(out: Path) -> list[str]:
+    """Hidden files and folders, which nothing that ends well leaves, but for locks."""
+    return [str(path) for path in out.rglob(".*") if path.suffix not in LOCKS]
+
+
+def make_commands(home: Path) -> list[Long]:
+    """Long commands over inputs written below `home`."""
+    import yaml
+    from tests.designs.conftest import DATASETS, EVALUATIONS, MODELS
+    from tests.forecasters.neuneu.small import make_config, make_table
+    from tests.stand_ins import make_hf_olmo, make_tokenizer, sentences
+    from tests.suite.tiny import write_tiny
+
+    tokenizer = make_tokenizer(home / "tokenizer")
+    texts = [json.dumps({"text": sentences(seed, 60)}) + "\n" for seed in range(40)]
+    (home / "text.jsonl").write_text("".join(texts))
+    make_table(n_runs=4).write(home / "curves.parquet")
+    (home / "export").mkdir()
+    for name, text in (
+        ("model_annotations", MODELS),
+        ("dataset_info", DATASETS),
+        ("evaluation_results", EVALUATIONS),
+    ):
+        (home / "export" / f"{name}.csv").write_text(text)
+    for step in (0, 100, 200):
+        make_hf_olmo(home / "run" / f"step{step}", 0, step / 200)
+    config = make_config(
+        "neuneu-noloss", data={"curves": [str(home / "curves.parquet")]}, model={"encoder": "none"}
+    )
+    (home / "train.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    tiny = write_tiny(home / "tiny")
+    curves, corpus = str(home / "curves.parquet"), str(home / "corpus")
+    prepared = Long(
+        "tokenize",
+        ("tokenize", str(home / "text.jsonl"), "-t", str(tokenizer), "-o", corpus, "--workers", "1"),
+    )
+    run(prepared, home)
+    questions = ("--blimp", f"{tiny}/blimp", "--requests", f"{tiny}/requests", "--root", str(tiny))
+    return [
+        Long("tokenize", (*prepared.arguments[:5], "OUT/corpus", "--workers", "1")),
+        Long("score", ("score", str(home / "run"), "--corpus", corpus, "-o", "OUT/l.zarr", "--window", "32")),
+        Long("train", ("train", str(home / "train.yaml"), "-o", "OUT/model")),
+        Long("evaluate", ("evaluate", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/ev"), ("timings.json",)),
+        Long("forecast", ("forecast", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/f.parquet")),
+        Long("report", ("report", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/r.html")),
+        Long("designs import", ("designs", "import", "export", str(home / "export"), "--store", "OUT/d.duckdb")),
+        Long("suite run", ("suite", "run", f"{tiny}/tiny.yaml", *questions, "--output", "OUT/suite")),
+    ]  # fmt: skip

@@ -1,0 +1,39 @@
+"""SIGKILL at any moment, then the same command again: the same bytes, and nothing left over (case B-01)."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.killing import Long, contents, leftovers, make_commands, run
+
+MOMENTS = {
+    "tokenize": (0.02, 0.4, 0.8), "evaluate": (0.02, 0.4, 0.8), "forecast": (0.02, 0.4, 0.8),
+    "report": (0.02, 0.4, 0.8), "designs import": (0.02, 0.4, 0.8), "score": (0.5,), "train": (0.5,),
+    "suite run": (0.5,),
+}  # fmt: skip
+"""Command → shares of its time at which it is killed, one for those that take seconds and are killed at more
+moments in tests of their own; benchmarks/kills.py tries twenty each."""
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Long]:
+    return {one.name: one for one in make_commands(tmp_path_factory.mktemp("inputs"))}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_killed_and_run_again_it_ends_in_the_same_bytes(
+    commands: dict[str, Long], tmp_path: Path, name: str
+) -> None:
+    command, whole, out = commands[name], tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    took = run(command, whole)
+    assert took is not None
+    wanted = contents(command, whole)
+    assert wanted
+    out.mkdir()
+    for share in MOMENTS[name]:
+        run(command, out, kill_after=share * took)
+    run(command, out)
+    assert contents(command, out) == wanted
+    assert leftovers(out) == []
+    shutil.rmtree(out)
