@@ -1,6 +1,6 @@
 """Cells: the one table of forecasts, a row a forecaster and horizon; made, checked, read, and taken apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,21 +162,41 @@ def _context_step(curve: Curve, end: float) -> int:
 def to_cells(found: Iterable[CurveForecast]) -> pl.DataFrame:
     """The cells of forecasts of curves that were all asked of the same forecasters, in the same order."""
     found = list(found)
-    names = list(dict.fromkeys(name for each in found for name in each.forecasts))
+    answers = dict(_answers(found))
+    return _cells_of(found, {name: answers[name] for name in _names(found)})
+
+
+def cells_by_forecaster(found: Iterable[CurveForecast]) -> Iterator[pl.DataFrame]:
+    """The same, a forecaster at a time: of millions of cells, a part of the memory."""
+    found = list(found)
+    for name, answers in _answers(found):
+        yield _cells_of(found, {name: answers})
+
+
+def _names(found: Sequence[CurveForecast]) -> list[str]:
+    return list(dict.fromkeys(name for each in found for name in each.forecasts))
+
+
+def _answers(found: Sequence[CurveForecast]) -> Iterator[tuple[str, Answers]]:
+    """Each forecaster's answers, those that stand in for refusals first."""
     bounds = np.concatenate([[0], np.cumsum([len(each.horizons) for each in found])]).astype(np.intp)
-    answers: dict[str, Answers] = {}
-    for name in sorted(names, key=lambda name: name != FALLBACK):
+    fallback: Floats | None = None
+    for name in sorted(_names(found), key=lambda name: name != FALLBACK):
         own = Answers.empty(int(bounds[-1]))
-        fallback = answers[FALLBACK].quantiles if FALLBACK in answers else None
         for number, each in enumerate(found):
             part = slice(int(bounds[number]), int(bounds[number + 1]))
             own.note(number, part, each.forecasts[name], fallback)
-        answers[name] = own
+        if name == FALLBACK:
+            fallback = own.quantiles
+        yield name, own
+
+
+def _cells_of(found: Sequence[CurveForecast], answers: Mapping[str, Answers]) -> pl.DataFrame:
     return cells_frame(
         [each.curve for each in found],
         [each.end for each in found],
         [each.horizons for each in found],
-        {name: answers[name] for name in names},
+        answers,
     )
 
 

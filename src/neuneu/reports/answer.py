@@ -1,7 +1,7 @@
 """An answer: forecasts of curves beside the baselines, and how close they came where that is known."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import CurveTable
-from neuneu.errors import NeuneuError
+from neuneu.errors import InputError, NeuneuError
 from neuneu.evaluation.scores import Estimate, ScoredCells
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast, Forecaster
-from neuneu.forecasts.cells import FALLBACK, CurveForecast
+from neuneu.forecasts.cells import FALLBACK, CurveForecast, cells_by_forecaster
 from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, ready_forecaster
 from neuneu.forecasts.horizons import drawn
 
@@ -83,11 +83,29 @@ class Answer:
         """Every forecast, a row a forecaster and horizon, with the columns of cells.parquet."""
         return self.forecasts.cells
 
-    @cached_property
+    @property
     def scored(self) -> ScoredCells | None:
         """Scores, or None where nothing is known after the context."""
-        known = self.cells.filter(pl.col("value").is_not_null())
-        return ScoredCells.from_frame(known) if len(known) else None
+        return self._known[0]
+
+    @cached_property
+    def _known(self) -> tuple[ScoredCells | None, dict[str, int]]:
+        """Scores of the cells whose truth is known, and how many of them each forecaster refused."""
+        refused: dict[str, int] = {}
+
+        def counted() -> Iterator[tuple[str, pl.DataFrame]]:
+            for cells in cells_by_forecaster(self.forecasts.curves):
+                name = cells["forecaster"][0]
+                refused[name] = len(cells.filter(pl.col("value").is_not_null() & pl.col("refused")))
+                yield name, cells
+                del cells  # or it would last until the next is made
+
+        try:
+            scored = ScoredCells.from_parts(counted())
+        except InputError:  # nothing is known after the context
+            return None, refused
+        arrays = {name: scored.quantiles[name] for name in self.names}
+        return replace(scored, quantiles=arrays), refused
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -96,7 +114,6 @@ class Answer:
         if scored is None:
             return []
         last = scored.mean("last-value", "mae").value
-        refused = self.cells.filter(pl.col("value").is_not_null() & pl.col("refused"))
         lines = []
         for name in self.names:
             mae = scored.mean(name, "mae")
@@ -108,7 +125,7 @@ class Answer:
                     coverage80=scored.mean(name, "coverage80"),
                     width80=scored.mean(name, "width80").value * scored.unit,
                     skill_vs_last_value=1 - mae.value / last if last > 0 else float("nan"),
-                    n_refused=len(refused.filter(forecaster=name)),
+                    n_refused=self._known[1].get(name, 0),
                 )
             )
         return lines
