@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.files import read_object
 from neuneu.losses.hf_olmo import is_hf_olmo, load_hf_olmo
 
 
@@ -19,6 +20,7 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
         from transformers.utils import logging
     except ImportError as error:
         raise MissingExtraError("transformers", "lm") from error
+    check_config(path)
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what it would report of missing weights is an error here
@@ -40,6 +42,30 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
             "weights are missing or of another shape", where=path, field="weights", value=missing
         )
     return model.to(device).eval()
+
+
+_HIDDEN = ("hidden_size", "n_embd", "d_model")
+_OTHERS = ("vocab_size", "intermediate_size", "n_inner", "num_hidden_layers", "n_layer", "num_local_experts")
+"""Names that configurations give to the sides of their matrices, and to how many there are."""
+
+NUMBERS_A_BYTE = 4
+"""Of a matrix for each byte of the weights, at most: none are known that take less than two bits each."""
+
+
+def check_config(folder: Path) -> None:
+    """InputError where config.json asks for matrices that the weights beside it cannot fill.
+
+    The library would make them, of whatever size, before it compares.
+    """
+    path = folder / "config.json"
+    config = read_object(path)
+    weights = [file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind) if file.is_file()]
+    room = NUMBERS_A_BYTE * sum(file.stat().st_size for file in weights)
+    sizes = {name: config[name] for name in (*_HIDDEN, *_OTHERS) if isinstance(config.get(name), int)}
+    hidden = max((sizes[name] for name in _HIDDEN if name in sizes), default=1)
+    for name, size in sizes.items():
+        if weights and size * max(hidden, 1) > room:
+            raise InputError("is more than the weights here can fill", where=path, field=name, value=size)
 
 
 def _load_known(path: Path, *, allow_bin: bool, classifier: bool) -> tuple[Any, dict[str, Any]]:

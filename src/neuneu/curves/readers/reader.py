@@ -8,7 +8,8 @@ else needs to know of it: `import NAME`, `import auto` and `import --help` look 
 import csv
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -141,8 +142,20 @@ class Reader:
         for option, value in said.items():
             if option not in self.options:
                 raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
-        with naming(place_of(paths)):
+        with naming(place_of(paths)), _numbers_that_fit():
             return self.read_rows(walk(paths, self.names, report), given, report, **said)
+
+
+@contextmanager
+def _numbers_that_fit() -> Iterator[None]:
+    """A number of text that no column holds, or that Python will not even read, is bad input."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"holds what no column of a curve table can hold: {reason}") from error
 
 
 REGISTRY: dict[str, Reader] = {}
