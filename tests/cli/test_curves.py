@@ -124,3 +124,27 @@ def test_inspect_real_curves(neuneu: Any, shared: Path) -> None:
     done = neuneu("inspect", shared / "data" / "curves" / "gemstones.parquet", "--json")
     document = json.loads(done.stdout)
     assert (len(document["runs"]), len(document["tasks"]), document["problems"]) == (16, 9, [])
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(neuneu: Any, results: Path, tmp_path: Path) -> None:
+    schedule, output = tmp_path / "schedule.csv", tmp_path / "out.csv"
+    schedule.write_text("step,tokens_per_step\n0,10\n100,20\n")
+    arguments = ["import", "lm-eval", results, "--batch-schedule", schedule]
+    dry = neuneu(*arguments, "--dry-run", "-o", output)
+    assert (dry.returncode, dry.stdout, output.exists()) == (0, "", False)
+    assert "3 values of 1 runs on 1 tasks → nothing written (--dry-run)" in dry.stderr
+    done = neuneu(*arguments, "-o", output)
+    assert done.stderr.splitlines()[:-1] == dry.stderr.splitlines()[:-1]
+    assert pl.read_csv(output)["tokens"].to_list() == [100, 1000, 19_000]
+    nowhere = neuneu("import", "lm-eval", results)
+    assert nowhere.returncode == 2
+    assert "must say where to write (-o curves.parquet), or --dry-run" in nowhere.stderr
+
+
+def test_rank_says_where_a_curve_ends_early(neuneu: Any, tmp_path: Path) -> None:
+    rows = [f"{run},piqa,acc,{5 * (run == 'a' or step < 4)},{step},{0.5 + step / 100}"
+            for run in "ab" for step in range(1, 9)]  # fmt: skip
+    path = tmp_path / "t.csv"
+    path.write_text("run,task,metric,n_shot,step,value\n" + "\n".join(rows) + "\n")
+    done = neuneu("rank", path, "--forecaster", "last-value")
+    assert "note: b, piqa: 5-shot until step 3, 0-shot from step 4" in done.stderr

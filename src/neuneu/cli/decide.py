@@ -16,6 +16,7 @@ from neuneu.cli.options import (
     Tasks,
     Variant,
     broken_in_words,
+    early_ends_in_words,
     make_app,
     note,
     print_table,
@@ -140,7 +141,7 @@ def _compare(
         references=references,
         losses=losses,
     )
-    for line in broken_in_words(table):
+    for line in [*broken_in_words(table), *early_ends_in_words(table, run, task)]:
         note(line)
     return found
 

@@ -395,3 +395,12 @@ def test_files_of_one_name_in_several_folders_are_several_runs(tmp_path: Path) -
             writer.writerow(["_step", "piqa/acc"])
             writer.writerows([[first, 0.5], [first + 200, 0.6]])
     assert points(read("wandb", tmp_path)) == {"runA": [100, 300], "runB": [200, 400]}
+
+
+def test_a_long_reading_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuneu.curves.readers.bulk.PATIENCE", 0.0)
+    for step in (1, 2, 3):
+        harness(tmp_path / f"step{step}.json", {"piqa": {"acc,none": 0.5}})
+    told: list[str] = []
+    read_format("lm-eval", [tmp_path], given=Given(tell=told.append))
+    assert "read 2 of 3 files" in told
