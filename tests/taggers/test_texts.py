@@ -69,7 +69,7 @@ def test_kept_and_removed_documents_are_written_with_their_reasons(texts: Path, 
     assert kept.read_bytes() == before
     with pytest.raises(InputError, match="another file"):
         filter_documents(texts, kept, kept, repetition=repetition)
-    with pytest.raises(InputError, match="give --repetition"):
+    with pytest.raises(InputError, match="give repetition"):
         filter_documents(texts, kept)
 
 

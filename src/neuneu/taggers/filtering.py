@@ -34,7 +34,7 @@ def filter_documents(
     InputError where neither is given, where a tagged file is of other documents, and where places collide.
     """
     if repetition is None and contamination is None:
-        raise InputError("give --repetition, --contamination or both", field="repetition")
+        raise InputError("give repetition, contamination or both", field="repetition")
     if not 0 <= most < 1:
         raise InputError("must be from 0 to below 1", field="most", value=most)
     places = [Path(path) for path in (kept, removed) if path is not None]

@@ -30,7 +30,7 @@ def sample_documents(
     documents give the same bytes. Raises InputError unless exactly one of count and share is given.
     """
     if (count is None) == (share is None):
-        raise InputError("give one of --count and --share", field="count", value=count)
+        raise InputError("give one of count and share", field="count", value=count)
     if count is not None and count < 1:
         raise InputError("must be at least 1", field="count", value=count)
     if share is not None and not 0 < share <= 1:
