@@ -61,7 +61,7 @@ def check_config(folder: Path) -> None:
     config = read_object(path)
     weights = [file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind) if file.is_file()]
     room = NUMBERS_A_BYTE * sum(file.stat().st_size for file in weights)
-    sizes = {name: config[name] for name in (*_HIDDEN, *_OTHERS) if isinstance(config.get(name), int)}
+    sizes = {name: config[name] for name in (*_HIDDEN, *_OTHERS) if isinstance(config.get(name), int | float)}
     hidden = max((sizes[name] for name in _HIDDEN if name in sizes), default=1)
     for name, size in sizes.items():
         if weights and size * max(hidden, 1) > room:

@@ -1,7 +1,8 @@
 """The end of every reading: rows → what the user adds, odd values out, repeats settled → a curve table."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from neuneu.curves.readers.parsing import Given, Keep
 from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.table import KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
-from neuneu.errors import InputError
+from neuneu.errors import InputError, naming
 
 FILE = "file"
 """A column of rows that names the file each comes from; readers add it, the table does not keep it."""
@@ -36,12 +37,29 @@ class ReadResult:
     report: ReadReport
 
 
+@contextmanager
+def numbers_that_fit() -> Iterator[None]:
+    """A number of text that no column holds, or that Python will not even read, is bad input."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"holds what no column of a curve table can hold: {reason}") from error
+
+
 def finish(rows: pl.DataFrame, given: Given, report: ReadReport, where: str | Path) -> ReadResult:
     """Add what the user says, leave out odd values, settle repeated steps, check all as a curve table.
 
     rows: columns of SCHEMA, any subset with the required ones, and maybe FILE, in the order read.
     Raises InputError where nothing is left, and whatever CurveTable.from_frame refuses.
     """
+    with naming(where), numbers_that_fit():
+        return _finish(rows, given, report, where)
+
+
+def _finish(rows: pl.DataFrame, given: Given, report: ReadReport, where: str | Path) -> ReadResult:
     rows = _asked_metrics(rows, given, report)
     if len(rows) == 0:
         raise InputError(f"nothing to read ({_reasons(report)})", where=where)

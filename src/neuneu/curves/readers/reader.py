@@ -8,8 +8,7 @@ else needs to know of it: `import NAME`, `import auto` and `import --help` look 
 import csv
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -19,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.frames import check_file
-from neuneu.curves.readers.finishing import ReadResult, finish
+from neuneu.curves.readers.finishing import ReadResult, finish, numbers_that_fit
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.errors import InputError, naming
 from neuneu.files import open_file, parse_json, read_json, refuse_library_errors
@@ -142,20 +141,8 @@ class Reader:
         for option, value in said.items():
             if option not in self.options:
                 raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
-        with naming(place_of(paths)), _numbers_that_fit():
+        with naming(place_of(paths)), numbers_that_fit():
             return self.read_rows(walk(paths, self.names, report), given, report, **said)
-
-
-@contextmanager
-def _numbers_that_fit() -> Iterator[None]:
-    """A number of text that no column holds, or that Python will not even read, is bad input."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"holds what no column of a curve table can hold: {reason}") from error
 
 
 REGISTRY: dict[str, Reader] = {}

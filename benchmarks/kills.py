@@ -1,0 +1,53 @@
+"""SIGKILL at twenty moments of every long command, half of them in its first half second; then to its end.
+
+python -m benchmarks.kills [--each 20] [--output FILE]
+
+Counts, by command, the kills that met it at work, and whether the rerun ended in the bytes of an undisturbed
+run without leftovers. Needs the tests beside it, whose commands it runs.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.killing import contents, leftovers, make_commands, run
+
+FIRST = 0.5
+"""Seconds: half of the kills come within."""
+
+
+def main() -> None:
+    """The measurement, printed and written as JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--each", type=int, default=20)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    rng, found = random.Random(0), {}
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        for command in make_commands(home):
+            whole = home / f"whole-{command.name}"
+            whole.mkdir()
+            took = run(command, whole)
+            assert took is not None
+            wanted, met, same, clean = contents(command, whole), 0, 0, 0
+            for number in range(given.each):
+                out = home / "killed"
+                out.mkdir()
+                until = min(FIRST, took) if number % 2 else took
+                met += run(command, out, kill_after=rng.uniform(0, until)) is None
+                run(command, out)
+                same += contents(command, out) == wanted
+                clean += not leftovers(out)
+                shutil.rmtree(out)
+            found[command.name] = {"kills": met, "of": given.each, "same bytes": same, "no leftovers": clean}
+            print(command.name, found[command.name], f"{took:.2f} s undisturbed", flush=True)
+    if given.output is not None:
+        given.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
