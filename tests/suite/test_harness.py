@@ -97,8 +97,9 @@ def test_results_items_and_curves(
     assert row["stderr"] == pytest.approx(accuracies.std(ddof=1) / math.sqrt(7))
     assert "Who follows" not in file.read_text()
     before = file.stat().st_mtime_ns
-    left = file.with_name(".step20.json.k1ll3d.json")
-    left.write_text("what a kill would leave")
+    left = file.with_name(".step20.json.k1ll3d.partial")  # as a writer that was killed leaves it
+    left.mkdir()
+    (left / "step20.json").write_text("half of it")
     assert neuneu(*command, "-o", tmp_path / "results").returncode == 0
     assert file.stat().st_mtime_ns == before
     assert not left.exists()
