@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuneu.cli.names import in_options
 from neuneu.errors import InputError
 from neuneu.files import check_place, to_json, write_table
 
@@ -147,7 +148,7 @@ def print_table(frame: "pl.DataFrame", title: str, *, digits: int = 4) -> None:
 
 def note(message: str) -> None:
     """A line for people on stderr, so that stdout stays clean."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(in_options(message) + "\n")
 
 
 def _cell(value: Any, digits: int) -> str:

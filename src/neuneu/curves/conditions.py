@@ -17,7 +17,7 @@ SENTENCES = {
     "lm_eval": "different versions of lm-eval: {}",
     "version": "different versions of the task: {}",
     "hash": "different hashes of the task: {}",
-    "items": "{} (--limit)",
+    "items": "{} (`limit`)",
     "chat_template": "chat template {}",
     "system_prompt": "system prompt {}",
 }

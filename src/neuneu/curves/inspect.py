@@ -337,7 +337,7 @@ def _no_accuracy(usable: pl.DataFrame) -> pl.DataFrame:
     rows = [(task, ", ".join(metrics)) for task, metrics in without_accuracy(usable).items()]
     found = pl.DataFrame(rows, schema={"task": pl.String, "metrics": pl.String}, orient="row")
     detail = pl.format(
-        "report, rank, forecast and evaluate leave it out; --metric takes one of {}", "metrics"
+        "report, rank, forecast and evaluate leave it out; `metric` takes one of {}", "metrics"
     )
     return _findings(found, "no known accuracy", detail)
 

@@ -64,7 +64,7 @@ def find_checkpoints(
         elif hub:
             found += _remote(str(source), run, step, revision, seed)
         else:
-            rule = "no such folder (a hub repository needs --hub)"
+            rule = "no such folder (a hub repository needs `hub`)"
             raise InputError(rule, field="checkpoint", value=str(source))
     found.sort(key=lambda checkpoint: (checkpoint.run, checkpoint.step))
     for one, other in pairwise(found):
@@ -84,7 +84,7 @@ def _local(path: Path, run: str | None, step: int | None, seed: str | None) -> l
     if (path / "config.json").is_file():
         steps = parse_step(path.name) if step is None else step
         if steps is None:
-            raise InputError("the folder's name does not say it: give --step", where=path, field="step")
+            raise InputError("the folder's name does not say it: give `step`", where=path, field="step")
         if seed is not None:
             raise InputError("is for folders of runs: leave it out", where=path, field="seed", value=seed)
         return [Checkpoint(run or path.resolve().parent.name, steps, str(path))]

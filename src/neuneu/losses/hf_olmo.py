@@ -153,7 +153,7 @@ def load_state(folder: Path, *, allow_bin: bool) -> dict[str, Any]:
                 raise
             except Exception as error:  # the libraries raise many kinds
                 raise InputError(f"cannot be loaded: {error}", where=folder) from error
-    hint = " (--allow-bin reads pytorch_model.bin)" if any(folder.glob("*.bin")) and not allow_bin else ""
+    hint = " (`allow_bin` reads pytorch_model.bin)" if any(folder.glob("*.bin")) and not allow_bin else ""
     raise InputError(f"cannot be loaded: no model.safetensors is here{hint}", where=folder)
 
 

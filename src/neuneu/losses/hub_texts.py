@@ -36,7 +36,7 @@ def fetch_texts(sources: Iterable[str | Path], *, hub: bool) -> list[Path]:
         if not is_remote(source):
             found.append(Path(source))
         elif not hub:
-            raise InputError("is on the hub: --hub fetches it", field="source", value=source)
+            raise InputError("is on the hub: `hub` fetches it", field="source", value=source)
         elif source.startswith(HUB):
             parts = source.removeprefix(HUB).removeprefix("datasets/").split("/", 2)
             if len(parts) < 3:

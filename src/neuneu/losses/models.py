@@ -30,7 +30,7 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
     except InputError:
         raise
     except Exception as error:  # the library raises many kinds: bad JSON, no weights, unknown architecture
-        hint = " (--allow-bin reads pytorch_model.bin)" if any(path.glob("*.bin")) and not allow_bin else ""
+        hint = " (`allow_bin` reads pytorch_model.bin)" if any(path.glob("*.bin")) and not allow_bin else ""
         raise InputError(f"cannot be loaded: {error}{hint}", where=path) from error
     finally:
         logging.set_verbosity(level)

@@ -140,7 +140,7 @@ def export_corpus(
     files = {Path(folder) / f"{split}_{shard}{ending}": array for ending, array in arrays.items()}
     for file in files:
         if file.exists() and not overwrite:
-            raise InputError("exists already; --overwrite replaces it", where=file)
+            raise InputError("exists already; `overwrite` replaces it", where=file)
     for file, array in files.items():
         with atomic_path(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)

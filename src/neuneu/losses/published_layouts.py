@@ -119,7 +119,7 @@ def write_published_losses(
     }
     for file in files:
         if file.exists() and not overwrite:
-            raise InputError("exists already; --overwrite replaces it", where=file)
+            raise InputError("exists already; `overwrite` replaces it", where=file)
     for file, (run, step) in files.items():
         with atomic_path(file) as temporary, temporary.open("wb") as stream:
             np.save(stream, store.read(run, step).astype(np.float32), allow_pickle=False)

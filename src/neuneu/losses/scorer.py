@@ -151,4 +151,4 @@ def _bos_token(model: Any, folder: Path) -> int:
     token = model.config.bos_token_id
     if isinstance(token, int):
         return token
-    raise InputError("the model has none: leave --bos out", where=folder, field="bos_token_id")
+    raise InputError("the model has none: leave `bos` out", where=folder, field="bos_token_id")

@@ -194,7 +194,7 @@ def write_summaries(
                 raise InputError("stores must have the same steps of a run", field="run", value=run)
         for name in names:
             if (files[run] / name).exists() and not overwrite:
-                raise InputError("exists already; --overwrite replaces it", where=files[run] / name)
+                raise InputError("exists already; `overwrite` replaces it", where=files[run] / name)
     fingerprint = np.array("+".join(store.fingerprint for store in stores))
     for run in runs:
         steps = stores[0].steps(run)

@@ -34,9 +34,9 @@ def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None)
     if hub and not path.exists():
         path = fetch_files(repository, _FILES, revision=revision)
     if not path.exists():
-        rule = "no such folder (a hub repository needs --hub)"
+        rule = "no such folder (a hub repository needs `hub`)"
         if name in ALIASES:
-            rule = f"is the tokenizer of {repository}: --hub fetches it, or name a folder that holds it"
+            rule = f"is the tokenizer of {repository}: `hub` fetches it, or name a folder that holds it"
         raise InputError(rule, field="tokenizer", value=name)
     file = path if path.is_file() else path / "tokenizer.json"
     try:

@@ -55,7 +55,7 @@ class WordLosses(_SummedLosses):
         if tokens.fingerprint != corpus.fingerprint or tokens.unit != "token":
             raise InputError("holds no token losses of this corpus", where=tokens.path, field="fingerprint")
         if tokens.settings.get("published"):
-            raise InputError("holds losses in the published convention: use --compat", where=tokens.path)
+            raise InputError("holds losses in the published convention: use `compat`", where=tokens.path)
         self.tokens, self.corpus = tokens, corpus
         self.fingerprint, self.n_positions = corpus.word_fingerprint, len(corpus.words)
         self._words = np.asarray(corpus.words, dtype=np.int64)
@@ -69,7 +69,7 @@ class PublishedWordLosses(_SummedLosses):
 
     def __init__(self, tokens: ZarrLossStore, corpus: Corpus, tokenizer: str, *, hub: bool = False) -> None:
         if tokens.fingerprint != corpus.fingerprint or not tokens.settings.get("published"):
-            rule = "holds no losses of this corpus scored with --compat"
+            rule = "holds no losses of this corpus scored with `compat`"
             raise InputError(rule, where=tokens.path, field="fingerprint")
         self.tokens, self.corpus = tokens, corpus
         self._ranges = compat.published_ranges(

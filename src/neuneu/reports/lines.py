@@ -50,7 +50,7 @@ def context_chart(cells: ScoredCells) -> "Figure":
             centres.append(float(cells.fraction[inside].mean()))
         low = origin + 1e-9
     if len(bins) < 2:
-        rule = "all contexts are about equally long; evaluate with --protocol rolling"
+        rule = "all contexts are about equally long; evaluate with `protocol` rolling"
         raise InputError(rule, where="cells", field="context_clock")
     figure = style.new_figure(8.6, 4.6)
     axes = figure.subplots()

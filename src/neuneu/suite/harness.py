@@ -82,7 +82,7 @@ def _evaluate(
     manager = TaskManager(include_path=None if include is None else str(include))
     unknown = sorted(set(tasks) - set(manager.all_tasks))
     if unknown:
-        raise InputError("the harness knows no such task (--include FOLDER)", field="task", value=unknown)
+        raise InputError("the harness knows no such task (`include` FOLDER)", field="task", value=unknown)
     model, reader = load_checkpoint(path, tokenizer, hub=hub)
     try:
         found = lm_eval.simple_evaluate(

@@ -37,7 +37,7 @@ def evaluate_models(
     or question file that cannot be read, MissingExtraError without transformers.
     """
     if blimp is None and requests is None:
-        raise InputError("give --blimp or --requests", field="questions")
+        raise InputError("give `blimp` or `requests`", field="questions")
     rows: list[dict[str, Any]] = []
     for name in models:
         run, path, step = parse_model(name)
@@ -77,7 +77,7 @@ def load_checkpoint(path: str, tokenizer_file: Path | None, *, hub: bool) -> tup
     folder = Path(path)
     if not folder.is_dir():
         if not hub:
-            raise InputError("no such folder; --hub looks for it on the hub", field="model", value=path)
+            raise InputError("no such folder; `hub` looks for it on the hub", field="model", value=path)
         folder = fetch_files(path, CHECKPOINT_FILES)
     return load_model(folder), load_hf_tokenizer(tokenizer_file or folder)
 
@@ -108,7 +108,7 @@ def _exam(
     questions = {} if blimp is None else read_blimp(blimp, pairs, encode, start)
     for task in tasks:
         if requests is None:
-            raise InputError("needs --requests", field="task", value=task)
+            raise InputError("needs `requests`", field="task", value=task)
         questions[task.split("/")[0]] = read_requests(
             requests, task, items, encode, start=start, longest=room
         )

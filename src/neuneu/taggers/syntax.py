@@ -299,7 +299,7 @@ def syntax_tagger(language: str | None = None) -> Tagger:
         for name, text, own in block.select("id", "text", "lang").iter_rows():
             if own is None and language is None:
                 raise InputError(
-                    "must say the language (or give --language for all)",
+                    "must say the language (or give `language` for all)",
                     where=f"document {name}",
                     field="lang",
                 )

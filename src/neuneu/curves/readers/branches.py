@@ -42,16 +42,16 @@ def rows_that_stay(log: pl.DataFrame, keep: Keep | None, report: ReadReport, whe
         more = f" and {len(restarts) - 1} times more" if len(restarts) > 1 else ""
         if keep is None:
             raise InputError(
-                f"its steps go back {words}{more}: a restarted or merged run? --keep last leaves out what "
-                "was logged of the steps from there on before the restart, --keep first what was logged "
-                "after it; --run-column parts runs that stand in one file",
+                f"its steps go back {words}{more}: a restarted or merged run? `keep` last leaves out what "
+                "was logged of the steps from there on before the restart, `keep` first what was logged "
+                "after it; `run_column` parts runs that stand in one file",
                 where=where, field="run", value=run,
             )  # fmt: skip
         dropped = _abandoned(rows, restarts, keep)
         for row in dropped:
             stays[row] = False
         filled = rows.filter(pl.col("row").is_in(dropped) & pl.col("filled"))
-        why = f"steps go back {words}{more}: --keep {keep} leaves out the other branch"
+        why = f"steps go back {words}{more}: `keep` {keep} leaves out the other branch"
         report.skip(f"rows of {run}", why, len(filled))
     return pl.Series("stays", stays, dtype=pl.Boolean)
 

@@ -65,7 +65,7 @@ def _finish(rows: pl.DataFrame, given: Given, report: ReadReport, where: str | P
         raise InputError(f"nothing to read ({_reasons(report)})", where=where)
     if given.run is not None and rows["run"].n_unique() > 1:
         names = ", ".join(rows["run"].unique().sort()[:3])
-        rule = f"names one run, but there are several here: {names}; --step-pattern and --run join them"
+        rule = f"names one run, but there are several here: {names}; `step_pattern` and `run` join them"
         raise InputError(rule, field="run", value=given.run, where=where)
     missing = [
         pl.lit(None, dtype=kind).alias(name)
@@ -88,7 +88,7 @@ def _finish(rows: pl.DataFrame, given: Given, report: ReadReport, where: str | P
     for task, metrics in without_accuracy(table.frame).items():
         report.count_note(
             "no metric that is known as an accuracy, so that report, rank, forecast and evaluate leave it "
-            "out; --metric NAME takes one", f"{task} ({', '.join(metrics)})",
+            "out; `metric` NAME takes one", f"{task} ({', '.join(metrics)})",
         )  # fmt: skip
     return ReadResult(table, report)
 
@@ -182,10 +182,10 @@ def _clash_rule(clash: pl.DataFrame) -> str:
         f"{shown}: a restarted or merged run? "
     )
     if None not in files and len(set(files)) > 1:
-        rule += f"If the files are of two runs, --run-pattern '{_parting(*files)}' parts them; if of one, "
+        rule += f"If the files are of two runs, `run_pattern` '{_parting(*files)}' parts them; if of one, "
     elif None not in files:
-        rule += "If a column tells runs apart, --run-column names it; if it is one run, "
-    return rule + "--keep first or --keep last picks one"
+        rule += "If a column tells runs apart, `run_column` names it; if it is one run, "
+    return rule + "`keep` first or `keep` last picks one"
 
 
 def _parting(one: str, other: str) -> str:
@@ -225,7 +225,7 @@ def _note_clock(table: CurveTable, report: ReadReport) -> None:
     """Say where the clock is steps, and where tokens do not grow with them."""
     frame = table.frame
     if frame["tokens"].null_count() and frame["flops"].null_count():
-        report.notes.append("the clock is steps where tokens are not known; --tokens-per-step gives them")
+        report.notes.append("the clock is steps where tokens are not known; `tokens_per_step` gives them")
     points = (
         frame.filter(pl.col("tokens").is_not_null()).group_by("run", "step")
         .agg(pl.col("tokens").max()).sort("run", "step")

@@ -129,7 +129,7 @@ class History:
         column = self._asked_column("step_column") or next(iter(present), None)
         if column is None:
             rule = (
-                f"no step column; looked for {', '.join(STEP_COLUMNS)}; --step-column NAME says which it is"
+                f"no step column; looked for {', '.join(STEP_COLUMNS)}; `step_column` NAME says which it is"
             )
             raise InputError(rule, where=self.path)
         steps = number_column(self.frame, column, self.path)

@@ -42,8 +42,8 @@ NAMING = {
 TELLING = 100
 """A folder's number that is the step is the checkpoint's only from here on: seed_1 at step 1 is a seed."""
 
-NO_STEP = r"its step is in neither revision, model nor path: --step-pattern 'step(\d+)'"
-TOKENS_AMONG_STEPS = "states tokens where others of its run state steps: --tokens-per-step puts them together"
+NO_STEP = r"its step is in neither revision, model nor path: `step_pattern` 'step(\d+)'"
+TOKENS_AMONG_STEPS = "states tokens where others of its run state steps: `tokens_per_step` puts them together"
 
 _HUB_CACHE = re.compile(r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)")
 _SHA = re.compile(r"[0-9a-f]{7,64}")
@@ -273,12 +273,12 @@ def _apply(one: _Told, said: Mapping[str, tuple[str, Pattern]], naming: Naming) 
         if option not in said:
             one.why = f"--{option}-pattern matches neither revision, model nor path"
     if "step" in said:
-        one.step, one.step_from = said["step"][1].amount(said["step"][0]), "--step-pattern"
+        one.step, one.step_from = said["step"][1].amount(said["step"][0]), "`step_pattern`"
     if "tokens" in said:
         one.tokens = said["tokens"][1].amount(said["tokens"][0])
-        one.step_from = one.step_from if one.step is not None else "--tokens-pattern"
+        one.step_from = one.step_from if one.step is not None else "`tokens_pattern`"
     if "run" in said:
-        one.run, one.run_from = said["run"][0], "--run-pattern"
+        one.run, one.run_from = said["run"][0], "`run_pattern`"
 
 
 def _telling(one: _Told) -> Place:
@@ -417,12 +417,12 @@ def _settle_steps(run: str, its: Sequence[_Told], naming: Naming, given: Given, 
     """Steps of checkpoints that are known by their tokens or as the final one; tokens that are none."""
     for one in its:
         if one.step is None and one.tokens is None and one.final and not one.why:
-            one.step, one.step_from = naming.final_step, "--final-step"
+            one.step, one.step_from = naming.final_step, "`final_step`"
             if one.step is None:
                 said = (
                     f"revision {one.origin.revision}" if is_final(one.origin.revision or "") else "its name"
                 )
-                one.why = f"the final checkpoint ({said}): --final-step gives its step"
+                one.why = f"the final checkpoint ({said}): `final_step` gives its step"
     steps = {one.step for one in its if one.step is not None}
     known = [one for one in its if one.tokens is not None and one.step is not None]
     if len(steps) > 1 and len(known) > 1 and len({one.tokens for one in known}) == 1:
@@ -437,7 +437,7 @@ def _settle_steps(run: str, its: Sequence[_Told], naming: Naming, given: Given, 
             elif one.step is None:
                 one.step = one.tokens
                 report.count_note("names say tokens, not steps, so that they stand for steps too; "
-                                  "--tokens-per-step gives steps", run)  # fmt: skip
+                                  "`tokens_per_step` gives steps", run)  # fmt: skip
         if one.step is None and not one.why:
             one.why = _no_step(one)
 
@@ -446,13 +446,13 @@ def _no_step(one: _Told) -> str:
     """Why there is no step, with the option that would tell it."""
     texts = [one.origin.revision or "", one.origin.model or "", one.origin.file]
     if any(_EPOCH.search(text) for text in texts):
-        return r"names an epoch, no step: --step-pattern 'epoch[-_=]?(\d+)' takes epochs for steps"
+        return r"names an epoch, no step: `step_pattern` 'epoch[-_=]?(\d+)' takes epochs for steps"
     if _NUMBER_FOLDER.search(one.origin.file):
-        return NO_STEP.partition(":")[0] + r": --step-pattern '/(\d+)/[^/]*$' if its folder is the step"
+        return NO_STEP.partition(":")[0] + r": `step_pattern` '/(\d+)/[^/]*$' if its folder is the step"
     if any(_AMOUNT_NAME.search(text) for text in texts):
-        return NO_STEP + r"; --tokens-pattern '(\d+bt)' if its name counts tokens"
+        return NO_STEP + r"; `tokens_pattern` '(\d+bt)' if its name counts tokens"
     if any(_AMOUNT_FOLDER.search(text) for text in texts):
-        return NO_STEP + r"; --tokens-pattern '/(\d+B)/' if its folder is named for tokens"
+        return NO_STEP + r"; `tokens_pattern` '/(\d+B)/' if its folder is named for tokens"
     return NO_STEP
 
 
@@ -463,5 +463,5 @@ def _note_lone_checkpoints(runs: Mapping[str, Sequence[_Told]], report: ReadRepo
         if run and len({one.step for one in its if one.step is not None}) == 1
     ]  # fmt: skip
     for run in lone if len(lone) > 1 else ():
-        report.count_note("runs of one checkpoint each: if they are one run, --run NAME with --step-pattern "
-                          "joins them, --run-pattern names them", run)  # fmt: skip
+        report.count_note("runs of one checkpoint each: if they are one run, `run` NAME with `step_pattern` "
+                          "joins them, `run_pattern` names them", run)  # fmt: skip

@@ -106,11 +106,11 @@ def write_neuneu_npy(
         path = Path(folder, _file_name(curve.key.run), _file_name(curve.key.task) + ".npy")
         if path in files:
             raise InputError(
-                f"{curve.key} and {files[path].key} would be one file; choose by --n-shot and --variant",
+                f"{curve.key} and {files[path].key} would be one file; choose by `n_shot` and `variant`",
                 field="task", value=curve.key.task,
             )  # fmt: skip
         if path.exists() and not overwrite:
-            raise InputError("exists already; --overwrite replaces it", where=path)
+            raise InputError("exists already; `overwrite` replaces it", where=path)
         files[path] = curve
     if not files:
         raise InputError("no curve of this metric", field="metric", value=metric)

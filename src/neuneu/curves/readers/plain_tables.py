@@ -19,7 +19,7 @@ from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.readers.run_names import name_files
 from neuneu.errors import InputError
 
-NO_METRIC = "its columns are tasks: --values-are acc (or --metric acc) says which metric they hold"
+NO_METRIC = "its columns are tasks: `values_are` acc (or `metric` acc) says which metric they hold"
 
 
 def _recognise(look: Look) -> Fit:

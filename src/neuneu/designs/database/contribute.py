@@ -58,7 +58,7 @@ def harvest(checkpoint: str | Path, model: str | None = None, *, hub: bool = Fal
     if Path(checkpoint).exists():
         return template(harvest_local(checkpoint), model or "org/name")
     if not hub:
-        rule = "no such folder (a hub repository needs --hub)"
+        rule = "no such folder (a hub repository needs `hub`)"
         raise InputError(rule, field="checkpoint", value=str(checkpoint))
     return template(harvest_hub(str(checkpoint)), model or str(checkpoint))
 

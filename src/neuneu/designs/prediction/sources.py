@@ -31,12 +31,12 @@ def load_table(
 ) -> DesignTable:
     """The models of a database or the runs of a file, one of which must be given."""
     if (store is None) == (runs is None):
-        raise InputError("give one of --store and --runs", field="store")
+        raise InputError("give one of `store` and `runs`", field="store")
     if runs is not None:
         return read_runs(runs, source=source, metric=metric, tasks=tasks)
     for name, value in (("source", source), ("metric", metric)):
         if value is not None:
-            raise InputError("belongs to --runs", field=name, value=value)
+            raise InputError("belongs to `runs`", field=name, value=value)
     with open_store(str(store)) as opened:
         return build_table(opened, tasks_of(opened, tasks))
 
