@@ -65,7 +65,7 @@ def test_a_curve_that_nobody_asked_for_blocks_nothing(tmp_path: Path, words: str
 
 def test_tables_have_keep_too(tmp_path: Path) -> None:
     path = table(tmp_path, "r,piqa,acc,1,0.5,,a", "r,piqa,acc,2,0.6,,a", "r,piqa,acc,2,0.7,,b")
-    with pytest.raises(InputError, match=r"0.6 in .*t.csv and 0.7 in .*--run-column"):
+    with pytest.raises(InputError, match=r"0.6 in .*t.csv and 0.7 in .*`run_column`"):
         read_format("table", [path])
     for keep, value in (("first", 0.6), ("last", 0.7)):
         kept = read_format("table", [path], given=Given(keep=keep)).table  # type: ignore[arg-type]

@@ -91,7 +91,7 @@ def test_conventions_do_not_mix(stores: tuple[Any, Any], corpus: Path, runs: Pat
         score_checkpoints([runs / "alpha"], corpus, right.path, Scoring(window=CUT, published=True))
     with pytest.raises(InputError, match="published convention"):
         WordLosses(old, text)
-    with pytest.raises(InputError, match="--compat"):
+    with pytest.raises(InputError, match="`compat`"):
         PublishedWordLosses(right, text, str(tokenizer))
 
 

@@ -107,7 +107,7 @@ def test_the_alias_of_the_tokenizer(
 ) -> None:
     shutil.copytree(tokenizer, hub.root / "models/allenai/OLMo-1B/main")
     hub.use(monkeypatch, tmp_path)
-    with pytest.raises(InputError, match=r"tokenizer of allenai/OLMo-1B: --hub fetches it"):
+    with pytest.raises(InputError, match=r"tokenizer of allenai/OLMo-1B: `hub` fetches it"):
         load_tokenizer("datadecide")
     expected = vocabulary_digest(load_tokenizer(str(tokenizer)))
     assert vocabulary_digest(load_tokenizer("datadecide", hub=True)) == expected

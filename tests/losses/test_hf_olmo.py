@@ -145,7 +145,7 @@ def test_bin_files_are_read_as_weights_only_and_only_when_allowed(checkpoint: Pa
     logits = load_model(checkpoint)(ids).logits
     (checkpoint / "model.safetensors").unlink()
     torch.save(weights, checkpoint / "pytorch_model.bin")
-    with pytest.raises(InputError, match="--allow-bin"):
+    with pytest.raises(InputError, match="`allow_bin`"):
         load_model(checkpoint)
     assert torch.equal(load_model(checkpoint, allow_bin=True)(ids).logits, logits)
     names = sorted(weights)

@@ -61,5 +61,5 @@ def test_only_the_files_asked_for_are_fetched(
 def test_nothing_is_fetched_unasked(tmp_path: Path) -> None:
     assert fetch_texts([tmp_path / "a.txt"], hub=False) == [tmp_path / "a.txt"]
     for source in ("weborganizer:val", "hf://o/n/f.jsonl"):
-        with pytest.raises(InputError, match="--hub fetches it"):
+        with pytest.raises(InputError, match="`hub` fetches it"):
             fetch_texts([source], hub=False)

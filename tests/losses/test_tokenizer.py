@@ -156,7 +156,7 @@ def test_padding_and_truncation_of_a_saved_tokenizer_do_not_count(tmp_path: Path
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--hub"):
+    with pytest.raises(InputError, match="`hub`"):
         load_tokenizer("gpt2")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="no fast tokenizer"):

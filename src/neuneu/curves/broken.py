@@ -57,7 +57,7 @@ def repeated_step(row: dict[str, Any], where: str | Path) -> InputError:
     """The error for a step that is given twice in a curve, with the way on."""
     rule = (
         f"given twice in run {row['run']!r}, task {row['task']!r}, metric {row['metric']!r}; "
-        f"`neuneu import table {where} `keep` last -o FILE` (or first) keeps one of them"
+        f"read it by `import table` with `keep` last (or first) to keep one of them"
     )
     return InputError(rule, where=where, field="step", value=row["step"])
 

@@ -89,7 +89,7 @@ def test_p04_where_the_model_says_only_the_step_the_folder_names_the_run() -> No
 
 
 def test_p06_a_restart_is_seen_and_asked_about() -> None:
-    with pytest.raises(InputError, match=r"steps go back after row 4 \(1000 → 500\).*--keep last"):
+    with pytest.raises(InputError, match=r"steps go back after row 4 \(1000 → 500\).*`keep` last"):
         read("wandb", case("P-06") / "h.csv")
     assert points(read("wandb", case("P-06") / "h.csv", keep="last")) == {
         "h": [100, 400, 500, 800, 1100, 1400]
@@ -167,7 +167,7 @@ def test_p09_lighteval_is_read_as_such() -> None:
             ("arc_challenge", 25, 0.3), ("hellaswag", 10, 0.37), ("mmlu_anatomy", 5, 0.3),
         ]  # fmt: skip
         assert "a mean of other tasks" in " ".join(result.report.lines())
-        assert "1000 items at most at every step (--limit)" in notes(result)
+        assert "1000 items at most at every step (`limit`)" in notes(result)
     with pytest.raises(InputError, match="it is of lighteval"):
         read("lm-eval", case("P-09") / "org")
 
@@ -179,7 +179,7 @@ def test_p10_revisions_that_count_tokens() -> None:
     }  # fmt: skip
     assert points(result, "value")["org/tok"] == [0.3, 0.35, 0.41]
     lines = " ".join(result.report.lines())
-    assert "main/r.json: the final checkpoint (revision main): --final-step gives its step" in lines
+    assert "main/r.json: the final checkpoint (revision main): `final_step` gives its step" in lines
     stepped = read("lm-eval", case("P-10") / "a", final_step="9000")
     assert points(stepped) == {"org/stepped": [1000, 6000, 9000]}
     assert points(read("lm-eval", case("P-10") / "b", tokens_per_step=2 * 10**6))["org/tok"] == [
@@ -198,7 +198,7 @@ def test_p11_steps_in_thousands() -> None:
         "org/Tiny-1.1B-intermediate": [105 * 10**9, 503 * 10**9, 3 * 10**12]
     }
     result = read("lm-eval", case("P-11") / "t5")
-    assert "runs of one checkpoint each: if they are one run, --run NAME with --step-pattern" in notes(result)
+    assert "runs of one checkpoint each: if they are one run, `run` NAME with `step_pattern`" in notes(result)
     joined = read("lm-eval", case("P-11") / "t5", step_pattern=r"_(\d+)k_", run="t5")
     assert points(joined) == {"t5": [235_000, 240_000, 250_000]}
 
@@ -210,7 +210,7 @@ def test_p11_joined_runs_whose_steps_collide_are_refused_with_both_files(tmp_pat
         read("lm-eval", tmp_path, step_pattern=r"_(\d+)k", run="one")
     text = str(caught.value)
     assert f"0.3 in {tmp_path / 'a.json'} and 0.6 in {tmp_path / 'b.json'}" in text
-    assert text.index("--run-pattern") < text.index("--keep")
+    assert text.index("`run_pattern`") < text.index("`keep`")
 
 
 def test_p13_groups_and_members_count_once() -> None:
@@ -277,7 +277,7 @@ def test_p16_a_batch_size_that_grows(tmp_path: Path) -> None:
 def test_p17_a_step_column_by_name_and_steps_of_other_rows() -> None:
     named = read("wandb", case("P-17") / "ui.csv", step_column="throughput/total_tokens")
     assert points(named) == {"runA": [10**8, 2 * 10**8, 3 * 10**8, 4 * 10**8]}
-    with pytest.raises(InputError, match="--step-column NAME"):
+    with pytest.raises(InputError, match="`step_column` NAME"):
         read("wandb", case("P-17") / "ui.csv")
     carried = read("wandb", case("P-17") / "h.csv")
     assert points(carried) == {"h": [100, 200, 300, 400]}
@@ -316,7 +316,7 @@ def test_p24_a_repeat_elsewhere_blocks_nothing_and_says_the_way_on() -> None:
     path = case("P-24") / "t.csv"
     read_sound = CurveTable.read_sound(path)
     assert len(Selection(tasks=["hellaswag"]).of(read_sound)) == 8
-    with pytest.raises(InputError, match=r"given twice .*neuneu import table .* --keep last"):
+    with pytest.raises(InputError, match=r"given twice .*import table.* with `keep` last"):
         Selection().of(read_sound)
     kept = read("table", path, keep="last").table.frame.filter(task="boolq", step=8000)
     assert kept["value"].to_list() == [0.61]
@@ -324,7 +324,7 @@ def test_p24_a_repeat_elsewhere_blocks_nothing_and_says_the_way_on() -> None:
 
 def test_p27_limit_and_template_are_noted() -> None:
     result = read("lm-eval", case("P-27"))
-    assert "hellaswag: 100 of 10,042 items at step 1000 (--limit)" in notes(result)
+    assert "hellaswag: 100 of 10,042 items at step 1000 (`limit`)" in notes(result)
     assert "hellaswag: chat template from step 3000" in notes(result)
     found = problems(result.table.frame).filter(problem="conditions change")
     assert found["step"].to_list() == [2000, 3000]
@@ -337,7 +337,7 @@ def test_p27_other_templates_and_a_limit_throughout(tmp_path: Path) -> None:
             chat_template_sha=template * 8, system_instruction="x" if step == 2 else None,
         )  # fmt: skip
     told = notes(read("lm-eval", tmp_path))
-    assert "piqa: 50 items at every step (--limit)" in told
+    assert "piqa: 50 items at every step (`limit`)" in told
     assert "until step 2, " in told
     assert "piqa: system prompt at step 2" in told
 
@@ -349,7 +349,7 @@ def test_p28_a_known_and_an_unknown_accuracy(tmp_path: Path) -> None:
     other = read("lm-eval", tmp_path)
     assert without_accuracy(other.table.frame) == {"ours": ["strict_match_rate"]}
     assert "ours (strict_match_rate): no metric that is known as an accuracy" in notes(other)
-    assert "--metric NAME takes one" in notes(other)
+    assert "`metric` NAME takes one" in notes(other)
     (row,) = problems(other.table.frame).filter(problem="no known accuracy").iter_rows(named=True)
     assert row["task"] == "ours"
 

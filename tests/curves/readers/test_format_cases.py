@@ -28,7 +28,7 @@ def test_p17_another_axis_and_a_step_of_training_rows_only() -> None:
         (100, 0.32), (200, 0.34), (300, 0.36), (400, 0.38)
     ]  # fmt: skip
     assert any("4 rows without trainer/global_step" in note for note in history.report.notes)
-    with pytest.raises(InputError, match="--step-column NAME"):
+    with pytest.raises(InputError, match="`step_column` NAME"):
         read_format("wandb", [case("P-17") / "ui.csv"])
     frame = read_format("wandb", [case("P-17") / "ui.csv"], step_column="throughput/total_tokens").table.frame
     assert frame["step"].to_list() == frame["tokens"].to_list() == [10**8 * n for n in (1, 2, 3, 4)]

@@ -218,7 +218,7 @@ def test_patterns_of_the_user(tmp_path: Path) -> None:
     for run in ("a", "b"):
         for amount in (2, 10):
             write(tmp_path, f"{run}/{amount}B/r.json", 0.5, pretrained="/tmp/hf")
-    with pytest.raises(InputError, match=r"--tokens-pattern '/\(\\d\+B\)/'"):
+    with pytest.raises(InputError, match=r"`tokens_pattern` '/\(\\d\+B\)/'"):
         read(tmp_path)
     found = read(tmp_path, tokens_pattern=r"/(\d+B)/")
     assert found == {run: [2 * 10**9, 10**10] for run in ("a", "b")}
@@ -226,7 +226,7 @@ def test_patterns_of_the_user(tmp_path: Path) -> None:
     assert found == {run: [2000, 10_000] for run in ("a", "b")}
     found = read(tmp_path, step_pattern=r"(?P<run>\w)/(?P<step>\d+)B/r")
     assert found == {run: [2, 10] for run in ("a", "b")}
-    with pytest.raises(InputError, match="--run-pattern matches neither"):
+    with pytest.raises(InputError, match="`run_pattern` matches neither"):
         read(tmp_path, run_pattern="(zzz)", step_pattern=r"(\d+)B")
 
 
@@ -255,7 +255,7 @@ def test_a_run_of_which_nothing_is_read_comes_first(tmp_path: Path) -> None:
     assert lines[0].startswith("nothing read of run org/b")
     assert "all 2 files skipped" in lines[0] or "epoch" in lines[0]
     assert lines[1].startswith("run org/a: 2 files, 2 checkpoints, steps 1 to 2")
-    assert any("main.json: the final checkpoint (revision main): --final-step" in line for line in lines)
+    assert any("main.json: the final checkpoint (revision main): `final_step`" in line for line in lines)
     assert read(tmp_path, final_step="9")["org/a"] == [1, 2, 9]
     with pytest.raises(InputError, match="final-step = 'x': must be a whole number"):
         read(tmp_path, final_step="x")
@@ -274,7 +274,7 @@ def test_tokens_and_steps_of_one_run_are_not_mixed(tmp_path: Path) -> None:
     write(tmp_path, "b.json", 0.6, pretrained="org/m", revision="4B")
     result = read_format("lm-eval", [tmp_path])
     assert result.table.frame["step"].to_list() == [1000]
-    assert "--tokens-per-step puts them together" in " ".join(result.report.lines())
+    assert "`tokens_per_step` puts them together" in " ".join(result.report.lines())
     assert read(tmp_path, tokens_per_step=2 * 10**6) == {"org/m": [1000, 2000]}
 
 
@@ -287,10 +287,10 @@ def test_a_probe_on_checkpoints_has_their_steps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "model", "option"),
     [
-        ("a/1000/r.json", "./model", r"--step-pattern '/(\d+)/[^/]*$'"),
-        ("a/r.json", "/x/run/epoch_1", r"--step-pattern 'epoch[-_=]?(\d+)'"),
-        ("r.json", "o/llama_preview_200bt", r"--tokens-pattern '(\d+bt)'"),
-        ("a/21B/r.json", "/tmp/hf", r"--tokens-pattern '/(\d+B)/'"),
+        ("a/1000/r.json", "./model", r"`step_pattern` '/(\d+)/[^/]*$'"),
+        ("a/r.json", "/x/run/epoch_1", r"`step_pattern` 'epoch[-_=]?(\d+)'"),
+        ("r.json", "o/llama_preview_200bt", r"`tokens_pattern` '(\d+bt)'"),
+        ("a/21B/r.json", "/tmp/hf", r"`tokens_pattern` '/(\d+B)/'"),
     ],
 )
 def test_the_option_that_is_offered_reads_the_file(
@@ -300,5 +300,5 @@ def test_the_option_that_is_offered_reads_the_file(
     with pytest.raises(InputError) as caught:
         read(tmp_path / "in")
     assert option in str(caught.value)
-    name, _, pattern = option.removeprefix("--").partition(" ")
-    assert len(read(tmp_path / "in", **{name.replace("-", "_"): pattern.strip("'")})) == 1
+    name, _, pattern = option.partition(" ")
+    assert len(read(tmp_path / "in", **{name.strip("`"): pattern.strip("'")})) == 1

@@ -50,7 +50,7 @@ def test_reads_what_the_real_harness_writes(harness: Path) -> None:
         assert row["params"] == document["config"]["model_num_parameters"]
     assert sum(result.report.read.values()) == 6
     assert result.report.notes == [
-        "the clock is steps where tokens are not known; --tokens-per-step gives them"
+        "the clock is steps where tokens are not known; `tokens_per_step` gives them"
     ]
 
 
@@ -117,7 +117,7 @@ def test_the_step_by_the_stated_rule(
 ) -> None:
     path = write(tmp_path / "in" / name, document(None) | {"model_name": "o/m"} | changes)
     if step is None:
-        with pytest.raises(InputError, match="--step-pattern"):
+        with pytest.raises(InputError, match="`step_pattern`"):
             read_lm_eval([tmp_path / "in"])
     else:
         assert read_lm_eval([path]).table.frame["step"].to_list() == [step]
@@ -168,7 +168,7 @@ def test_one_checkpoint_evaluated_twice(tmp_path: Path) -> None:
     write(tmp_path / "b.json", document(1) | {"date": 10.0})
     assert len(read_lm_eval([tmp_path]).table) == 1
     write(tmp_path / "c.json", document(1, **{"acc,none": 0.6}) | {"date": 30.0})
-    with pytest.raises(InputError, match=r"two different values in run 'lm'.*--keep"):
+    with pytest.raises(InputError, match=r"two different values in run 'lm'.*`keep`"):
         read_lm_eval([tmp_path])
     values = {keep: read_lm_eval([tmp_path], given=Given(keep=keep)) for keep in ("first", "last")}
     assert {keep: result.table.frame["value"].to_list() for keep, result in values.items()} == {

@@ -109,7 +109,7 @@ def test_a_restarted_run_is_read_in_the_order_of_its_files(tmp_path: Path) -> No
         tmp_path / "a", event(1, "piqa/acc", 0.25), event(2, "piqa/acc", 0.5), name="events.out.tfevents.1"
     )
     write_events(tmp_path / "a", event(2, "piqa/acc", 0.75), name="events.out.tfevents.2")
-    with pytest.raises(InputError, match="--keep"):
+    with pytest.raises(InputError, match="`keep`"):
         read_format("tensorboard", [tmp_path])
     frame = read_format("tensorboard", [tmp_path], given=Given(keep="last")).table.frame
     assert frame.select("step", "value").rows() == [(1, 0.25), (2, 0.75)]
@@ -257,7 +257,7 @@ def test_wide_tables_of_papers(tmp_path: Path) -> None:
     """P-31 and a second one, by the tokens, with a task that is not known."""
     path = tmp_path / "t.csv"
     path.write_text("run_type,step,ppl,mmlu_overall,mmlu_stem\nv2,5000,,0.25,0.125\nv2,10000,,0.5,0.25\n")
-    with pytest.raises(InputError, match="--values-are acc"):
+    with pytest.raises(InputError, match="`values_are` acc"):
         read_format("table", [path], run_column="run_type")
     for options, given_ in (({}, Given(metrics=frozenset(["acc"]))), ({"values_are": "acc"}, Given())):
         for name in ("table", "auto"):
@@ -285,7 +285,7 @@ def test_two_runs_in_one_folder_of_events_are_not_mixed(tmp_path: Path) -> None:
     write_events(
         tmp_path, event(200, "piqa/acc", 0.75), event(400, "piqa/acc", 0.5), name="events.out.tfevents.2"
     )
-    with pytest.raises(InputError, match="--keep"):
+    with pytest.raises(InputError, match="`keep`"):
         read_format("tensorboard", [tmp_path])
 
 

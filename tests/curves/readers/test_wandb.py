@@ -152,7 +152,7 @@ def test_another_axis_is_the_step_when_said(tmp_path: Path) -> None:
         tmp_path / "ui.csv",
         [{"throughput/total_tokens": n * 10**8, "runA - eval/hellaswag/acc": n / 4} for n in (1, 2)],
     )
-    with pytest.raises(InputError, match="--step-column NAME says which it is"):
+    with pytest.raises(InputError, match="`step_column` NAME says which it is"):
         read_wandb([path])
     frame = read_wandb([path], step_column="throughput/total_tokens").table.frame
     assert frame.select("run", "step", "tokens", "value").rows() == [

@@ -163,7 +163,7 @@ def test_parameters_are_counted_from_the_headers_of_weights(tmp_path: Path) -> N
         (tmp_path / "model-1.safetensors").write_bytes(hostile)
         with pytest.raises(InputError, match=r"model-1\.safetensors"):
             harvest(tmp_path)
-    with pytest.raises(InputError, match="--hub"):
+    with pytest.raises(InputError, match="`hub`"):
         harvest("org/name")
 
 

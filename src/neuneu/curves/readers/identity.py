@@ -271,7 +271,7 @@ def _apply(one: _Told, said: Mapping[str, tuple[str, Pattern]], naming: Naming) 
     """What the patterns say wins; where one that was given does not match, the file has no place."""
     for option in naming.patterns:
         if option not in said:
-            one.why = f"--{option}-pattern matches neither revision, model nor path"
+            one.why = f"`{option}_pattern` matches neither revision, model nor path"
     if "step" in said:
         one.step, one.step_from = said["step"][1].amount(said["step"][0]), "`step_pattern`"
     if "tokens" in said:
