@@ -323,7 +323,7 @@ def advise(
         wanted.append(rival)
     found = _compared(
         curves, forecaster, horizon, context, references, losses,
-        _selection(wanted, tasks, metric, n_shot, variant),
+        _selection(wanted, tasks, metric, n_shot, variant), in_flight=True,
     )  # fmt: skip
     return from_polars(choices.advise(found, target=target, rival=rival, threshold=threshold), library)
 
@@ -418,12 +418,14 @@ def _compared(
     references: Any,
     losses: Any,
     selection: Selection,
+    *,
+    in_flight: bool = False,
 ) -> Any:
     from neuneu.decisions.choices import compare_runs
 
     found = compare_runs(
         as_table(curves), forecaster, selection=selection, horizon=horizon, context=context,
-        references=references, losses=losses,
+        references=references, losses=losses, in_flight=in_flight,
     )  # fmt: skip
     for name, why in found.shared.lacking.items():
         warnings.warn(f"left out: {name}: {why}", stacklevel=3)

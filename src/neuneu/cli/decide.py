@@ -102,8 +102,9 @@ def advise(
 
     wanted = sorted({*run, rival}) if run and rival else run
     found = _compare(
-        curves, wanted, task, metric, n_shot, variant, forecaster, context, horizon, references, losses
-    )
+        curves, wanted, task, metric, n_shot, variant, forecaster, context, horizon, references, losses,
+        in_flight=True,
+    )  # fmt: skip
     frame = choices.advise(found, target=target, rival=rival, threshold=threshold)
     if output is not None or as_json:
         show(frame, "", output=output, as_json=as_json)
@@ -126,6 +127,8 @@ def _compare(
     horizon: float | None,
     references: str,
     losses: Path | None,
+    *,
+    in_flight: bool = False,
 ) -> "Comparison":
     from neuneu.curves.table import CurveTable
     from neuneu.decisions.choices import compare_runs
@@ -140,6 +143,7 @@ def _compare(
         context=read_share(context),
         references=references,
         losses=losses,
+        in_flight=in_flight,
     )
     for line in [*broken_in_words(table), *early_ends_in_words(table, run, task)]:
         note(line)

@@ -38,6 +38,9 @@ THRESHOLD = 0.05
 FLOPS_PER_TOKEN = 6.0
 """Floating-point operations of training, for each parameter and token (Kaplan et al. 2020)."""
 
+UNPLANNED = 3.0
+"""Runs in flight of which no plan is known are taken to go on to this multiple of the farthest clock."""
+
 NOISE_POINTS = 12
 """Noise between checkpoints is told from at most so many of the last ones."""
 
@@ -134,16 +137,18 @@ def compare_runs(
     context: float | None = None,
     references: Any = None,
     losses: Any = None,
+    in_flight: bool = False,
 ) -> Comparison:
     """Each run's distribution at a common horizon: the mean over the benchmarks that all runs have.
 
     Of each task one setting counts (see `shared_curves`). horizon: a clock value, by default the farthest end
-    that any run has or plans; a run whose plan ends before it is compared at its own end. context: share of
-    each run's clock that may be seen, to look back; all where None. A value that has been measured is known
-    up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint. In the
-    quantiles of a mean, a run's errors on its tasks are taken as fully dependent (quantiles of the mean =
-    mean of quantiles), which is rather too wide than too narrow; how runs compete: see `peers`. Where lower
-    is better, values count negative.
+    that any run has or plans; in_flight: whether runs without a plan go on (to UNPLANNED times the farthest
+    clock) rather than having ended; a run whose plan ends before it is compared at its own end. context:
+    share of each run's clock that may be seen, to look back; all where None. A value that has been measured
+    is known up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint.
+    In the quantiles of a mean, a run's errors on its tasks are taken as fully dependent (quantiles of the
+    mean = mean of quantiles), which is rather too wide than too narrow; how runs compete: see `peers`. Where
+    lower is better, values count negative.
     Raises InputError where the runs share no task or clock, CannotForecastError where the forecaster
     declines.
     """
@@ -155,7 +160,9 @@ def compare_runs(
     shared, of_run = shared_curves(chosen, named=bool(selection.runs))
     share = check_share(context)
     every = [curve for curves in of_run.values() for curve in curves]
-    at = float(horizon) if horizon is not None else max(planned_end(curve) for curve in every)
+    at = (
+        float(horizon) if horizon is not None else _default_horizon(every, in_flight=in_flight and share == 1)
+    )
     if not math.isfinite(at) or at <= 0:
         raise InputError("must be positive and finite", field="horizon", value=at)
     questions = {curve.key: _question(curve, share, min(at, _own_end(curve))) for curve in every}
@@ -175,6 +182,13 @@ def compare_runs(
         for run, curves in of_run.items()
     ]
     return Comparison(runs, at, shared)
+
+
+def _default_horizon(curves: Sequence[Curve], *, in_flight: bool) -> float:
+    """The farthest end that any run has or plans; of runs in flight without a plan UNPLANNED times that."""
+    farthest = max(planned_end(curve) for curve in curves)
+    unplanned = all(curve.facts.planned_tokens is None for curve in curves)
+    return UNPLANNED * farthest if in_flight and unplanned else farthest
 
 
 def _own_end(curve: Curve) -> float:
@@ -239,8 +253,6 @@ def _candidate(
 
 def rank(found: Comparison) -> pl.DataFrame:
     """Runs, the likeliest best first: mean over tasks (q10, q50, q90), P(best), P(beats the favourite)."""
-    if len(found.runs) < 2:
-        raise InputError("at least two runs are needed", field="run", value=len(found.runs))
     points = found.points
     best, wins = best_probabilities(points), win_probabilities(points)
     favourite = int(np.lexsort((-points.mean(axis=1), -best))[0])

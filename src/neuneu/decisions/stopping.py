@@ -63,7 +63,7 @@ def should_stop(
     names = [run] if rival is None else [run, rival]
     found = compare_runs(
         curves, forecaster, selection=Selection(names, chosen.tasks, chosen.metric, chosen.n_shot,
-        chosen.variant), horizon=horizon, references=references, losses=losses,
+        chosen.variant), horizon=horizon, references=references, losses=losses, in_flight=True,
     )  # fmt: skip
     return _verdict(found, run, target, rival, threshold)
 
