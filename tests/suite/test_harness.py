@@ -99,6 +99,7 @@ def test_results_items_and_curves(
     before = file.stat().st_mtime_ns
     left = file.with_name(".step20.json.k1ll3d.partial")  # as a writer that was killed leaves it
     left.mkdir()
+    (left / ".lock").touch()
     (left / "step20.json").write_text("half of it")
     assert neuneu(*command, "-o", tmp_path / "results").returncode == 0
     assert file.stat().st_mtime_ns == before
