@@ -404,3 +404,27 @@ def test_a_long_reading_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.
     told: list[str] = []
     read_format("lm-eval", [tmp_path], given=Given(tell=told.append))
     assert "read 2 of 3 files" in told
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([0.31, 0.32, 1.7, 0.34], [0.31, 0.32, 0.34]),  # one odd value
+        ([0.3, 0.61, 28.1], []),  # a task in percent from its beginning on
+        ([30.0, 31.0, 32.0, 33.0], []),
+    ],
+)
+def test_one_odd_value_is_skipped_and_a_task_in_other_units_is_refused(
+    tmp_path: Path, values: list[float], kept: list[float]
+) -> None:
+    for step, value in enumerate(values, 1):
+        harness(tmp_path / f"step{step}.json", {"ours": {"acc,none": value}, "piqa": {"acc,none": 0.5}})
+    result = read("lm-eval", tmp_path)
+    assert result.table.frame.filter(task="ours")["value"].to_list() == kept
+    assert len(result.table.frame.filter(task="piqa")) == len(values)
+    (line,) = [line for line in result.report.lines() if "must be in [0, 1]" in line]
+    if kept:
+        assert "step3.json: ours acc = 1.7 at step 3 of run org/m" in line
+    else:
+        assert line.startswith("skipped ours acc")
+        assert "divide by 100" in line

@@ -29,6 +29,7 @@ from neuneu.errors import InputError
         ("ep0-ba1000-rank0.pt", 1000, None, ""),
         ("checkpoint_1_1000.pt", 1000, None, ""),
         ("ckpt-3-step-1000", 1000, None, ""),
+        ("step-1000-ckpt-3", 1000, None, ""),
         ("gpt--val_loss=2.31-step=1000-consumed_samples=256000.0-last.ckpt", 1000, None, "gpt"),
         ("Tiny-1.1B-intermediate-step-1431k-3T", 1_431_000, 3 * 10**12, "Tiny-1.1B-intermediate"),
         ("step1000-tokens2B", 1000, 2 * 10**9, ""),
@@ -302,3 +303,11 @@ def test_the_option_that_is_offered_reads_the_file(
     assert option in str(caught.value)
     name, _, pattern = option.partition(" ")
     assert len(read(tmp_path / "in", **{name.strip("`"): pattern.strip("'")})) == 1
+
+
+def test_names_are_the_nearest_folders_that_tell_runs_apart(tmp_path: Path) -> None:
+    for place in ("a/small", "b/small", "c/large", "a/small/seed1"):
+        for step in (100, 200):
+            name = f"{place.replace('/', '-')}{step}.json"
+            write(tmp_path, name, 0.5, pretrained=f"/w/{place}/checkpoints/step{step}")
+    assert sorted(read(tmp_path)) == ["a/small", "b/small", "large", "small/seed1"]
