@@ -65,9 +65,8 @@ def read_results(
         tokens_per_step=_whole(tokens_per_step, "tokens_per_step"), keep=keep,
     )  # fmt: skip
     result = read_format(format, paths, given=facts, **options)
-    for line in result.report.lines():
-        if not line.startswith("read "):
-            warnings.warn(line, stacklevel=2)
+    for line in result.report.warnings():
+        warnings.warn(line, stacklevel=2)
     return result.table
 
 

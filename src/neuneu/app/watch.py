@@ -119,7 +119,7 @@ def update(settings: Settings) -> dict[str, Any]:
     try:
         result = read_format(settings.format, [settings.folder], given=settings.facts)
         table = result.table
-        problems = [line for line in result.report.lines() if not line.startswith("read ")]
+        problems = result.report.warnings()
         found = forecast(
             table, [settings.forecaster], selection=settings.selection, references=settings.references
         )

@@ -428,3 +428,9 @@ def test_one_odd_value_is_skipped_and_a_task_in_other_units_is_refused(
     else:
         assert line.startswith("skipped ours acc")
         assert "divide by 100" in line
+
+
+def test_warnings_are_the_report_without_the_runs_that_were_read() -> None:
+    report = read("lm-eval", case("P-10")).report
+    assert [line for line in report.lines() if not line.startswith("run ")] == report.warnings()
+    assert any("main/r.json" in line for line in report.warnings())

@@ -68,6 +68,10 @@ class ReadReport:
         """The report for people: runs of which nothing was read, a line a run, what was skipped, notes."""
         return [*self._unread(), *self._run_lines(), *self._skip_lines(), *self._note_lines()]
 
+    def warnings(self) -> list[str]:
+        """The lines of the report that ask for attention: all but those on runs that were read."""
+        return [*self._unread(), *self._skip_lines(), *self._note_lines()]
+
     def to_frame(self) -> pl.DataFrame:
         """A row a fact: kind (read, skipped, note), what, why, count, run."""
         rows: list[tuple[str, str, str | None, int, str | None]]
