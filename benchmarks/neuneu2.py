@@ -50,7 +50,7 @@ class Neuneu2Once(Neuneu2):
         key = (seed, *curves.runs)
         known = self.fitted.get(key) or super().fit(curves, losses, references=references, seed=seed)
         self.fitted[key] = known
-        self.model, self.widths = known.model, known.widths
+        self.model, self.widths, self.informed = known.model, known.widths, known.informed
         return self
 
 

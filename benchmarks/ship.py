@@ -1,8 +1,10 @@
-"""Makes what ships with the forecasters: `python -m benchmarks.ship CURVES.parquet…`.
+"""Makes what ships with the forecasters: `python -m benchmarks.ship [--only atlas] CURVES.parquet…`.
 
 Fits every listed method on finished runs and writes calibration.json, trees.txt and neuneu2/shipped into
 the package, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
-(Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names.
+(Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names;
+the part of neuneu-2 that reads the atlas (`--only atlas`) from PhysicsLM4 (Apache-2.0), multisynt (MIT) and
+PolyPythia's BLiMP scores (Apache-2.0) as well.
 """
 
 import sys
@@ -15,7 +17,7 @@ from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.files import write_json, write_text
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2
+from neuneu.forecasters.neuneu2.model import ATLAS_FOLDER, Informed, Neuneu2
 from neuneu.forecasters.trees import BoostedTrees
 
 METHODS = (
@@ -27,6 +29,12 @@ FOLDER = Path(forecasters.__file__).parent
 
 def main(paths: list[str]) -> None:
     """Fit on these curve tables and write the files."""
+    shipped = FOLDER / "neuneu2" / "shipped"
+    if paths[:2] == ["--only", ATLAS_FOLDER]:
+        informed = Informed()
+        informed.learn_from(CurveTable.read(*paths[2:]), seed=0)
+        informed.save(shipped / ATLAS_FOLDER)
+        return
     curves = CurveTable.read(*paths)
     methods: dict[str, Any] = {}
     for name in METHODS:
@@ -37,7 +45,9 @@ def main(paths: list[str]) -> None:
             write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
         print(name, flush=True)
         methods[name] = forecaster.calibration.to_document()
-    Neuneu2().fit(curves, references=smaller_finished_runs).save(FOLDER / "neuneu2" / "shipped")
+    neuneu2 = Neuneu2()
+    neuneu2.learn_from(curves, seed=0)
+    neuneu2.save(shipped)
     sources = sorted(Path(path).stem for path in paths)
     write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
 

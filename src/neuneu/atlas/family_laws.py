@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from neuneu.atlas.setting import Setting
 from neuneu.curves.curve import Floats
@@ -80,6 +79,8 @@ def fit_law(family: str, setting: Setting, runs: int, x: Floats, y: Floats) -> L
 
 def monotone(values: Floats, weights: Floats) -> Floats:
     """The rising or falling sequence nearest to values, (n,), in weighted squares; falls must be clear."""
+    from scipy.optimize import isotonic_regression
+
     rising, falling = (
         np.asarray(isotonic_regression(values, weights=weights, increasing=up).x) for up in (True, False)
     )

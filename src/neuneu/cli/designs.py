@@ -15,7 +15,7 @@ from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.cli.designs_texts import texts
-from neuneu.cli.options import AsJson, Output, make_app, note, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, note, show
 from neuneu.errors import InputError
 from neuneu.files import check_place
 
@@ -247,7 +247,8 @@ def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free pat
 
 @designs.command(rich_help_panel=DATABASE)
 def finished(
-    store: Store, output: Annotated[Path, typer.Option("--output", "-o", help="The curve table.")]
+    store: Store,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The curve table.", callback=file_place)],
 ) -> None:
     """Write untuned models of known size and tokens as finished runs: they extend `neuneu atlas`.
 

@@ -14,7 +14,6 @@ from neuneu.forecasters.neuneu2.prior import synthetic_curves
 if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
-CURVES_PER_SOURCE, HORIZONS_PER_CONTEXT = 1500, 6
 PRIOR_CURVES_PER_FAMILY = 24
 FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.2, 0.35, 0.6)
 REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
@@ -23,7 +22,9 @@ FALSE_REFERENCES = 3
 """So many references of other questions stand for a question's own where they are false."""
 
 
-def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[Questions, Questions]:
+def training_questions(
+    curves: "CurveTable", seed: int, families: int, curves_per_source: int, horizons_per_context: int
+) -> tuple[Questions, Questions]:
     """Questions about real runs and about synthetic ones, both with reference runs and changed at random.
 
     References of real questions are all finished runs of the family: what is learned from many serves with
@@ -37,8 +38,8 @@ def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[
             finished_runs,
             whole_evidence=True,
             fractions=FRACTIONS,
-            curves_per_source=CURVES_PER_SOURCE,
-            horizons_per_context=HORIZONS_PER_CONTEXT,
+            curves_per_source=curves_per_source,
+            horizons_per_context=horizons_per_context,
             seed=seed,
         )
     )
@@ -49,7 +50,7 @@ def training_questions(curves: "CurveTable", seed: int, families: int) -> tuple[
         whole_evidence=True,
         fractions=(0.05, 0.1, 0.2, 0.4),
         curves_per_source=PRIOR_CURVES_PER_FAMILY,
-        horizons_per_context=HORIZONS_PER_CONTEXT,
+        horizons_per_context=horizons_per_context,
         seed=seed,
     )
     return _changed(real, rng), _changed(prior, rng)
@@ -104,5 +105,7 @@ def _reflected(evidence: Evidence) -> Evidence:
 
 
 def _upside_down(curve: Curve) -> Curve:
+    """The curve mirrored, of a task that the atlas does not know."""
+    key = curve.key._replace(task=f"upside down {curve.key.task}")
     chance = None if curve.chance is None else 1.0 - curve.chance
-    return replace(curve, values=1.0 - curve.values, chance=chance)
+    return replace(curve, key=key, values=1.0 - curve.values, chance=chance)

@@ -1,6 +1,8 @@
 """Candidate forecasts: what each piece of evidence, taken alone, says about the value at a horizon."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from neuneu.evidence.features import (
     mean_of_last,
 )
 from neuneu.forecasters.laws import fit_power_law
+from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS, Laws, from_atlas
 from neuneu.forecasters.neuneu2.process import Process, Units
 from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
 
@@ -28,7 +31,7 @@ FROM_REFERENCES = (
     *(f"{kind}_by_{alignment}" for alignment in ALIGNMENTS for kind in PER_ALIGNMENT),
     "process_by_runs",
 )
-CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES
+CANDIDATES = FROM_CURVE + FROM_LOSS + FROM_REFERENCES + FROM_ATLAS
 """Names of the candidates, in the order of columns.
 
 From the curve: its last value; the end value, which a local line has at the context end; the mean of recent
@@ -38,7 +41,8 @@ and the like): its power law, read through the recent relation of accuracy to it
 the nearest one, of all by nearness, of those that have been similar so far, added to the end value; and where
 the similar ones stand, unmoved. A reference is read at the same clock or at the same share of its plan.
 `process`: a Gaussian process on the curve alone (`process`); `process_by_runs`: on the curve and all
-references.
+references. From the atlas of benchmarks (`expected`): the rise that it expects added to the end value, where
+it expects the score to be, and the rise of families that stand where the run does.
 """
 
 END_WIDTH, LINE_WIDTH, RECENT_WIDTH, WIDE = 0.1, 0.7, 0.3, 3.0
@@ -68,7 +72,8 @@ class Candidates:
     NaN where unknown; noise: (n,) around the curve, in units; better: (n,) 1 where a higher value is better,
     -1 where a lower one is; trust: (n, n_trust) what the width of intervals depends on beside the context, 0
     without references: whether there are any, how unsure they leave the process `TRUST_AHEAD` of log-clock
-    ahead (log over the noise), and what they add to the context's log likelihood, a point.
+    ahead (log over the noise), and what they add to the context's log likelihood, a point; knowledge: (n,
+    n_knowledge) the same of the atlas, 0 where it knows nothing.
     """
 
     values: Floats
@@ -76,23 +81,27 @@ class Candidates:
     noise: Floats
     better: Floats
     trust: Floats
+    knowledge: Floats
 
     def part(self, cells: NDArray[np.bool_]) -> "Candidates":
         """These cells only."""
         return replace(self, values=self.values[cells], facts=self.facts[cells])
 
 
-def make_candidates(batch: Batch, process: Process) -> Candidates:
+def make_candidates(batch: Batch, process: Process, laws: Laws | None = None) -> Candidates:
     """Candidates and facts for every cell of a batch.
 
     References of another family are looked at only where the curve so far looks more likely with them.
+    laws: what the atlas knows of each question's task; where it is not asked, its columns are left out.
     """
     features = context_features(batch)
     end_value, slope = local_line(batch.points, END_WIDTH, batch.last)
     units = Units(batch.unit, end_value, curve_noise(features))
-    batch = _without_unlikely_families(batch, process, units)
-    alone = _from_process(batch, process, units, with_references=False)
-    by_runs = _from_process(batch, process, units, with_references=True)
+    ask = partial(_from_process, process=process, units=units, laws=laws)
+    batch = _without_unlikely_families(batch, ask)
+    alone = ask(batch, with_references=False)
+    by_runs = ask(batch, with_references=True)
+    atlas_values, atlas_facts, knowledge = from_atlas(batch, laws, end_value, units.noise)
     reference_values, reference_facts = from_references(batch, end_value, units.noise)
     gain = by_runs.likelihood - alone.likelihood
     values = [
@@ -101,6 +110,7 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
         _from_loss(batch, end_value)[:, None],
         reference_values,
         by_runs.mean[:, None],
+        atlas_values,
     ]
     facts = [
         _curve_facts(batch, features, units, slope),
@@ -109,6 +119,7 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
         gain[batch.cell, None],
         _horizon_facts(batch),
         alone.spread[:, None],
+        atlas_facts,
     ]
     inside = np.clip(
         np.concatenate(values, axis=1), batch.low[batch.cell, None], batch.high[batch.cell, None]
@@ -123,6 +134,7 @@ def make_candidates(batch: Batch, process: Process) -> Candidates:
         units.noise,
         np.where(higher, 1.0, -1.0),
         np.where(some[:, None], trust, 0.0),
+        knowledge,
     )
 
 
@@ -149,7 +161,7 @@ class _Answer:
     likelihood: Floats
 
 
-def _without_unlikely_families(batch: Batch, process: Process, units: Units) -> Batch:
+def _without_unlikely_families(batch: Batch, ask: Callable[..., "_Answer"]) -> Batch:
     """The batch without references of other families, except where they raise the context's likelihood."""
     of_others = [
         tuple(r for r in e.references if r.facts.family != e.context.facts.family) for e in batch.evidences
@@ -158,10 +170,7 @@ def _without_unlikely_families(batch: Batch, process: Process, units: Units) -> 
         return batch
     with_them = [replace(e, references=others) for e, others in zip(batch.evidences, of_others, strict=True)]
     asked = replace(batch, evidences=with_them, log_horizon=np.empty(0), cell=np.empty(0, dtype=np.intp))
-    gain = (
-        _from_process(asked, process, units, with_references=True).likelihood
-        - _from_process(asked, process, units, with_references=False).likelihood
-    )
+    gain = ask(asked, with_references=True).likelihood - ask(asked, with_references=False).likelihood
     useful = gain > OTHER_FAMILY_GAIN
     evidences = [
         e
@@ -172,7 +181,9 @@ def _without_unlikely_families(batch: Batch, process: Process, units: Units) -> 
     return replace(batch, evidences=evidences)
 
 
-def _from_process(batch: Batch, process: Process, units: Units, *, with_references: bool) -> _Answer:
+def _from_process(
+    batch: Batch, process: Process, units: Units, laws: Laws | None, *, with_references: bool
+) -> _Answer:
     """Ask the process about every context, or about those with references only."""
     mean, spread = np.full((2, len(batch.cell)), np.nan)
     ahead, likelihood = np.full((2, batch.n), np.nan)
@@ -184,7 +195,10 @@ def _from_process(batch: Batch, process: Process, units: Units, *, with_referenc
         asked = [replace(evidence, references=()) for evidence in asked]
     horizons = np.split(batch.log_horizon, np.searchsorted(batch.cell, np.arange(1, batch.n)))
     found, deviation, found_likelihood = process.forecast(
-        asked, [np.append(horizons[i], TRUST_AHEAD) for i in chosen], units.part(chosen)
+        asked,
+        [np.append(horizons[i], TRUST_AHEAD) for i in chosen],
+        units.part(chosen),
+        None if laws is None else [laws[i] for i in chosen],
     )
     last = np.cumsum([len(horizons[i]) + 1 for i in chosen]) - 1
     ahead[chosen] = np.log(deviation[last] / units.noise[chosen])
@@ -304,6 +318,7 @@ FACTS = (
     "process_spread_by_runs",
     "process_gain_by_runs",
     *HORIZON_FACTS,
+    *ATLAS_FACTS,
 )
 """Names of the facts, in the order of columns."""
 

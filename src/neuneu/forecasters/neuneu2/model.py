@@ -1,11 +1,10 @@
 """neuneu-2: a Gaussian process over runs and boosted trees on all evidence, with conformal quantiles."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,11 +13,10 @@ from neuneu.errors import InputError
 from neuneu.evidence.batch import FARTHEST, Batch, make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.finished import References
-from neuneu.evidence.questions import Questions
 from neuneu.files import atomic_path, refuse_library_errors, write_json
 from neuneu.files.arrays import load_tensors
 from neuneu.forecasters.base import CONFIG, Forecast, Refusal, read_folder
-from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.calibration import NOT_STARTED, CalibratedForecaster, Calibration
 from neuneu.forecasters.neuneu2.augment import training_questions
 from neuneu.forecasters.neuneu2.candidates import (
     CANDIDATES,
@@ -27,9 +25,11 @@ from neuneu.forecasters.neuneu2.candidates import (
     make_candidates,
     units_of,
 )
+from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS, Laws, laws_for
 from neuneu.forecasters.neuneu2.forest import Forest, train_forest
 from neuneu.forecasters.neuneu2.past import Past, ask_past
 from neuneu.forecasters.neuneu2.process import Process, train_process
+from neuneu.forecasters.neuneu2.rows import Rows, folds_of
 from neuneu.forecasters.neuneu2.unstarted import forecast_unstarted
 from neuneu.losses.loss_store import LossStore
 
@@ -38,9 +38,12 @@ if TYPE_CHECKING:
 
     from neuneu.curves.table import CurveTable
 
-END_VALUE, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("end_value", "process", "process_by_runs"))
-PROCESS_SHARE, PROCESS_SHARE_BY_RUNS = 0.1, 0.35
-"""What the process itself weighs in the forecast, the trees the rest: on the curve alone, with references."""
+END_VALUE, PROCESS, BY_RUNS, BY_ATLAS = (
+    CANDIDATES.index(name) for name in ("end_value", "process", "process_by_runs", "atlas_rise")
+)
+PROCESS_SHARE, PROCESS_SHARE_BY_ATLAS, PROCESS_SHARE_BY_RUNS = 0.1, 0.25, 0.35
+"""What the process itself weighs in the forecast, the trees the rest: on the curve alone, where the atlas
+knows the task, with references."""
 
 DECLINE_BELIEVED = 0.5
 """So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
@@ -60,10 +63,6 @@ KNOTS = np.array(
 """Logs of horizon over context end that are forecast; between them the forecast is a straight line."""
 COOLDOWN = 0.17
 """So much log-clock before the planned end there is one more knot: many schedules cool down from there."""
-
-
-FOLDS = 3
-"""Sources are left out of the trees in so many turns, for the widths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,10 @@ class Model:
         trees[~some] += self.alone.predict(from_now[~some])
         compared = self.to_end_value.predict(from_now[some]), self.to_process.predict(from_process[some])
         trees[some] = (now[some] + compared[0] + process[some] + compared[1]) / 2
-        share = np.where(some, PROCESS_SHARE_BY_RUNS, PROCESS_SHARE)
+        from_atlas = candidates.values[:, BY_ATLAS:]  # without columns where it is not read
+        known = (~np.isnan(from_atlas)).any(axis=1)
+        share = np.where(known, PROCESS_SHARE_BY_ATLAS, PROCESS_SHARE)
+        share = np.where(some, PROCESS_SHARE_BY_RUNS, share)
         change = share * process + (1 - share) * trees - now
         declines = (change * candidates.better[cell] < 0) & ~some
         return np.asarray(now + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
@@ -101,9 +103,10 @@ class Model:
         return tensors
 
     @classmethod
-    def from_tensors(cls, tensors: "dict[str, NDArray[Any]]") -> "Model":
+    def from_tensors(cls, tensors: "dict[str, NDArray[Any]]", *, reads_atlas: bool = False) -> "Model":
         """What `tensors` gave. Raises InputError where they are not a model of this version."""
         n_features = len(FACTS) + len(CANDIDATES) + 1
+        n_features -= 0 if reads_atlas else len(ATLAS_FACTS) + len(FROM_ATLAS)
         forests = [Forest.from_tensors(tensors, name, n_features) for name in FORESTS]
         return cls(Process.from_tensors(tensors), *forests)
 
@@ -144,19 +147,26 @@ class Widths:
     alone: Calibration
     compared: Calibration
 
-    def quantile_values(self, point: Floats, batch: Batch, trust: Floats, past_error: Floats) -> Floats:
+    def quantile_values(
+        self, point: Floats, batch: Batch, candidates: Candidates, past_error: Floats
+    ) -> Floats:
         """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers.
 
-        point: (n_cells,) in units; trust: of `Candidates`; past_error: (n,) `Past.log_error`.
+        point: (n_cells,) in units; past_error: (n,) `Past.log_error`.
         """
-        plan = _plan(batch)
-        values = self.alone.quantile_values(point, batch, plan, np.exp(PAST_ERROR_ALONE * past_error))
-        some = (trust[:, 0] > 0)[batch.cell]
+        alone, compared = _more(batch, candidates)
+        values = self.alone.quantile_values(point, batch, alone, np.exp(PAST_ERROR_ALONE * past_error))
+        some = (candidates.trust[:, 0] > 0)[batch.cell]
         if some.any():
-            more = np.concatenate([trust[:, 1:], plan], axis=1)
             stretch = np.exp(PAST_ERROR_COMPARED * past_error)
-            values[some] = self.compared.quantile_values(point, batch, more, stretch)[some]
+            values[some] = self.compared.quantile_values(point, batch, compared, stretch)[some]
         return values
+
+
+def _more(batch: Batch, candidates: Candidates) -> tuple[Floats, Floats]:
+    """What widths depend on beside the context, of forecasts alone and of those with references, (n, …)."""
+    alone = np.concatenate([_plan(batch), candidates.knowledge], axis=1)
+    return alone, np.concatenate([candidates.trust[:, 1:], alone], axis=1)
 
 
 def _plan(batch: Batch) -> Floats:
@@ -170,8 +180,11 @@ def _plan(batch: Batch) -> Floats:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How much is trained: synthetic families beside the real runs, steps of the process, trees."""
+    """How much is trained: at most so many curves of a source, at so many horizons a context, synthetic
+    families beside them, steps of the process, trees."""
 
+    curves: int = 1500
+    horizons: int = 6
     families: int = 80
     process_steps: int = 240
     trees: int = 500
@@ -190,11 +203,13 @@ class Neuneu2(CalibratedForecaster):
     """
 
     name = "neuneu-2"
+    reads_atlas: ClassVar[bool] = False
     learns = True
     reads = frozenset({"run", "references"})
     model: Model | None = None
     widths: Widths | None = None
     settings = TrainingSettings()
+    informed: "Informed | None" = None
     without: frozenset[str] = frozenset()
     """Families and sources that the atlas is not asked about, besides a run's own: for leaving them out."""
 
@@ -208,25 +223,42 @@ class Neuneu2(CalibratedForecaster):
     ) -> Self:
         """Train process and trees, and calibrate on sources that were left out of the trees in turn.
 
-        What it learns does not depend on which references forecasts may look at.
+        What it learns does not depend on which references forecasts may look at. Where the atlas knows tasks
+        of the curves, a second model is trained that reads it.
         """
+        self.learn_from(curves, seed)
+        self.informed = None
+        if any(laws_for([Evidence(curve) for curve in curves.one_metric().curves], self.without)):
+            self.informed = Informed(self.without)
+            if self.settings != TrainingSettings():
+                self.informed.settings = self.settings
+            self.informed.learn_from(curves, seed)
+        return self
+
+    def learn_from(self, curves: "CurveTable", seed: int) -> None:
+        """Train one model: process, trees and widths."""
         settings = self.settings
-        real, prior = training_questions(curves, seed, settings.families)
+        real, prior = training_questions(curves, seed, settings.families, settings.curves, settings.horizons)
         if not len(real):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
+        laws = self._laws([*real.evidences, *prior.evidences])
         process = train_process(
             real,
             prior,
             [units_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)],
+            laws,
             settings.process_steps,
             seed,
         )
         rng = np.random.default_rng([seed, 40])
-        rows, extra = (_Rows.of(q, process, rng.random(len(q)) < WITHOUT_REFERENCES) for q in (real, prior))
-        alone, bare = (_Rows.of(q, process, np.ones(len(q), dtype=np.bool_)) for q in (real, prior))
+        parts = [(q, self._laws(q.evidences)) for q in (real, prior)]
+        rows, extra = (
+            Rows.of(q, process, rng.random(len(q)) < WITHOUT_REFERENCES, known) for q, known in parts
+        )
+        alone, bare = (Rows.of(q, process, np.ones(len(q), dtype=np.bool_), known) for q, known in parts)
         past = ask_past(real.evidences)
-        again = make_candidates(past.batch, process)
-        folds = _folds(real)
+        again = make_candidates(past.batch, process, self._laws(past.batch.evidences))
+        folds = folds_of(real)
         of_group = np.zeros(int(past.group_of.max()) + 1, dtype=np.intp)
         of_group[past.group_of] = folds
         points = [np.empty(len(part)) for part in (rows.truth, alone.truth, past.truth)]
@@ -244,35 +276,56 @@ class Neuneu2(CalibratedForecaster):
                 point[test] = model.point(candidates.part(test), cell[test])
         self.widths = _calibrate(rows, alone, past, points)
         self.model = _train(process, rows, extra, alone, bare, seed, settings.trees)
-        return self
 
     def forecast_many(
         self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
     ) -> list[Forecast | Refusal]:
-        """Forecasts of all at once; of runs that have not started, from the atlas and references."""
-        answers = super().forecast_many(evidences, horizons)
-        for i, evidence in enumerate(evidences):
+        """Forecasts of all at once: of tasks that the atlas knows with what was trained with it, of runs that
+        have not started from the atlas and references alone."""
+        if self.model is None:
+            self.load_shipped()
+        answers: list[Forecast | Refusal] = [Refusal(NOT_STARTED)] * len(evidences)
+        laws = laws_for(evidences, self.without) if self.informed else [None] * len(evidences)
+        known: list[int] = []
+        unknown: list[int] = []
+        for i, (evidence, law) in enumerate(zip(evidences, laws, strict=True)):
             if not len(evidence.context):
                 asked = np.asarray(horizons[i], dtype=np.float64)
                 answers[i] = forecast_unstarted(evidence, asked, self.without)
+            else:
+                (unknown if law is None else known).append(i)
+        if unknown:
+            found = super().forecast_many([evidences[i] for i in unknown], [horizons[i] for i in unknown])
+            for i, answer in zip(unknown, found, strict=True):
+                answers[i] = answer
+        if known and self.informed:
+            self.informed.without = self.without
+            found = self.informed.forecast_many([evidences[i] for i in known], [horizons[i] for i in known])
+            for i, answer in zip(known, found, strict=True):
+                answers[i] = answer
         return answers
+
+    def _laws(self, evidences: Sequence[Evidence]) -> Laws | None:
+        """What the atlas knows of each question's task; None where it is not read."""
+        return None
 
     def point(self, batch: Batch) -> Floats:
         """Forecast at each horizon, (n_cells,), in units."""
-        return self._point_and_trust(batch)[0]
+        return self._point_and_candidates(batch)[0]
 
     def quantile_values(self, batch: Batch) -> Floats:
         """Quantiles at each horizon, (n_cells, n_levels), in the metric's own numbers."""
-        point, trust = self._point_and_trust(batch)
+        point, candidates = self._point_and_candidates(batch)
         assert self.model is not None
         assert self.widths is not None
         past = ask_past(batch.evidences)
-        again = self.model.point(make_candidates(past.batch, self.model.process), past.batch.cell)
+        asked_again = make_candidates(past.batch, self.model.process, self._laws(past.batch.evidences))
+        again = self.model.point(asked_again, past.batch.cell)
         past_error = past.log_error(past.batch.clip(again), self.widths.past.scale_of(past.batch))
-        return self.widths.quantile_values(batch.clip(point), batch, trust, past_error)
+        return self.widths.quantile_values(batch.clip(point), batch, candidates, past_error)
 
-    def _point_and_trust(self, batch: Batch) -> tuple[Floats, Floats]:
-        """Forecast at each horizon, (n_cells,), in units, and what its width depends on, (n, n_trust)."""
+    def _point_and_candidates(self, batch: Batch) -> tuple[Floats, Candidates]:
+        """Forecast at each horizon, (n_cells,), in units, and the candidates that it is made from."""
         if self.model is None:
             self.load_shipped()
         assert self.model is not None
@@ -282,7 +335,7 @@ class Neuneu2(CalibratedForecaster):
             log_horizon=np.concatenate([np.empty(0), *knots]),
             cell=np.repeat(np.arange(batch.n), [len(own) for own in knots]),
         )
-        candidates = make_candidates(asked, self.model.process)
+        candidates = make_candidates(asked, self.model.process, self._laws(batch.evidences))
         at_knots = self.model.point(candidates, asked.cell)
         bounds = np.searchsorted(asked.cell, np.arange(batch.n + 1))
         cells = np.searchsorted(batch.cell, np.arange(batch.n + 1))
@@ -290,7 +343,7 @@ class Neuneu2(CalibratedForecaster):
         for i, own in enumerate(knots):
             part = slice(cells[i], cells[i + 1])
             point[part] = np.interp(batch.log_horizon[part], own, at_knots[bounds[i] : bounds[i + 1]])
-        return point, candidates.trust
+        return point, candidates
 
     def load_shipped(self) -> Self:
         """Use the weights that ship with the package."""
@@ -308,10 +361,12 @@ class Neuneu2(CalibratedForecaster):
             save_file(self.model.tensors(), temporary)
         document = {
             "forecaster": self.name,
-            "candidates": CANDIDATES,
+            "candidates": CANDIDATES[: len(CANDIDATES) - (0 if self.reads_atlas else len(FROM_ATLAS))],
             "calibration": {name: getattr(self.widths, name).to_document() for name in WIDTHS},
         }
         write_json(folder / CONFIG, document)
+        if self.informed is not None:
+            self.informed.save(folder / ATLAS_FOLDER)
 
     def load(self, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises InputError on files that are not that."""
@@ -319,10 +374,37 @@ class Neuneu2(CalibratedForecaster):
         config = read_folder(folder, self.name)
         weights = folder / "model.safetensors"
         with refuse_library_errors(weights, "a neuneu-2 model"):
-            self.model = Model.from_tensors(load_tensors(weights))
+            self.model = Model.from_tensors(load_tensors(weights), reads_atlas=self.reads_atlas)
         with refuse_library_errors(folder / CONFIG, "a neuneu-2 model"):
             self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))
+        if not self.reads_atlas:
+            inner = folder / ATLAS_FOLDER
+            self.informed = Informed(self.without).load(inner) if inner.is_dir() else None
         return self
+
+
+class Informed(Neuneu2):
+    """neuneu-2 of questions whose task the atlas knows: trained with what it says."""
+
+    reads_atlas = True
+    settings = TrainingSettings(curves=450, horizons=5, families=60, process_steps=160, trees=350)
+
+    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+        """without: as in `Neuneu2`."""
+        self.without = without
+
+    def forecast_many(
+        self, evidences: Sequence[Evidence], horizons: Sequence[Floats]
+    ) -> list[Forecast | Refusal]:
+        """Forecasts of all at once."""
+        return CalibratedForecaster.forecast_many(self, evidences, horizons)
+
+    def _laws(self, evidences: Sequence[Evidence]) -> Laws | None:
+        return laws_for(evidences, self.without)
+
+
+ATLAS_FOLDER = "atlas"
+"""Within the folder of a stored model, that of the one that reads the atlas."""
 
 
 def _knots(batch: Batch) -> list[Floats]:
@@ -339,39 +421,7 @@ def _knots(batch: Batch) -> list[Floats]:
     return knots
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Training cells: a batch with candidates, and the question, answer and weight of each, (n_cells,)."""
-
-    batch: Batch
-    candidates: Candidates
-    cell: "NDArray[np.intp]"
-    truth: Floats
-    weight: Floats
-
-    @classmethod
-    def of(cls, questions: Questions, process: Process, hidden: "NDArray[np.bool_]") -> "_Rows":
-        """Rows of questions. hidden: (n_questions,) whose references are not shown."""
-        batch = make_batch(questions.evidences, questions.horizons)
-        bare = [
-            replace(evidence, references=(), reference_metrics=()) if hide else evidence
-            for evidence, hide in zip(batch.evidences, hidden, strict=True)
-        ]
-        batch = replace(batch, evidences=bare)
-        candidates = make_candidates(batch, process)
-        truth = np.concatenate([np.empty(0), *questions.truths]) / batch.unit[batch.cell]
-        sizes = np.bincount(batch.cell, minlength=batch.n)
-        weight = questions.weights[batch.cell] / sizes[batch.cell]
-        return cls(batch, candidates, batch.cell, truth, weight)
-
-    def part(self, mask: "NDArray[np.bool_]") -> "_Rows":
-        """These cells only."""
-        return _Rows(
-            self.batch, self.candidates.part(mask), self.cell[mask], self.truth[mask], self.weight[mask]
-        )
-
-
-def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) -> Widths:
+def _calibrate(rows: Rows, alone: Rows, past: Past, points: Sequence[Floats]) -> Widths:
     """Widths from what was forecast for sources that were left out: of rows, alone and past."""
     compared, single, again = points
     single = alone.batch.clip(single)
@@ -380,8 +430,7 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
     weight = np.where(upright[alone.cell], alone.weight, 0.0) if upright.any() else alone.weight
     of_past = Calibration.fit(single, alone.truth, weight, alone.batch)
     past_error = past.log_error(past.batch.clip(again), of_past.scale_of(past.batch))
-    trust = rows.candidates.trust
-    some = (trust[:, 0] > 0)[rows.cell]
+    some = (rows.candidates.trust[:, 0] > 0)[rows.cell]
     return Widths(
         of_past,
         Calibration.fit(
@@ -389,7 +438,7 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
             alone.truth,
             weight,
             alone.batch,
-            _plan(alone.batch),
+            _more(alone.batch, alone.candidates)[0],
             np.exp(PAST_ERROR_ALONE * past_error),
         ),
         Calibration.fit(
@@ -397,18 +446,18 @@ def _calibrate(rows: _Rows, alone: _Rows, past: Past, points: Sequence[Floats]) 
             rows.truth,
             np.where(some, rows.weight, 0.0) if some.any() else rows.weight,
             rows.batch,
-            np.concatenate([trust[:, 1:], _plan(rows.batch)], axis=1),
+            _more(rows.batch, rows.candidates)[1],
             np.exp(PAST_ERROR_COMPARED * past_error),
         ),
     )
 
 
 def _train(
-    process: Process, rows: _Rows, extra: _Rows, alone: _Rows, bare: _Rows, seed: int, trees: int
+    process: Process, rows: Rows, extra: Rows, alone: Rows, bare: Rows, seed: int, trees: int
 ) -> Model:
     """Train on real and synthetic cells (rows, extra), and on the same without references (alone, bare)."""
 
-    def forest(sides: tuple[_Rows, _Rows], anchor: Callable[[Candidates], Floats]) -> Forest:
+    def forest(sides: tuple[Rows, Rows], anchor: Callable[[Candidates], Floats]) -> Forest:
         known = [side for side in sides if len(side.truth)]
         anchors = [anchor(side.candidates) for side in known]
         features = [
@@ -428,13 +477,3 @@ def _train(
 
     both = rows, extra
     return Model(process, forest((alone, bare), end_value), forest(both, end_value), forest(both, _process))
-
-
-def _folds(questions: Questions) -> "NDArray[np.intp]":
-    """Fold of each question, of `FOLDS`: by source; where there is one source, by run."""
-    names: Sequence[str] = questions.sources
-    if len(set(names)) < 2:
-        names = [evidence.context.key.run for evidence in questions.evidences]
-    sizes = Counter(names)
-    order = {name: i % FOLDS for i, name in enumerate(sorted(sizes, key=lambda name: (-sizes[name], name)))}
-    return np.array([order[name] for name in names], dtype=np.intp)

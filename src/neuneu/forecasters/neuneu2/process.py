@@ -12,6 +12,7 @@ from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.evidence.evidence import Evidence, nearest_references, relation
 from neuneu.evidence.questions import Questions
+from neuneu.forecasters.neuneu2.expected import Laws, process_mean
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,8 @@ class Surface:
     planned: whether it is known; recipe, run: 0 for those of the run that is forecast; weight: measurements
     averaged, there: 1 where there is a point; all (n_layouts, n_points). asked, asked_share, asked_planned:
     (n_layouts, n_horizons). layout: (n,) which one a question has; y: (n, n_points) values minus the one at
-    the context end; scale: (n,) spread of all points; noise: (n,) around the curve.
+    the context end and what the atlas expects there; expected: (n, n_horizons) what it expects at the
+    horizons, both from the context end on; scale: (n,) spread of all points; noise: (n,) around the curve.
     """
 
     clock: Any
@@ -87,12 +89,16 @@ class Surface:
     asked_planned: Any
     layout: Any
     y: Any
+    expected: Any
     scale: Any
     noise: Any
 
 
-def make_surface(evidences: Sequence[Evidence], log_horizons: Sequence[Floats], units: Units) -> Surface:
-    """Lay out questions. log_horizons[i]: log of horizon over context end, (n_i,)."""
+def make_surface(
+    evidences: Sequence[Evidence], log_horizons: Sequence[Floats], units: Units, laws: Laws | None = None
+) -> Surface:
+    """Lay out questions. log_horizons[i]: log of horizon over context end, (n_i,); laws: of each question's
+    task, which give the process its mean; none by default."""
     bins: dict[bytes, _Bins] = {}
     rows = [_points(evidence, unit, bins) for evidence, unit in zip(evidences, units.unit, strict=True)]
     n, width = len(rows), max(row.shape[1] for row in rows)
@@ -103,6 +109,11 @@ def make_surface(evidences: Sequence[Evidence], log_horizons: Sequence[Floats], 
         points[:8, i, : row.shape[1]] = row
         points[8, i, : row.shape[1]] = 1.0
         asked[i, : len(log_horizons[i])] = log_horizons[i]
+    expected = np.zeros_like(asked)
+    for i, (evidence, law) in enumerate(zip(evidences, laws or (), strict=laws is not None)):
+        if law is not None:
+            points[0, i] -= points[8, i] * process_mean(evidence, law, points[2, i], points[3, i])
+            expected[i] = process_mean(evidence, law, asked[i], np.zeros_like(asked[i]))
     value, there = points[0], points[8]
     count = there.sum(axis=1)
     mean = (value * there).sum(axis=1) / count
@@ -116,7 +127,7 @@ def make_surface(evidences: Sequence[Evidence], log_horizons: Sequence[Floats], 
         asked_share=plan * np.exp(np.minimum(asked, FARTHEST_SHARE)),
         asked_planned=(plan > 0) * np.ones_like(asked),
         layout=layout, y=(value - units.end_value[:, None]) * points[8],
-        scale=np.sqrt(spread + units.noise**2), noise=units.noise,
+        expected=expected, scale=np.sqrt(spread + units.noise**2), noise=units.noise,
     )  # fmt: skip
 
 
@@ -233,24 +244,29 @@ class Process:
         return cls(*(tuple(map(float, tensors[name])) for name in names))
 
     def forecast(
-        self, evidences: Sequence[Evidence], log_horizons: Sequence[Floats], units: Units
+        self,
+        evidences: Sequence[Evidence],
+        log_horizons: Sequence[Floats],
+        units: Units,
+        laws: Laws | None = None,
     ) -> tuple[Floats, Floats, Floats]:
         """Mean and standard deviation at each horizon, in units, (n_cells,) each, and likelihood, (n,).
 
-        log_horizons[i]: log of horizon over context end, (n_i,); likelihood: log density of the context's
-        values given the references, a point.
+        log_horizons[i]: log of horizon over context end, (n_i,); laws: as in `make_surface`; likelihood: log
+        density of the context's values given the references, a point.
         """
         means, deviations, likelihoods = [np.empty(0)], [np.empty(0)], [np.empty(0)]
         parameters = np.array(self.log_variances), np.array(self.log_lengths)
         for start in range(0, len(evidences), CHUNK):
             part = slice(start, start + CHUNK)
             asked = log_horizons[part]
-            surface = make_surface(evidences[part], asked, units.part(part))
+            known = None if laws is None else laws[part]
+            surface = make_surface(evidences[part], asked, units.part(part), known)
             with _blas().limit(limits=1):
                 mean, variance, likelihood = posterior(np, surface, *parameters)
             likelihoods.append(likelihood)
             for i, horizons in enumerate(asked):
-                means.append(mean[i, : len(horizons)] + units.end_value[start + i])
+                means.append((mean + surface.expected)[i, : len(horizons)] + units.end_value[start + i])
                 deviations.append(np.sqrt(variance[i, : len(horizons)]))
         return _joined(means), _joined(deviations), _joined(likelihoods)
 
@@ -390,12 +406,13 @@ PRIOR_SHARE = 0.2
 
 
 def train_process(
-    real: Questions, prior: Questions, units: Sequence[Units], steps: int, seed: int
+    real: Questions, prior: Questions, units: Sequence[Units], laws: Laws | None, steps: int, seed: int
 ) -> Process:
     """Hyperparameters of least absolute error in units of the square root of noise.
 
-    units: of the real and of the synthetic questions. References are hidden from a part of them. The same
-    seed gives the same parameters (one thread, float64).
+    units: of the real and of the synthetic questions; laws: of the tasks of the real ones, then of the
+    synthetic. References are hidden from a part of them. The same seed gives the same parameters (one thread,
+    float64).
     """
     try:
         import torch
@@ -423,10 +440,10 @@ def train_process(
         ]
         ahead = [np.log(np.maximum(horizons[i] / evidences[i].end, 1.0)) for i in drawn]
         own = joined.part(drawn)
-        surface = make_surface(asked, ahead, own)
+        surface = make_surface(asked, ahead, own, None if laws is None else [laws[i] for i in drawn])
         mean, _, _ = posterior(torch, _to_torch(surface), variances, lengths)
         off = [truths[i] / joined.unit[i] - joined.end_value[i] for i in drawn]
-        loss = _loss(mean, off, own.noise)
+        loss = _loss(mean + torch.from_numpy(surface.expected), off, own.noise)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([variances, lengths], MOST_GRADIENT)
