@@ -434,3 +434,14 @@ def test_warnings_are_the_report_without_the_runs_that_were_read() -> None:
     report = read("lm-eval", case("P-10")).report
     assert [line for line in report.lines() if not line.startswith("run ")] == report.warnings()
     assert any("main/r.json" in line for line in report.warnings())
+
+
+@pytest.mark.parametrize("format_", ["wandb", "table"])
+def test_several_runs_in_one_file_are_asked_about(tmp_path: Path, format_: str) -> None:
+    rows = ["run_name,step,piqa", "a,100,.3", "b,200,.6", "a,300,.4", "b,400,.7"]
+    path = table(tmp_path / "t.csv", *rows)
+    with pytest.raises(InputError, match=r"run_name: tells several runs \(a, b\): `run_column` run_name"):
+        read(format_, path, metric="acc")
+    apart = read(format_, path, metric="acc", run_column="run_name")
+    assert points(apart) == {"a": [100, 300], "b": [200, 400]}
+    assert points(read(format_, path, metric="acc", run="one")) == {"one": [100, 200, 300, 400]}

@@ -28,6 +28,12 @@ TOKEN_COLUMNS = (
 )  # fmt: skip
 """Where the step and the tokens are looked for, the best first."""
 
+RUN_COLUMNS = (
+    "run", "run_name", "run_id", "run_type", "Name", "name", "experiment", "exp", "model", "model_name",
+    "seed",
+)  # fmt: skip
+"""Columns that tell runs apart: where one has several values, the user says what they are."""
+
 STEP = "step"
 COUNTER = "_step"
 """Weights & Biases' own counter of logged rows: their order."""
@@ -120,8 +126,19 @@ class History:
     def _runs(self) -> pl.Series:
         column = self._asked_column("run_column")
         if column is None:
+            self._refuse_several_runs()
             return pl.Series("run", [self.run] * len(self.frame), dtype=pl.String)
         return self.frame[column].cast(pl.String).alias("run")
+
+    def _refuse_several_runs(self) -> None:
+        """Raise InputError where a column that nobody named tells several runs, which would be one curve."""
+        for name in RUN_COLUMNS if self.given.run is None else ():
+            if name in self.frame.columns and self.frame[name].drop_nulls().n_unique() > 1:
+                values = self.frame[name].drop_nulls().unique(maintain_order=True).head(3).to_list()
+                some = ", ".join(map(str, values))
+                way = f"`run_column` {name} parts them, `run` NAME says that they are one"
+                rule = f"tells several runs ({some}): {way}"
+                raise InputError(rule, where=self.path, field=name)
 
     def _steps(self, runs: pl.Series, report: ReadReport) -> tuple[pl.Series, str]:
         """The step of each row: its own, else the last one that its run logged before."""
