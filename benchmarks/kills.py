@@ -23,12 +23,15 @@ def main() -> None:
     """The measurement, printed and written as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--each", type=int, default=20)
+    parser.add_argument("--only", help="names of commands, with commas between them")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     rng, found = random.Random(0), {}
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         for command in make_commands(home):
+            if given.only is not None and command.name not in given.only.split(","):
+                continue
             whole = home / f"whole-{command.name}"
             whole.mkdir()
             took = run(command, whole)

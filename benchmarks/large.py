@@ -28,7 +28,7 @@ SECONDS, MEGABYTES = 60, 2000
 
 def make_table(rows: int, path: Path) -> None:
     """Runs whose accuracies rise by power laws, a fifth of them with a flat start."""
-    n_curves = rows // CHECKPOINTS
+    n_curves = rows // (CHECKPOINTS * TASKS) * TASKS
     rng = np.random.default_rng(0)
     step = np.arange(1, CHECKPOINTS + 1) * 1000
     end, speed = rng.uniform(0.3, 0.9, n_curves), rng.uniform(0.1, 0.6, n_curves)
@@ -46,14 +46,14 @@ def make_table(rows: int, path: Path) -> None:
     frame.write_parquet(path, compression="zstd")
 
 
-def measure(arguments: list[str]) -> tuple[float, float]:
-    """(seconds, megabytes) of a command."""
+def measure(arguments: list[str]) -> tuple[float, float, float]:
+    """(seconds, seconds of processor, megabytes) of a command."""
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "neuneu", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"neuneu {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -75,9 +75,16 @@ def main() -> None:
                 "report": ["report", str(path), "-o", f"{out}.html"],
             }
             for name, arguments in commands.items():
-                seconds, megabytes = measure(arguments)
-                print(f"{rows:>9,} rows  {name:20} {seconds:7.1f} s  {megabytes:7.0f} MB", flush=True)
-                found.setdefault(name, {})[str(rows)] = [round(seconds, 1), round(megabytes)]
+                seconds, processor, megabytes = measure(arguments)
+                print(
+                    f"{rows:>9,} rows  {name:20} {seconds:6.1f} s, {processor:6.1f} CPU, {megabytes:6.0f} MB",
+                    flush=True,
+                )
+                found.setdefault(name, {})[str(rows)] = [
+                    round(seconds, 1),
+                    round(processor, 1),
+                    round(megabytes),
+                ]
     if given.output is not None:
         given.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -28,10 +28,9 @@ def report_files(
     """Forecast the curves of these files and write the report; returns a line for people."""
     if output.suffix not in (".html", ".htm"):
         raise InputError("must end in .html", field="output", value=str(output))
-    table = CurveTable.read_sound(*curves)
-    answer = ask(
-        table, forecasters, selection=selection, context=context, beyond=beyond, references=references,
-        losses=losses,
+    answer = ask(  # the table is held by no name: of millions of rows, it goes before the scores are made
+        CurveTable.read_sound(*curves), forecasters, selection=selection, context=context, beyond=beyond,
+        references=references, losses=losses,
     )  # fmt: skip
     command = ["neuneu", "report", *(path.name for path in curves), "--context", f"{context:g}"]
     command += ["--forecaster", ",".join(Path(name).name for name in forecasters)] if forecasters else []
