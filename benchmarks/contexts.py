@@ -21,7 +21,7 @@ from neuneu.evidence.finished import RULES
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, make_forecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
+from neuneu.forecasters.neuneu2.model import Neuneu2, Neuneu2Atlas, TrainingSettings
 
 RESULTS = Path(__file__).parent / "results" / "contexts.json"
 CONTEXTS = (0.05, 0.1, 0.2, 0.5)
@@ -75,7 +75,7 @@ def _measure(
     elif arm == "classical":
         forecasters = [make_forecaster(name).fit(others) for name in CLASSICAL]
     else:
-        model = Neuneu2()
+        model = Neuneu2Atlas()
         model.settings = settings
         gone = {family} if arm == "atlas" else {family, *shipped_atlas().families}
         model.without = frozenset(gone)

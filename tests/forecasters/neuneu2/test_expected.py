@@ -17,7 +17,7 @@ from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS, MEAN_SH
 from neuneu.forecasters.neuneu2.model import Neuneu2
 from neuneu.forecasters.neuneu2.process import Process
 
-SHIPPED = load_forecaster("neuneu-2")
+SHIPPED = load_forecaster("neuneu-2-atlas")
 AHEAD = np.log([2.0, 5.0, 20.0])
 
 
@@ -88,7 +88,7 @@ def test_what_the_atlas_does_not_know_is_forecast_as_without_it():
     context = curve(task="my-benchmark", values=(0.28, 0.31, 0.33, 0.36))
     evidence = Evidence(context, planned_end=2e11)
     plain = Neuneu2().load_shipped()
-    plain.informed = None
+    assert plain.informed is None
     np.testing.assert_array_equal(
         SHIPPED.forecast(evidence, [1e11]).values, plain.forecast(evidence, [1e11]).values
     )

@@ -203,6 +203,8 @@ class Neuneu2(CalibratedForecaster):
     """
 
     name = "neuneu-2"
+    asks_atlas: ClassVar[bool] = False
+    """Whether tasks that the atlas of benchmarks knows are forecast by a model of their own that reads it."""
     reads_atlas: ClassVar[bool] = False
     learns = True
     reads = frozenset({"run", "references"})
@@ -223,12 +225,14 @@ class Neuneu2(CalibratedForecaster):
     ) -> Self:
         """Train process and trees, and calibrate on sources that were left out of the trees in turn.
 
-        What it learns does not depend on which references forecasts may look at. Where the atlas knows tasks
-        of the curves, a second model is trained that reads it.
+        What it learns does not depend on which references forecasts may look at. Where it asks the atlas, and
+        that knows tasks of the curves, a second model is trained that reads it.
         """
         self.learn_from(curves, seed)
         self.informed = None
-        if any(laws_for([Evidence(curve) for curve in curves.one_metric().curves], self.without)):
+        if self.asks_atlas and any(
+            laws_for([Evidence(curve) for curve in curves.one_metric().curves], self.without)
+        ):
             self.informed = Informed(self.without)
             if self.settings != TrainingSettings():
                 self.informed.settings = self.settings
@@ -371,16 +375,23 @@ class Neuneu2(CalibratedForecaster):
     def load(self, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises InputError on files that are not that."""
         folder = Path(folder)
-        config = read_folder(folder, self.name)
+        config = read_folder(folder, Neuneu2.name, self.name)
         weights = folder / "model.safetensors"
         with refuse_library_errors(weights, "a neuneu-2 model"):
             self.model = Model.from_tensors(load_tensors(weights), reads_atlas=self.reads_atlas)
         with refuse_library_errors(folder / CONFIG, "a neuneu-2 model"):
             self.widths = Widths(*(Calibration.from_document(config["calibration"][name]) for name in WIDTHS))
-        if not self.reads_atlas:
+        if self.asks_atlas:
             inner = folder / ATLAS_FOLDER
             self.informed = Informed(self.without).load(inner) if inner.is_dir() else None
         return self
+
+
+class Neuneu2Atlas(Neuneu2):
+    """neuneu-2 that reads the atlas of benchmarks where that knows the task (docs/atlas.md)."""
+
+    name = "neuneu-2-atlas"
+    asks_atlas = True
 
 
 class Informed(Neuneu2):
