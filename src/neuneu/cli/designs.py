@@ -86,7 +86,7 @@ def import_(
     if name:
         from neuneu.designs.database.records import rename_models
 
-        batch = rename_models(batch, read_pairs(name))
+        batch = rename_models(batch, read_pairs(name, "name", "PATH=ID"))
     _apply(batch, store, policy, dry_run, output, as_json)
 
 

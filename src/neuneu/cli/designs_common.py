@@ -31,14 +31,17 @@ def draw(path: Path | None, chart: "Callable[[Any], Figure]", module: str = "des
         save(chart(import_module(f"neuneu.reports.{module}")), path)
 
 
-def read_pairs(entries: list[str]) -> dict[str, str]:
-    """NAME=ID, … → {name: id}; the id is what follows the last =. InputError where one is none, or twice."""
+def read_pairs(entries: list[str], field: str, form: str) -> dict[str, str]:
+    """NAME=ID, … → {name: id}; the id is what follows the last =. InputError where one is none, or twice.
+
+    field: the option that they were given to; form: what an entry must look like, RUN=ID.
+    """
     pairs: dict[str, str] = {}
     for entry in entries:
         name, _, model = entry.rpartition("=")
         if not name or not model:
-            raise InputError("must be NAME=ID", field="name", value=entry)
+            raise InputError(f"must be {form}", field=field, value=entry)
         if name in pairs:
-            raise InputError("must not be given twice", field="name", value=name)
+            raise InputError("must not be given twice", field=field, value=name)
         pairs[name] = model
     return pairs

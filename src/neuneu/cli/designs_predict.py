@@ -205,7 +205,7 @@ def facts(
     from neuneu.designs.database.facts import fill_facts
     from neuneu.designs.database.store import DesignStore
 
-    pairs = read_pairs(model or [])
+    pairs = read_pairs(model or [], "model", "RUN=ID")
     with DesignStore(store) as opened:
         table, filled = fill_facts(CurveTable.read(curves), opened, pairs)
     table.write(output)
