@@ -100,6 +100,18 @@ def test_the_page_gives_the_same(table: CurveTable, tmp_path: Path) -> None:
     client = testclient.TestClient(make_app(), base_url="http://127.0.0.1")
     body = (tmp_path / "t.parquet").read_bytes()
     clock = float(Selection([RUN], [TASK]).of(table).curves[0].clock[-1])
+    table.write(tmp_path / "old.parquet")
+    started = testclient.TestClient(
+        make_app(references=str(tmp_path / "old.parquet")), base_url="http://127.0.0.1"
+    )
+    alone = table.filter(run=[RUN])
+    alone.write(tmp_path / "alone.parquet")
+    helped = forecast(alone, context=SHARE, references=tmp_path / "old.parquet")
+    answer = started.post(
+        f"/api/forecast?name=a.parquet&context={SHARE}", content=(tmp_path / "alone.parquet").read_bytes()
+    )
+    cells = pl.DataFrame(answer.json()["cells"], infer_schema_length=None)
+    assert quantiles(cells, clock) == quantiles(helped.cells, clock)
     for references in ("none", "smaller"):
         here = quantiles(forecast(table, context=SHARE, references=references).cells, clock)
         for query in ("", f"&task={TASK}&run={RUN}"):

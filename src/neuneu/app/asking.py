@@ -32,8 +32,8 @@ class Asked(BaseModel):
     task: list[str] = Field([], description="Only these tasks.")
     n_shot: int | None = Field(None, description="Only with this number of shots.")
     variant: str | None = Field(None, description="Only this variant of the tasks.")
-    references: Literal["none", "smaller", "finished"] = Field(
-        "none", description="Finished runs of the same family that may be looked at."
+    references: Literal["", "none", "smaller", "finished"] = Field(
+        "", description="Finished runs that may be looked at; what the server was started with where empty."
     )
     name: str = Field("curves.parquet", description="The file's name; its ending says how to read the body.")
 
@@ -76,6 +76,7 @@ class Input(BaseModel):
     path: Path
     uploaded: bool
     losses: Path | None = None
+    references: str = "none"
 
 
 Done = Callable[[], object]
@@ -117,7 +118,7 @@ def _answer(done_reading: Done, given: Input, asked: Asked) -> Answer:
         raise TooLargeError(f"more than {MAX_CURVES} curves; choose runs or tasks")
     return ask(
         table, names, selection=selection, context=asked.context, beyond=asked.beyond,
-        references=asked.references, losses=given.losses,
+        references=asked.references or given.references, losses=given.losses,
     )  # fmt: skip
 
 

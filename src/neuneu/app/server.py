@@ -14,6 +14,7 @@ from neuneu.app.uploads import MAX_UPLOAD, Receiver, SlowError, check_name
 from neuneu.app.workers import BusyError, Job, RequestWorkers
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
+from neuneu.evidence.finished import read_references
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.reports.html import asset, template
 
@@ -87,15 +88,21 @@ class AddHeaders:
 
 
 def make_app(
-    curves: Path | None = None, *, losses: Path | None = None, max_upload: int = MAX_UPLOAD
+    curves: Path | None = None,
+    *,
+    losses: Path | None = None,
+    references: str = "none",
+    max_upload: int = MAX_UPLOAD,
 ) -> FastAPI:
     """The application. curves: a table that is used where a request has no body; losses: of its checkpoints;
+    references: a rule or a table that requests use unless they name a rule, checked at once;
     max_upload: bytes of a body.
 
     Raises InputError where `curves` is not a curve table.
     """
     if curves is not None:
         CurveTable.read(curves)
+    read_references(references)
     receiver, workers = Receiver(max_upload), RequestWorkers()
     app = FastAPI(
         title="neuneu",
@@ -117,9 +124,9 @@ def make_app(
             try:
                 if size:
                     check_name(asked.name)
-                    given = Input(path=path, uploaded=True, losses=losses)
+                    given = Input(path=path, uploaded=True, losses=losses, references=references)
                 elif curves is not None:
-                    given = Input(path=curves, uploaded=False, losses=losses)
+                    given = Input(path=curves, uploaded=False, losses=losses, references=references)
                 else:
                     raise InputError("is empty; send a curve table", field="body")
                 return await workers.run(job, given, asked)
@@ -178,7 +185,13 @@ async def _nobody(_: Request, __: Exception) -> Response:
     return Response(status_code=400)
 
 
-def serve(curves: Path | None, port: int, ready: Any = None, losses: Path | None = None) -> None:
+def serve(
+    curves: Path | None,
+    port: int,
+    ready: Any = None,
+    losses: Path | None = None,
+    references: str = "none",
+) -> None:
     """Serve on 127.0.0.1 until interrupted; `ready` is called with the address once the port is open.
 
     Raises InputError where the port is taken.
@@ -187,7 +200,7 @@ def serve(curves: Path | None, port: int, ready: Any = None, losses: Path | None
 
     import uvicorn
 
-    application = make_app(curves, losses=losses)
+    application = make_app(curves, losses=losses, references=references)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import Losses, make_app, note
+from neuneu.cli.options import Losses, ReferenceRuns, make_app, note
 
 app = make_app()
 
@@ -13,6 +13,7 @@ app = make_app()
 @app.command()
 def serve(
     curves: Annotated[Path | None, typer.Argument(help="A curve table to offer beside uploads.")] = None,
+    references: ReferenceRuns = "none",
     losses: Losses = None,
     port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8080,
 ) -> None:
@@ -23,4 +24,4 @@ def serve(
     from neuneu.app.server import serve as serve_app
 
     ready = lambda address: note(f"neuneu is at {address} (Ctrl-C stops it)")  # noqa: E731
-    serve_app(curves, port, ready, losses)
+    serve_app(curves, port, ready, losses, references)
