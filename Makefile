@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check fuzz bench reproduce format clean
+.PHONY: setup demo test slow quick durations check fuzz bench reproduce format clean
 
 setup: $(STAMP)
 
@@ -22,7 +22,19 @@ demo: setup
 	$(BIN)/neuneu demo --output demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# The tests that take more than ten seconds each.
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+# What is worth running after every change: under two minutes on two calm cores.
+quick: setup
+	$(BIN)/python -m pytest -q -m "not slow and not medium"
+
+# All tests, timed: which are slow, or too long for `make quick`.
+durations: setup
+	$(BIN)/python -m pytest --durations=0 -vv | $(BIN)/python -m tests.durations
 
 check: setup
 	$(BIN)/ruff format --check .

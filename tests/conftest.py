@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.durations import mark
 from tests.hub import Served, serve
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ settings.register_profile(
     "house", deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    mark(items)
+
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -87,4 +87,4 @@ def test_from_texts_to_a_forecast(tmp_path: Path, neuneu: Callable[..., Any]) ->
     rows = json.loads(run("forecast", "curves.parquet", *asked).stdout)
     later = sum(step > 0.3 * steps[-1] for step in steps)
     assert len(rows) == later > 2
-    assert {row["forecaster"] for row in rows} == {"neuneu"}
+    assert {row["forecaster"] for row in rows} == {"model"}

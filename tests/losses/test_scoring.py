@@ -147,11 +147,11 @@ def test_local_checkpoints_are_found(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "torn/step1").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     for source, message in [
-        (tmp_path / "final", "--step"),
+        (tmp_path / "final", "give `step`"),
         (tmp_path / "two", "two checkpoints of one run and step"),
         (tmp_path / "torn", r"config\.json is missing"),
         (tmp_path / "empty", "none was found"),
-        ("EleutherAI/pythia-70m", "--hub"),
+        ("EleutherAI/pythia-70m", "needs `hub`"),
     ]:
         with pytest.raises(InputError, match=message):
             find_checkpoints([source])

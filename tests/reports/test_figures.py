@@ -12,7 +12,7 @@ from neuneu.forecasts.cells import read_cells
 from neuneu.reports.figures import KINDS, Options, write_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
-EVALUATED = [kind for kind in KINDS if kind not in ("fan", "compute", "ranking")]
+EVALUATED = [kind for kind in KINDS if kind not in ("fan", "compute", "ranking", "decisions")]
 
 
 def draw(kind: str, paths: list[Path], output: Path, **options: object) -> str:

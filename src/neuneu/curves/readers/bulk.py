@@ -42,7 +42,7 @@ class Progress(Iterable[T]):
                 gc.enable()
 
 
-class Rows:
+class FileRows:
     """Values of many files, in columns; each knows the number of its file."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.bulk import Rows
+from neuneu.curves.readers.bulk import FileRows
 from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.identity import Naming, Origin, place
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -39,7 +39,7 @@ class ResultsFiles:
     """Results files as they are read: their values in columns, and what each says of its checkpoint."""
 
     def __init__(self) -> None:
-        self._rows = Rows()
+        self._rows = FileRows()
         self._origins: list[Origin] = []
         self._facts: list[dict[str, Any]] = []
 
