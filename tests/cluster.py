@@ -1,6 +1,6 @@
 """A stand-in for a SLURM cluster: `sbatch` runs a script's body here, once for each task of its array.
 
-Run as a program it is that `sbatch`; `install` puts it and `neuneu` into a folder for PATH.
+Run as a program it is that `sbatch`; `install` puts it, `neuneu` and `torchrun` into a folder for PATH.
 """
 
 import os
@@ -17,9 +17,13 @@ OPTIONS = {
 
 
 def install(folder: Path) -> Path:
-    """Write `sbatch` and `neuneu` for this interpreter into a folder, which is returned."""
+    """Write `sbatch`, `neuneu` and `torchrun` for this interpreter into a folder, which is returned."""
     folder.mkdir(parents=True, exist_ok=True)
-    commands = {"sbatch": f'"{Path(__file__).resolve()}"', "neuneu": "-m neuneu"}
+    commands = {
+        "sbatch": f'"{Path(__file__).resolve()}"',
+        "neuneu": "-m neuneu",
+        "torchrun": "-m torch.distributed.run",
+    }
     for name, what in commands.items():
         file = folder / name
         file.write_text(f'#!/bin/bash\nexec "{sys.executable}" {what} "$@"\n')
