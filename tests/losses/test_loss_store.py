@@ -109,6 +109,16 @@ def test_a_checkpoint_is_there_only_when_it_is_whole(tmp_path: Path, monkeypatch
     assert {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()} == expected
 
 
+def test_what_killed_writers_left_goes_when_the_store_is_opened_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    ZarrLossStore.create(path, fingerprint="a", n_positions=3).write("run", 1, np.ones(3))
+    left = path / "run" / "step1" / ".zarr.json.abc.partial"
+    left.mkdir()
+    (left / ".lock").touch()
+    assert ZarrLossStore.create(path, fingerprint="a", n_positions=3).has("run", 1)
+    assert not left.exists()
+
+
 def test_a_checkpoint_is_never_overwritten(tmp_path: Path) -> None:
     store = make(tmp_path / "s")
     store.write("run", 1, np.zeros(4))

@@ -191,9 +191,10 @@ def _glob_literal(name: str) -> str:
 
 def remove_leftovers(folder: str | Path) -> None:
     """Remove what killed writers left below a folder: every partial folder whose lock nobody holds."""
-    for home in list(Path(folder).rglob(f".*{PARTIAL}")):
-        if home.is_dir():
-            _remove_partial(home)
+    for place, names, _ in os.walk(folder):  # unlike rglob it bears folders that vanish as it goes
+        for name in names:
+            if name.startswith(".") and name.endswith(PARTIAL):
+                _remove_partial(Path(place, name))
 
 
 @contextmanager

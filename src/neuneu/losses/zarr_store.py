@@ -15,7 +15,13 @@ from zarr.storage import MemoryStore
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, check_document, read_object, refuse_library_errors
+from neuneu.files import (
+    atomic_path,
+    check_document,
+    read_object,
+    refuse_library_errors,
+    remove_leftovers,
+)
 from neuneu.losses.loss_store import LossStore
 
 FORMAT = "neuneu-losses"
@@ -104,6 +110,7 @@ class ZarrLossStore(LossStore):
                     field=field,
                     value=value,
                 )
+        remove_leftovers(path)
         return store
 
     @cached_property
