@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).with_name("durations.txt")
-SLOW, MEDIUM = 10.0, 0.7
+SLOW, MEDIUM = 10.0, 0.5
 """Seconds from which a test is slow (`make slow` runs it), or too long for `make quick`."""
 LINE = re.compile(r"^([0-9.]+)s (?:call|setup|teardown)\s+(\S.*)$")
 
