@@ -216,7 +216,7 @@ class _Overflow(float):
     text: str
 
 
-class _Strict(threading.local):
+class _StrictParser(threading.local):
     """A thread's parser of JSON, made once, and the numbers of the last text that overflow."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class _Strict(threading.local):
         return int(digits) if len(digits) <= _SAFE_DIGITS else _long_whole(digits, self._float)
 
 
-_strict = _Strict()
+_strict = _StrictParser()
 
 
 def _number(text: str) -> float:

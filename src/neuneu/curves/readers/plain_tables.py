@@ -1,4 +1,4 @@
-"""Tables: curve tables as they are, to be settled (--keep) or renamed, and wide tables of papers.
+"""Tables: curve tables as they are, to be settled (`keep`) or renamed, and wide tables of papers.
 
 A wide table has a row a checkpoint and a column a task; the metric is said by the user.
 """
