@@ -139,6 +139,7 @@ def print_table(frame: "pl.DataFrame", title: str, *, digits: int = 4) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", header_style="bold", box=None)
+    table.pad_edge, table.collapse_padding = False, True  # more columns whole on a narrow terminal
     for name, kind in frame.schema.items():
         table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
