@@ -277,17 +277,19 @@ def rank(
     variant: str | None = None,
     references: Any = None,
     losses: Any = None,
+    seeds: str = "each",
 ) -> Any:
     """Which run will win, with what probability: a frame, the likeliest best first.
 
     The mean over the benchmarks that all runs have, each in one setting; horizon: clock value, by default the
-    farthest planned end; pairs: P(run beats other) of every pair instead. The rest as in `forecast`.
+    farthest planned end; pairs: P(run beats other) of every pair instead; seeds: `each` run by itself, or as
+    a `band` those that differ in their seed alone. The rest as in `forecast`.
     """
     from neuneu.decisions import choices
 
     found = _compared(
         curves, forecaster, horizon, context, references, losses,
-        _selection(runs, tasks, metric, n_shot, variant),
+        _selection(runs, tasks, metric, n_shot, variant), seeds,
     )  # fmt: skip
     return from_polars(choices.pairs(found) if pairs else choices.rank(found), library)
 
@@ -309,6 +311,7 @@ def advise(
     variant: str | None = None,
     references: Any = None,
     losses: Any = None,
+    seeds: str = "each",
 ) -> Any:
     """Whether to stop a run or let it go on: a frame, a row a run that has not ended.
 
@@ -322,7 +325,7 @@ def advise(
         wanted.append(rival)
     found = _compared(
         curves, forecaster, horizon, context, references, losses,
-        _selection(wanted, tasks, metric, n_shot, variant), in_flight=True,
+        _selection(wanted, tasks, metric, n_shot, variant), seeds, in_flight=True,
     )  # fmt: skip
     return from_polars(choices.advise(found, target=target, rival=rival, threshold=threshold), library)
 
@@ -417,6 +420,7 @@ def _compared(
     references: Any,
     losses: Any,
     selection: Selection,
+    seeds: str,
     *,
     in_flight: bool = False,
 ) -> Any:
@@ -424,7 +428,7 @@ def _compared(
 
     found = compare_runs(
         as_table(curves), forecaster, selection=selection, horizon=horizon, context=context,
-        references=references, losses=losses, in_flight=in_flight,
+        references=references, losses=losses, in_flight=in_flight, seeds=seeds,
     )  # fmt: skip
     for name, why in found.shared.lacking.items():
         warnings.warn(f"left out: {name}: {why}", stacklevel=3)

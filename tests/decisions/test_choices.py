@@ -187,3 +187,57 @@ def test_what_cannot_be_decided_is_an_error(table, steady, decliner):
             compare_runs(table, steady, horizon=horizon)
     with pytest.raises(CannotForecastError, match="not this task"):
         compare_runs(table, decliner)
+
+
+def with_seeds(table, *levels, others=()):
+    """The table's runs as the recipe `x` in seeds at these levels, beside other runs at theirs."""
+    piqa = table.filter(task="piqa", run="strong").frame
+    named = [(f"x-seed{k}", level) for k, level in enumerate(levels)] + list(others)
+    flat = [piqa.with_columns(run=pl.lit(name), value=pl.lit(level)) for name, level in named]
+    return CurveTable.from_frame(pl.concat(flat))
+
+
+def test_seeds_count_as_one_run_and_their_spread_enters_every_probability(table, steady):
+    near, far = (
+        compare_runs(with_seeds(table, 0.5 - d, 0.5 + d, others=[("y", 0.51)]), steady, seeds="band")
+        for d in (0.001, 0.02)
+    )
+    for found, d in ((near, 0.001), (far, 0.02)):
+        assert [(run.run, run.seeds) for run in found.runs] == [("x", 2), ("y", 1)]
+        assert found.between_seeds == pytest.approx(d * np.sqrt(2))
+        alone = by_run(compare_runs(with_seeds(table, 0.5, others=[("y", 0.51)]), steady))
+        x, y = found.runs
+        assert x.quantile(0.5) == pytest.approx(0.5)
+        assert x.deviation == pytest.approx(np.hypot(alone["x-seed0"].deviation, d))
+        assert y.deviation == pytest.approx(np.hypot(alone["y"].deviation, d * np.sqrt(2)))
+    wins = [pairs(found).filter(run="y")["p_run_wins"][0] for found in (near, far)]
+    assert 0.5 < wins[1] < wins[0]
+    assert rank(far).columns[-1] == "seeds"
+
+
+def test_more_seeds_make_surer(table, steady):
+    spread = [0.48, 0.52] * 4
+    wins = [
+        pairs(compare_runs(with_seeds(table, *spread[:n], others=[("y", 0.51)]), steady, seeds="band"))
+        .filter(run="y")["p_run_wins"][0]
+        for n in (2, 8)
+    ]  # fmt: skip
+    assert 0.5 < wins[0] < wins[1]
+
+
+def test_finished_seeds_are_compared_with_their_spread(table, steady):
+    ended = with_seeds(table, 0.49, 0.51, others=[("y", 0.5001)]).frame
+    ended = ended.with_columns(planned_tokens=pl.col("tokens").max())
+    found = compare_runs(CurveTable.from_frame(ended), steady, seeds="band")
+    assert all(run.finished for run in found.runs)
+    assert 0.5 < pairs(found).filter(run="y")["p_run_wins"][0] < 0.51
+
+
+def test_seeds_are_an_error_where_none_of_the_compared_runs_has_any(table, steady):
+    several = with_seeds(table, 0.5, 0.51, others=[("y", 0.5), ("z", 0.4)])
+    with pytest.raises(InputError, match="none of the compared runs"):
+        compare_runs(several, steady, seeds="band", selection=Selection(["y", "z"]))
+    with pytest.raises(InputError, match="no two runs"):
+        compare_runs(table, steady, seeds="band")
+    named = compare_runs(several, steady, seeds="band", selection=Selection(["x-seed1", "y"]))
+    assert sorted(by_run(named)) == ["x", "y"]

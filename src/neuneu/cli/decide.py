@@ -12,6 +12,7 @@ from neuneu.cli.options import (
     Output,
     ReferenceRuns,
     Runs,
+    SeedsShown,
     Shots,
     Tasks,
     Variant,
@@ -53,6 +54,7 @@ def rank(
     horizon: At = None,
     references: ReferenceRuns = "none",
     losses: Losses = None,
+    seeds: SeedsShown = "each",
     pairs: Annotated[bool, typer.Option("--pairs", help="P(run beats other) of every pair.")] = False,
     output: Output = None,
     as_json: AsJson = False,
@@ -65,8 +67,9 @@ def rank(
     from neuneu.decisions import choices
 
     found = _compare(
-        curves, run, task, metric, n_shot, variant, forecaster, context, horizon, references, losses
-    )
+        curves, run, task, metric, n_shot, variant, forecaster, context, horizon, references, losses,
+        seeds,
+    )  # fmt: skip
     frame = choices.pairs(found) if pairs else choices.rank(found)
     if not (pairs or output or as_json):
         frame = frame.drop("at", "finished")
@@ -90,6 +93,7 @@ def advise(
     horizon: At = None,
     references: ReferenceRuns = "none",
     losses: Losses = None,
+    seeds: SeedsShown = "each",
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -103,7 +107,7 @@ def advise(
     wanted = sorted({*run, rival}) if run and rival else run
     found = _compare(
         curves, wanted, task, metric, n_shot, variant, forecaster, context, horizon, references, losses,
-        in_flight=True,
+        seeds, in_flight=True,
     )  # fmt: skip
     frame = choices.advise(found, target=target, rival=rival, threshold=threshold)
     if output is not None or as_json:
@@ -127,6 +131,7 @@ def _compare(
     horizon: float | None,
     references: str,
     losses: Path | None,
+    seeds: str,
     *,
     in_flight: bool = False,
 ) -> "Comparison":
@@ -144,6 +149,7 @@ def _compare(
         references=references,
         losses=losses,
         in_flight=in_flight,
+        seeds=seeds,
     )
     for line in [*broken_in_words(table), *early_ends_in_words(table, run, task)]:
         note(line)
@@ -154,3 +160,7 @@ def _tell(found: "Comparison") -> None:
     """Runs and tasks that were left out, and why, on stderr."""
     for name, why in found.shared.lacking.items():
         note(f"left out: {name}: {why}")
+    if found.seeds is not None:
+        for line in found.seeds.in_words(found.shared.runs):
+            note(line)
+        note(f"standard deviation between seeds today: {found.between_seeds:.4f}; it widens the intervals")

@@ -55,6 +55,12 @@ ReferenceRuns = Annotated[
         help="Finished runs to look at: none, smaller or finished (of the same family), or a curve table.",
     ),
 ]
+SeedsShown = Annotated[
+    str,
+    typer.Option(
+        "--seeds", help="Runs that differ in their seed alone: each by itself, or as one with a band."
+    ),
+]
 Losses = Annotated[Path | None, typer.Option("--losses", help="Store of checkpoints' token losses.")]
 Device = Annotated[
     str | None, typer.Option("--device", help="Where networks work: cpu, cuda, cuda:1 or auto.")

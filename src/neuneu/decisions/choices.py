@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 from scipy.stats import norm
 
 from neuneu.curves.curve import Curve, CurveKey, Floats
+from neuneu.curves.seeds import JoinedSeeds, Seeds, show_seeds
 from neuneu.curves.table import CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.decisions.chances import (
@@ -21,7 +22,7 @@ from neuneu.decisions.chances import (
     win_probabilities,
 )
 from neuneu.decisions.peers import contest_points, deviation, present_level
-from neuneu.decisions.shared import Shared, shared_curves
+from neuneu.decisions.shared import Setting, Shared, shared_curves
 from neuneu.errors import CannotForecastError, InputError, check_known
 from neuneu.evaluation.leaderboard import SAME_BUDGET
 from neuneu.evidence.cut import Question, check_share, seen
@@ -55,7 +56,8 @@ class Candidate:
     quantiles: (len(LEVELS),); points: equally likely values, increasing; end: clock of the context end; at:
     clock that it is compared at, its own end where it ends before the horizon; finished: whether that has
     been reached, so that the value is measured, not forecast;
-    level: mean of the last checkpoints; deviation: of the forecast, tasks' errors taken as independent.
+    level: mean of the last checkpoints; deviation: of the forecast, tasks' errors taken as independent;
+    seeds: how many runs it is the mean of.
     """
 
     run: str
@@ -66,6 +68,7 @@ class Candidate:
     points: Floats
     level: float
     deviation: float
+    seeds: int = 1
 
     @property
     def share(self) -> float:
@@ -81,14 +84,31 @@ class Candidate:
         """The quantile of the mean over tasks at one of LEVELS."""
         return float(self.quantiles[LEVELS.index(level)])
 
+    def of_seeds(self, n: int, between: float) -> "Candidate":
+        """This run as the mean of n seeds whose deviation is `between`: wider by that of their mean.
+
+        The forecast's deviation σ becomes √(σ² + between² / n); quantiles are stretched around the median.
+        """
+        wider = math.hypot(self.deviation, between / math.sqrt(n))
+        middle, stretch = self.quantile(0.5), wider / self.deviation
+        quantiles = middle + stretch * (self.quantiles - middle)
+        points = middle + stretch * (self.points - middle)
+        if np.ptp(points) == 0:  # measured, and not known to vary between checkpoints
+            quantiles = np.asarray(middle + wider * norm.ppf(LEVELS))
+            points = np.asarray(middle + wider * norm.ppf((np.arange(len(points)) + 0.5) / len(points)))
+        return replace(self, quantiles=quantiles, points=points, deviation=wider, seeds=n)
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs at a common horizon. at: its clock; shared: the curves they are compared on."""
+    """Runs at a common horizon. at: its clock; shared: the curves they are compared on; seeds: which runs are
+    the mean of several; between_seeds: standard deviation between seeds today, 0 where none are joined."""
 
     runs: Sequence[Candidate]
     at: float
     shared: Shared
+    seeds: JoinedSeeds | None = None
+    between_seeds: float = 0.0
 
     @property
     def points(self) -> Floats:
@@ -138,6 +158,7 @@ def compare_runs(
     references: Any = None,
     losses: Any = None,
     in_flight: bool = False,
+    seeds: str = Seeds.each,
 ) -> Comparison:
     """Each run's distribution at a common horizon: the mean over the benchmarks that all runs have.
 
@@ -148,11 +169,14 @@ def compare_runs(
     is known up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint.
     In the quantiles of a mean, a run's errors on its tasks are taken as fully dependent (quantiles of the
     mean = mean of quantiles), which is rather too wide than too narrow; how runs compete: see `peers`. Where
-    lower is better, values count negative.
+    lower is better, values count negative. seeds: `band` takes runs that differ in their seed alone as one,
+    their mean, and every run as a draw of its seeds (see `between_seeds`).
     Raises InputError where the runs share no task or clock, CannotForecastError where the forecaster
     declines.
     """
     selection = selection or Selection()
+    table, names, joined = show_seeds(table, seeds, selection.runs)
+    selection = replace(selection, runs=names)
     chosen = selection.of(table)
     given, store = read_evidence(references, losses, table.runs)
     method = ready_forecaster(forecaster, given.table, store)
@@ -181,7 +205,43 @@ def compare_runs(
         _candidate(run, curves, [questions[curve.key] for curve in curves], quantiles, shared.weights)
         for run, curves in of_run.items()
     ]
-    return Comparison(runs, at, shared)
+    if joined is None:
+        return Comparison(runs, at, shared)
+    apart = between_seeds(joined, selection, shared, share)
+    runs = [run.of_seeds(joined.count(run.run), apart) for run in runs]
+    return Comparison(runs, at, shared, joined, apart)
+
+
+def between_seeds(joined: JoinedSeeds, selection: Selection, shared: Shared, share: float) -> float:
+    """Standard deviation between seeds of what runs are compared on, today: the mean of the last checkpoints.
+
+    √(Σ (kᵢ − k̄)² / Σ (n − 1)) over all runs of the comparison that have n > 1 seeds, where k is the weighted
+    mean over tasks. A run of one seed is a draw of as wide a distribution. Raises InputError where none of
+    the compared runs has seeds.
+    """
+    of_run: dict[str, dict[Setting, Curve]] = {}
+    for curve in replace(selection, runs=()).narrowed(joined.single):
+        of_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
+    squares, free = 0.0, 0
+    for run in shared.runs:
+        seeds = joined.members.get(run, ())
+        levels = [
+            sum(_weighted_level(of_run[seed][own], shared, share) for own in shared.settings)
+            for seed in seeds
+        ]
+        squares += float(np.var(levels)) * len(levels) if levels else 0.0
+        free += max(len(levels) - 1, 0)
+    if not free:
+        rule = "none of the compared runs has several seeds; leave it out"
+        raise InputError(rule, field="seeds", value=Seeds.band.value)
+    return math.sqrt(squares / free)
+
+
+def _weighted_level(curve: Curve, shared: Shared, share: float) -> float:
+    """What a curve adds to its run's mean over tasks today, higher is better."""
+    sign = 1 if find_metric(curve.key.metric).higher_is_better else -1
+    context = curve.until(float(curve.clock[seen(curve, share) - 1]))
+    return sign * shared.weights[curve.key.task] * present_level(context)
 
 
 def _default_horizon(curves: Sequence[Curve], *, in_flight: bool) -> float:
@@ -264,6 +324,7 @@ def rank(found: Comparison) -> pl.DataFrame:
             "p_beats_favourite": None if i == favourite else float(wins[i, favourite]),
             "at": run.at,
             "finished": run.finished,
+            **({} if found.seeds is None else {"seeds": run.seeds}),
         }
         for i, run in enumerate(found.runs)
     ]
