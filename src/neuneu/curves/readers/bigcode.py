@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.conditions import conditions_text
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, place_rows, text
+from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import read_json
 
@@ -41,23 +40,24 @@ def read_bigcode(
     files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
 ) -> pl.DataFrame:
     """Read results files and folders of them; a run is named by its model."""
-    found = []
-    for path in Progress(files, given.tell):
-        document = read_json(path)
-        if not is_bigcode(document):
-            report.skip(path, "no results of bigcode-evaluation-harness in it")
+    return read_results_files(files, _read, "bigcode", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    document = read_json(path)
+    if not is_bigcode(document):
+        report.skip(path, "no results of bigcode-evaluation-harness in it")
+        return []
+    config = mapping(document, CONFIG)
+    limit, warmth = config.get("limit"), config.get("temperature")
+    said = {"items": f"{limit} items at most" if limit else None, "temperature": warmth}
+    conditions = conditions_text(said)
+    variant = f"n{config[SAMPLES]}" if isinstance(config[SAMPLES], int) else None
+    rows: list[dict[str, Any]] = []
+    for task, metrics in document.items():
+        if task == CONFIG:
             continue
-        config = mapping(document, CONFIG)
-        file = ResultsFile(path, text(config.get("model")), text(config.get("revision")))
-        limit, warmth = config.get("limit"), config.get("temperature")
-        said = {"items": f"{limit} items at most" if limit else None, "temperature": warmth}
-        conditions = conditions_text(said)
-        variant = f"n{config[SAMPLES]}" if isinstance(config[SAMPLES], int) else None
-        for task, metrics in document.items():
-            if task == CONFIG:
-                continue
-            facts = {"task": find_task(task).name, "variant": variant, "conditions": conditions}
-            values = finite_values(metrics.items(), path, task, report)
-            file.rows += [facts | {"metric": metric, "value": value} for metric, value in values]
-        found.append(file)
-    return place_rows(found, "bigcode", given, report, options)
+        facts = {"task": find_task(task).name, "variant": variant, "conditions": conditions}
+        values = finite_values(metrics.items(), path, task, report)
+        rows += [facts | {"metric": metric, "value": value} for metric, value in values]
+    return [ResultsFile(path, text(config.get("model")), text(config.get("revision")), rows=rows)]

@@ -10,11 +10,17 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, number, place_rows, text
+from neuneu.curves.readers.results_files import (
+    ResultsFile,
+    finite_values,
+    mapping,
+    number,
+    read_results_files,
+    text,
+)
 from neuneu.curves.tasks import find_metric, find_task, metric_names
 from neuneu.files import read_json
 
@@ -36,27 +42,27 @@ def read_every_eval_ever(
     files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
 ) -> pl.DataFrame:
     """Read evaluation logs and folders of them; a run is named by its model."""
-    found = []
-    for path in Progress(files, given.tell):
-        document = read_json(path)
-        results = document.get("evaluation_results") if isinstance(document, dict) else None
-        if not isinstance(results, list) or not set(document) >= _FIELDS:
-            report.skip(path, "no log of Every Eval Ever")
-            continue
-        model = mapping(document, "model_info")
-        details = mapping(model, "additional_details")
-        params = text(details.get("num_parameters"))
-        found.append(
-            ResultsFile(
-                path,
-                model=text(model.get("name")) or text(model.get("id")),
-                revision=text(details.get("revision")),
-                date=_seconds(document.get("evaluation_timestamp")),
-                params=int(params) if params and params.isdecimal() else None,
-                rows=[row for result in results for row in _rows(result, path, report)],
-            )
-        )
-    return place_rows(found, "every-eval-ever", given, report, options)
+    return read_results_files(files, _read, "every-eval-ever", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    document = read_json(path)
+    results = document.get("evaluation_results") if isinstance(document, dict) else None
+    if not isinstance(results, list) or not set(document) >= _FIELDS:
+        report.skip(path, "no log of Every Eval Ever")
+        return []
+    model = mapping(document, "model_info")
+    details = mapping(model, "additional_details")
+    params = text(details.get("num_parameters"))
+    file = ResultsFile(
+        path,
+        model=text(model.get("name")) or text(model.get("id")),
+        revision=text(details.get("revision")),
+        date=_seconds(document.get("evaluation_timestamp")),
+        params=int(params) if params and params.isdecimal() else None,
+        rows=[row for result in results for row in _rows(result, path, report)],
+    )
+    return [file]
 
 
 def _rows(result: Any, path: Path, report: ReadReport) -> Iterator[dict[str, Any]]:

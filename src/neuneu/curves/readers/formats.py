@@ -49,8 +49,7 @@ def read_format(
     """
     if name == AUTO:
         return read_auto(paths, given=given, **options)
-    if name not in formats():
-        raise InputError(f"unknown; known: {', '.join([AUTO, *formats()])}", field="format", value=name)
+    patterns_of(name)
     return formats()[name](paths, given=given, **options)
 
 
@@ -64,26 +63,57 @@ def read_auto(
     takes an option.
     """
     report = ReadReport()
-    names = sorted({name for reader in formats().values() for name in reader.names})
+    files = walk(paths, patterns_of(AUTO), report)
+    rows = rows_of(AUTO, files, report, given=given, place=place_of(paths), **options)
+    return finish(rows, given, report, place_of(paths))
+
+
+def patterns_of(name: str) -> list[str]:
+    """The patterns of names by which folders are searched for files of a format, or of any.
+
+    Raises InputError on an unknown format.
+    """
+    if name != AUTO and name not in formats():
+        raise InputError(f"unknown; known: {', '.join([AUTO, *formats()])}", field="format", value=name)
+    readers = formats().values() if name == AUTO else [formats()[name]]
+    return sorted({pattern for reader in readers for pattern in reader.names})
+
+
+def rows_of(
+    name: str,
+    files: Sequence[Path],
+    report: ReadReport,
+    *,
+    given: Given = NOTHING_GIVEN,
+    place: str,
+    **options: str | None,
+) -> pl.DataFrame:
+    """The rows of these very files, of a format or of mixed ones, not yet checked as a curve table.
+
+    place: names them in errors, which are those of `read_format`.
+    """
+    if name != AUTO:
+        return formats()[name].rows_of(files, report, given=given, place=place, **options)
     found: dict[str, list[Path]] = {}
-    for path in walk(paths, names, report):
-        name = recognise(path, report)
-        if name is not None:
-            found.setdefault(name, []).append(path)
+    for path in files:
+        memory = given.memory
+        own = recognise(path, report) if memory is None else memory.recall(AUTO, path, recognise, report)
+        if own is not None:
+            found.setdefault(own, []).append(path)
     said = {option: value for option, value in options.items() if value is not None}
     for option, value in said.items():
         if not any(option in formats()[name].options for name in found):
             rule = f"no format that is here takes it (here: {', '.join(found) or 'none'})"
             raise InputError(rule, field=option.replace("_", "-"), value=value)
     frames: list[pl.DataFrame] = []
-    for name, files in sorted(found.items()):
-        reader = formats()[name]
+    for known, its_files in sorted(found.items()):
+        reader = formats()[known]
         its = {option: value for option, value in said.items() if option in reader.options}
-        report.notes.append(f"{len(files)} files read as {name}")
-        rows = reader.rows(files, report, given=given, **its)
+        report.notes.append(f"{len(its_files)} files read as {known}")
+        rows = reader.rows_of(its_files, report, given=given, place=place_of(its_files), **its)
         if len(rows):
-            frames.append(rows.with_columns(pl.lit(name).alias(FORMAT)))
-    return finish(_part(stack(frames), report), given, report, place_of(paths))
+            frames.append(rows.with_columns(pl.lit(known).alias(FORMAT)))
+    return _part(stack(frames), report)
 
 
 def _part(rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:

@@ -12,12 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
-from neuneu.curves.readers.results_files import ResultsFile, number, place_rows
+from neuneu.curves.readers.results_files import ResultsFile, number, read_results_files
 from neuneu.curves.tasks import find_task, known_task
 from neuneu.files import read_lines
 
@@ -43,13 +42,14 @@ def read_harness_log(
     files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
 ) -> pl.DataFrame:
     """Read logs; each table is one evaluation. What stands in a table of tasks and of groups is one value."""
-    found = []
-    for path in Progress(files, given.tell):
-        tables = list(_tables(path, report))
-        if not tables:
-            report.skip(path, "no table of a harness in it")
-        found += tables
-    return place_rows(found, "harness-log", given, report, options)
+    return read_results_files(files, _read, "harness-log", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    tables = list(_tables(path, report))
+    if not tables:
+        report.skip(path, "no table of a harness in it")
+    return tables
 
 
 def _tables(path: Path, report: ReadReport) -> Iterator[ResultsFile]:

@@ -12,12 +12,18 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.conditions import conditions_text
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, number, place_rows, text
+from neuneu.curves.readers.results_files import (
+    ResultsFile,
+    finite_values,
+    mapping,
+    number,
+    read_results_files,
+    text,
+)
 from neuneu.files import read_json
 
 _DATE = re.compile(r"results_(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)")
@@ -39,14 +45,15 @@ def read_lighteval(
     files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
 ) -> pl.DataFrame:
     """Read results files and folders of them; a run is named by its model."""
-    found = []
-    for path in Progress(files, given.tell):
-        document = read_json(path)
-        if not is_lighteval(document):
-            report.skip(path, "no lighteval results in it")
-            continue
-        found.append(_results_file(document, path, report))
-    return place_rows(found, "lighteval", given, report, options)
+    return read_results_files(files, _read, "lighteval", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    document = read_json(path)
+    if not is_lighteval(document):
+        report.skip(path, "no lighteval results in it")
+        return []
+    return [_results_file(document, path, report)]
 
 
 def _results_file(document: dict[str, Any], path: Path, report: ReadReport) -> ResultsFile:

@@ -17,11 +17,10 @@ from pydantic import AfterValidator, BaseModel, Field
 from neuneu.curves.conditions import NAME, conditions_text
 from neuneu.curves.groups import members_text
 from neuneu.curves.percent import in_percent
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, known_as, reader
-from neuneu.curves.readers.results_files import ResultsFile, ResultsFiles, text
+from neuneu.curves.readers.results_files import ResultsFile, read_results_files, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import check_document, read_json
 
@@ -84,17 +83,18 @@ def read_lm_eval(
     The filter of a metric ("strict-match") becomes the variant, "none" no variant. Files of one checkpoint
     are ordered by their date. Raises InputError on files that are not JSON.
     """
-    found = ResultsFiles()
-    for path in Progress(files, given.tell):
-        document = read_json(path)
-        if not is_results(document):
-            report.skip(path, f"no lm-eval results in it{known_as(path)}")
-            continue
-        check_results(document, path)
-        file = results_file(document, path)
-        file.rows = list(metric_rows(document, report, path))
-        found.add(file, report)
-    return found.placed("lm-eval", given, report, options)
+    return read_results_files(files, _read, "lm-eval", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    document = read_json(path)
+    if not is_results(document):
+        report.skip(path, f"no lm-eval results in it{known_as(path)}")
+        return []
+    check_results(document, path)
+    file = results_file(document, path)
+    file.rows = list(metric_rows(document, report, path))
+    return [file]
 
 
 def is_results(document: Any) -> bool:

@@ -12,12 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.json_lines import parse_lines
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, reader
-from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, place_rows, text
+from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_metric, find_task
 from neuneu.files import read_json
 
@@ -47,14 +46,15 @@ def read_olmes(
 
     What stands both in a task's file and in the list of all tasks is one value.
     """
-    found = []
-    for path in Progress(files, given.tell):
-        documents = parse_lines(path) if path.suffix == ".jsonl" else [read_json(path)]
-        if not documents or not is_olmes(documents[0]):
-            report.skip(path, "no OLMES metrics in it")
-            continue
-        found += [_results_file(document, path, report) for document in documents if is_olmes(document)]
-    return place_rows(found, "olmes", given, report, options)
+    return read_results_files(files, _read, "olmes", given, report, options)
+
+
+def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+    documents = parse_lines(path) if path.suffix == ".jsonl" else [read_json(path)]
+    if not documents or not is_olmes(documents[0]):
+        report.skip(path, "no OLMES metrics in it")
+        return []
+    return [_results_file(document, path, report) for document in documents if is_olmes(document)]
 
 
 def is_olmes(document: Any) -> bool:

@@ -12,6 +12,7 @@ import polars as pl
 
 from neuneu.curves.curve import Facts
 from neuneu.curves.frames import check_file, read_frame
+from neuneu.curves.readers.memory import FileMemory
 from neuneu.curves.readers.report import ReadReport
 from neuneu.errors import InputError
 
@@ -28,7 +29,8 @@ class Given(Facts):
     of one step stays, in the order in which the files give them; None refuses them. metrics: those to keep,
     all if empty.
     batches: a schedule of batch sizes, (first step, tokens a step) by step, in place of tokens_per_step.
-    tell: told a line now and then while a long reading goes on.
+    tell: told a line now and then while a long reading goes on. memory: what was made of the files before,
+    where a folder is read again and again.
     """
 
     run: str | None = None
@@ -37,6 +39,7 @@ class Given(Facts):
     metrics: frozenset[str] = frozenset()
     batches: tuple[tuple[int, int], ...] = ()
     tell: Callable[[str], None] | None = None
+    memory: FileMemory | None = None
 
     def tokens_of(self, step: pl.Expr) -> pl.Expr:
         """Tokens seen at a step by what the user says of the batch size; null where nothing is said."""

@@ -11,6 +11,7 @@ import polars as pl
 
 from neuneu.curves.columns import REQUIRED, normalise
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History, is_task_column
 from neuneu.curves.readers.labels import parse_column
@@ -41,7 +42,7 @@ def read_table(
     files: Sequence[Path], given: Given, report: ReadReport, *, values_are: str | None = None, **asked: Any
 ) -> pl.DataFrame:
     """Read tables; a run is named by its column, else by the file. Columns of unknown tasks are skipped."""
-    frames = {path: read_frame(path) for path in files}
+    frames = dict(each_file(files, lambda path, _: read_frame(path), given, report, "table"))
     long = {path for path, frame in frames.items() if set(REQUIRED) <= set(frame.columns)}
     metric = values_are or (next(iter(given.metrics)) if len(given.metrics) == 1 else None)
     if metric is None and len(files) == 1 and not long:

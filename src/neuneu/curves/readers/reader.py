@@ -137,12 +137,26 @@ class Reader:
         **options: str | None,
     ) -> pl.DataFrame:
         """The rows of files and folders, not yet checked as a curve table."""
+        with naming(place_of(paths)):
+            files = walk(paths, self.names, report)
+        return self.rows_of(files, report, given=given, place=place_of(paths), **options)
+
+    def rows_of(
+        self,
+        files: Sequence[Path],
+        report: ReadReport,
+        *,
+        given: Given = NOTHING_GIVEN,
+        place: str,
+        **options: str | None,
+    ) -> pl.DataFrame:
+        """The rows of these very files. place: names them in errors."""
         said = {option: value for option, value in options.items() if value is not None}
         for option, value in said.items():
             if option not in self.options:
                 raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
-        with naming(place_of(paths)), numbers_that_fit():
-            return self.read_rows(walk(paths, self.names, report), given, report, **said)
+        with naming(place), numbers_that_fit():
+            return self.read_rows(list(files), given, report, **said)
 
 
 REGISTRY: dict[str, Reader] = {}

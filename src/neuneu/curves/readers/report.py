@@ -45,6 +45,15 @@ class ReadReport:
         if run:
             self.run_of[str(what)] = run
 
+    def add(self, other: "ReadReport") -> None:
+        """Take up what the report of one file says: what was read and skipped of it, and its notes."""
+        self.read.update(other.read)
+        self.skipped.update(other.skipped)
+        self.run_of.update(other.run_of)
+        self.notes += other.notes
+        for kind, about in other.counted.items():
+            self.counted.setdefault(kind, {}).update(about)
+
     def seen(self, run: str, file: str, *, name_from: str, step_from: str) -> None:
         """A file of a run is read: from where its name and step were told."""
         known = self.runs.setdefault(run, RunSeen())

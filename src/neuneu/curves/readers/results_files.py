@@ -1,14 +1,14 @@
 """Results files of harnesses: what one says of its checkpoint, and its values; together rows of curves."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from neuneu.curves.readers.bulk import FileRows
+from neuneu.curves.readers.bulk import FileRows, Values, each_file, pack
 from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.identity import Naming, Origin, place
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -20,7 +20,7 @@ class ResultsFile:
     """One evaluation of one checkpoint: the file, the model as it is named there, when, and its values.
 
     adapter: what was trained on top of the model; step, tokens: where the file states them as numbers. rows:
-    dictionaries with some of the columns of `reading.VALUES`, task, metric and value at least.
+    dictionaries with some of the columns of `bulk.VALUES`, task, metric and value at least, or those packed.
     """
 
     path: str | Path
@@ -32,7 +32,7 @@ class ResultsFile:
     tokens: int | None = None
     date: float = 0.0
     params: int | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: Values = field(default_factory=list)
 
 
 class ResultsFiles:
@@ -68,18 +68,28 @@ class ResultsFiles:
         return self._rows.placed(checkpoints)
 
 
-def place_rows(
-    found: Iterable[ResultsFile],
+def read_results_files(
+    files: Sequence[Path],
+    read: Callable[[Path, ReadReport], Iterable[ResultsFile]],
     source: str,
     given: Given,
     report: ReadReport,
     options: Mapping[str, str | None],
 ) -> pl.DataFrame:
-    """The rows of all files with their runs and steps, the older first; files without a step are skipped."""
-    files = ResultsFiles()
-    for file in found:
-        files.add(file, report)
-    return files.placed(source, given, report, options)
+    """The rows of all files with their runs and steps, the older first; files without a step are skipped.
+
+    read: the evaluations that one file holds, of the file alone; it says in the report what it skips.
+    """
+
+    def read_packed(path: Path, own: ReadReport) -> list[ResultsFile]:
+        return [replace(file, rows=pack(file.rows)) for file in read(path, own)]
+
+    found = ResultsFiles()
+    reading = read if given.memory is None else read_packed
+    for _, evaluations in each_file(files, reading, given, report, source):
+        for file in evaluations:
+            found.add(file, report)
+    return found.placed(source, given, report, options)
 
 
 def finite_values(

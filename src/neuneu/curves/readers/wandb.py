@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History
 from neuneu.curves.readers.json_lines import flat, read_lines
 from neuneu.curves.readers.labels import parse_column
@@ -42,9 +43,12 @@ def read_wandb(files: Sequence[Path], given: Given, report: ReadReport, **asked:
     """
     metric = next(iter(given.metrics)) if len(given.metrics) == 1 else None
     parts, names = [], name_files(files)
-    for path in files:
-        frame = read_frame(path) if path.suffix == ".csv" else read_lines(path)
+    for path, frame in each_file(files, _read, given, report, "wandb"):
         part = History(frame, path, names[path], "wandb", asked, metric, given).rows(report)
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)
+
+
+def _read(path: Path, _: ReadReport) -> pl.DataFrame:
+    return read_frame(path) if path.suffix == ".csv" else read_lines(path)
