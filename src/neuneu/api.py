@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from neuneu.curves.frames import from_polars
+from neuneu.curves.seeds import show_seeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation import comparison, leaderboard
@@ -26,6 +27,7 @@ from neuneu.forecasts.horizons import given, read_horizons
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from neuneu.curves.seeds import JoinedSeeds
     from neuneu.decisions.stopping import Verdict
 
 Library = Literal["polars", "pandas", "arrow"]
@@ -127,17 +129,19 @@ class Forecasts(asking.TableForecasts):
         return from_polars(self.cells, library)
 
     def plot(
-        self, path: str | Path | None = None, *, log: bool = False, title: str | None = None
-    ) -> "Figure":
+        self, path: str | Path | None = None, *, log: bool = False, title: str | None = None,
+        seeds: "JoinedSeeds | None" = None,
+    ) -> "Figure":  # fmt: skip
         """Fan charts, as a matplotlib figure; written to a .png or .svg file where a path is given.
 
-        log: logarithmic clock. Of many curves a few runs and tasks are drawn.
+        log: logarithmic clock; seeds: which runs are the mean of several, for their bands. Of many curves a
+        few runs and tasks are drawn.
         """
         from neuneu.forecasts.forecast import by_size
         from neuneu.reports.fans import fan_chart
         from neuneu.reports.panels import grid_of
 
-        figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title)
+        figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title, seeds=seeds)
         return _saved(figure, path)
 
     def report(self, path: str | Path, *, title: str | None = None) -> Path:
@@ -393,12 +397,15 @@ def report(curves: Any, path: str | Path = "report.html", *, title: str | None =
     return forecast(curves, **asked).report(path, title=title)
 
 
-def plot(curves: Any, path: str | Path | None = None, *, log: bool = False, **asked: Any) -> "Figure":
+def plot(
+    curves: Any, path: str | Path | None = None, *, log: bool = False, seeds: str = "each", **asked: Any
+) -> "Figure":
     """Fan charts of forecasts as a matplotlib figure, written where a path is given.
 
-    asked: as `forecast` takes it.
+    seeds: as in `rank`; asked: as `forecast` takes it.
     """
-    return forecast(curves, **asked).plot(path, log=log)
+    table, runs, joined = show_seeds(as_table(curves), seeds, _listed(asked.pop("runs", None)))
+    return forecast(table, runs=runs, **asked).plot(path, log=log, seeds=joined)
 
 
 def as_table(curves: Any) -> CurveTable:

@@ -11,6 +11,7 @@ from neuneu.cli.options import (
     MetricName,
     ReferenceRuns,
     Runs,
+    SeedsShown,
     Shots,
     Tasks,
     Variant,
@@ -65,6 +66,7 @@ def plot(
     beyond: Beyond = None,
     references: ReferenceRuns = "none",
     losses: Losses = None,
+    seeds: SeedsShown = "each",
     log: Annotated[bool, typer.Option("--log", help="Logarithmic clock.")] = False,
     title: Annotated[str | None, typer.Option(help="A line above the figure (fan).")] = None,
     step_min: Annotated[
@@ -86,7 +88,7 @@ def plot(
     options = Options(
         forecasters=split_names(forecaster), runs=run or (), tasks=task or (), metric=metric, n_shot=n_shot,
         variant=variant, context=context, beyond=beyond, references=references, losses=losses, log=log,
-        title=title, step_min=step_min, step_max=step_max,
+        title=title, step_min=step_min, step_max=step_max, seeds=seeds,
     )  # fmt: skip
     if kind in MANY:
         for line in write_figures(kind, paths, check_place(output, folder=True), options):

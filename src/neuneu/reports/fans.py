@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuneu.curves.seeds import JoinedSeeds
 from neuneu.forecasters.base import Forecast
 from neuneu.forecasts.cells import CurveForecast
 from neuneu.reports import style
@@ -18,14 +19,23 @@ DOT = {"linestyle": "none", "marker": "o", "color": style.INK}
 MAX_PANELS = 48
 BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
 """Lower level, upper level and opacity of the bands of a fan, the widest first: 90, 80 and 50 %."""
+SEEDS_ALPHA = 0.4
+"""Opacity of the band from the lowest to the highest seed."""
 
 
 @style.house_style
-def fan_chart(panels: Sequence[CurveForecast], *, log: bool = False, title: str | None = None) -> "Figure":
+def fan_chart(
+    panels: Sequence[CurveForecast],
+    *,
+    log: bool = False,
+    title: str | None = None,
+    seeds: JoinedSeeds | None = None,
+) -> "Figure":
     """Fans of a run × task grid: rows are runs, columns are tasks; wrapped where there is one run or task.
 
     With one forecaster its 50, 80 and 90 % bands; with several, medians with 50 % bands. The context is
-    shaded; dots are measured values, filled in the context and hollow after it; a dotted line is chance.
+    shaded; dots are measured values, filled in the context and hollow after it; a dotted line is chance. Of a
+    run that is the mean of seeds, a grey band goes from the lowest to the highest.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.forecasts))
     grid = _grid(panels)
@@ -39,16 +49,19 @@ def fan_chart(panels: Sequence[CurveForecast], *, log: bool = False, title: str 
                 place.set_axis_off()
                 continue
             _draw_panel(place, panel, names, log=log)
+            _draw_seeds(place, panel, seeds)
             place.set_ylim(*ranges[panel.curve.key.task, panel.curve.key.metric])
     _label_grid(axes, grid, panels)
-    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1))
+    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1, seeds=seeds))
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
     return figure
 
 
 @style.house_style
-def compute_chart(panels: Sequence[CurveForecast], *, log: bool = False) -> "Figure":
+def compute_chart(
+    panels: Sequence[CurveForecast], *, log: bool = False, seeds: JoinedSeeds | None = None
+) -> "Figure":
     """Accuracy against training compute of one or a few curves, every forecaster with its 80 % band.
 
     The panels' clock must be in FLOPs (`panels.in_flops`).
@@ -59,13 +72,14 @@ def compute_chart(panels: Sequence[CurveForecast], *, log: bool = False) -> "Fig
     figure = style.new_figure(2.0 + 4.0 * columns, 1.0 + 3.4 * rows)
     for place, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
         _draw_panel(place, panel, names, log=log, bands=((0.1, 0.9, 0.16),))
+        _draw_seeds(place, panel, seeds)
         place.set_ylim(*_panel_range([panel]))
         place.set_title(f"{panel.curve.key.task} – {short_run(panel)}")
         style.clock_axis(place, panel.curve.clock_unit, log)
         place.set_ylabel(metric_label(panel))
     for place in figure.axes[len(panels) :]:
         place.set_axis_off()
-    style.legend_above(figure, legend_handles(names, panels, fan=False, band="80 %"), columns=4)
+    style.legend_above(figure, legend_handles(names, panels, fan=False, band="80 %", seeds=seeds), columns=4)
     return figure
 
 
@@ -82,9 +96,14 @@ def metric_label(panel: CurveForecast) -> str:
 
 
 def legend_handles(
-    names: Sequence[str], panels: Sequence[CurveForecast], *, fan: bool, band: str = "50 %"
+    names: Sequence[str],
+    panels: Sequence[CurveForecast],
+    *,
+    fan: bool,
+    band: str = "50 %",
+    seeds: JoinedSeeds | None = None,
 ) -> list[Any]:
-    """Legend entries: measured values, forecasters with their bands, context and chance."""
+    """Legend entries: measured values, forecasters with their bands, context, chance, seeds."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -106,7 +125,17 @@ def legend_handles(
     handles.append(Patch(facecolor=style.SHADE, edgecolor=style.GRID, label="context"))
     if any(panel.curve.chance is not None for panel in panels):
         handles.append(Line2D([], [], color=style.MUTED, linestyle=":", linewidth=1.2, label="chance"))
+    if seeds is not None:
+        handles.append(Patch(facecolor=style.MUTED, alpha=SEEDS_ALPHA, label="lowest to highest seed"))
     return handles
+
+
+def _draw_seeds(axes: "Axes", panel: CurveForecast, seeds: JoinedSeeds | None) -> None:
+    """The band of a run that is the mean of seeds."""
+    step, low, high = seeds.edges(panel.curve.key) if seeds is not None else (np.empty(0),) * 3
+    if len(step):
+        clock = panel.curve.clock  # of the same checkpoints, in the panel's unit
+        axes.fill_between(clock, low, high, color=style.MUTED, alpha=SEEDS_ALPHA, linewidth=0, zorder=1.5)
 
 
 def _grid(panels: Sequence[CurveForecast]) -> list[list[CurveForecast]]:

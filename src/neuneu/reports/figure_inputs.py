@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.seeds import JoinedSeeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.published_results import is_published, read_published
@@ -31,7 +32,8 @@ class Inputs:
     """What the given files hold.
 
     cells, leaderboard: of all evaluations together, forecasters named apart; decisions: what each
-    evaluation's decisions.json holds; notes: for people, on what was left out or taken together.
+    evaluation's decisions.json holds; notes: for people, on what was left out or taken together; seeds: which
+    runs of the curves are the mean of several.
     """
 
     curves: CurveTable | None = None
@@ -39,6 +41,7 @@ class Inputs:
     leaderboard: dict[str, Any] | None = None
     decisions: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seeds: JoinedSeeds | None = None
 
 
 def read_inputs(paths: Sequence[str | Path]) -> Inputs:

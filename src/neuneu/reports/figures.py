@@ -1,12 +1,13 @@
 """Figures by name: from files of curves, cells or a leaderboard to one PNG or SVG."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from neuneu.curves.seeds import Seeds, show_seeds
 from neuneu.errors import InputError, check_known
 from neuneu.evaluation.scores import ScoredCells
 from neuneu.evaluation.side_by_side import average_seed_cells
@@ -37,7 +38,7 @@ class Options:
     which of the evaluated ones to show; context: share of the clock that is seen, or for cells the context
     nearest to it; step_min, step_max: of evaluated cells only these steps; beyond: forecast up to this
     multiple of the last clock; references, losses: what forecasts may look at besides; log: logarithmic
-    clock.
+    clock; seeds: whether runs that differ in their seed alone are drawn as one with a band.
     """
 
     forecasters: Sequence[str] = ()
@@ -54,6 +55,7 @@ class Options:
     title: str | None = None
     step_min: int | None = None
     step_max: int | None = None
+    seeds: str = Seeds.each
 
     @property
     def selection(self) -> Selection:
@@ -77,8 +79,23 @@ def draw(
 def draw_inputs(kind: str, inputs: Inputs, options: Options | None = None) -> "tuple[Figure, list[str]]":
     """`draw` of tables in memory."""
     check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
-    figure, notes = KINDS[kind][0](inputs, options or Options())
+    inputs, options = _show_seeds(inputs, options or Options())
+    figure, notes = KINDS[kind][0](inputs, options)
     return figure, [*inputs.notes, *notes]
+
+
+def _show_seeds(inputs: Inputs, options: Options) -> tuple[Inputs, Options]:
+    """The curves with runs that differ in their seed alone as one, where that is asked."""
+    if options.seeds == Seeds.each:
+        return inputs, options
+    if inputs.curves is None or inputs.cells is not None:
+        rule = "seeds are taken as one in figures of curve tables, not of evaluated cells"
+        raise InputError(rule, field="seeds", value=options.seeds)
+    table, runs, found = show_seeds(inputs.curves, options.seeds, options.runs)
+    told = [] if found is None else found.in_words(runs)
+    return replace(inputs, curves=table, seeds=found, notes=[*inputs.notes, *told]), replace(
+        options, runs=runs
+    )
 
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
@@ -87,14 +104,14 @@ def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
     notes = []
     if len(chosen) < len(panels):
         notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose by `run` and `task`")
-    return fans.fan_chart(chosen, log=options.log, title=options.title), notes
+    return fans.fan_chart(chosen, log=options.log, title=options.title, seeds=inputs.seeds), notes
 
 
 def _compute(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
     panels = make_panels(inputs, options)
     chosen = [in_flops(panel) for panel in panels[:4]]
     notes = [f"4 of {len(panels)} curves are drawn; choose by `run` and `task`"] if len(panels) > 4 else []
-    return fans.compute_chart(chosen, log=options.log), notes
+    return fans.compute_chart(chosen, log=options.log, seeds=inputs.seeds), notes
 
 
 def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
@@ -255,7 +272,7 @@ def write_figures(
     Raises InputError where none can be drawn.
     """
     check_known(kind, MANY, "kind", f"unknown; known: {', '.join(MANY)}")
-    inputs, options = read_inputs(paths), options or Options()
+    inputs, options = _show_seeds(read_inputs(paths), options or Options())
     figures = _all(inputs, options) if kind == "all" else _trajectories(inputs, options)
     notes, n_drawn = list(inputs.notes), 0
     for name, figure in figures:
@@ -285,4 +302,7 @@ def _trajectories(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figu
     for panel in make_panels(inputs, options):
         of_run.setdefault(panel.curve.key.run, []).append(panel)
     for run, panels in of_run.items():
-        yield run.replace("/", "--").replace("\\", "--"), fans.fan_chart(panels, log=options.log, title=run)
+        yield (
+            run.replace("/", "--").replace("\\", "--"),
+            fans.fan_chart(panels, log=options.log, title=run, seeds=inputs.seeds),
+        )
