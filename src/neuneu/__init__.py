@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         read_results,
         report,
         should_stop,
+        trust,
     )
     from neuneu.curves.table import CurveTable, read_curves
     from neuneu.errors import CannotForecastError, InputError, MissingExtraError, NeuneuError
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "neuneu.api": (
         "Forecasts", "Inspection", "Leaderboard", "advise", "evaluate", "forecast", "inspect", "plot", "rank",
-        "read_lm_eval", "read_results", "report", "should_stop",
+        "read_lm_eval", "read_results", "report", "should_stop", "trust",
     ),
     "neuneu.curves.table": ("CurveTable", "read_curves"),
     "neuneu.errors": ("CannotForecastError", "InputError", "MissingExtraError", "NeuneuError"),
@@ -124,6 +125,7 @@ __all__ = [
     "register",
     "report",
     "should_stop",
+    "trust",
 ]
 
 

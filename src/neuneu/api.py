@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from neuneu.curves.seeds import JoinedSeeds
     from neuneu.decisions.stopping import Verdict
+    from neuneu.decisions.trust import Trust
 
 Library = Literal["polars", "pandas", "arrow"]
 Names = str | Sequence[str] | None
@@ -387,6 +388,24 @@ def inspect(curves: Any) -> Inspection:
     raw = read_frame(given) if isinstance(given, str | Path) else to_polars(given, "table")
     frame = normalise(raw, where, lenient=True)
     return Inspection(room.runs(frame), room.tasks(frame), room.problems(frame))
+
+
+def trust(
+    curves: Any,
+    *,
+    runs: Names = None,
+    tasks: Names = None,
+    metric: str | None = None,
+    n_shot: int | None = None,
+    variant: str | None = None,
+) -> "Trust":
+    """Which tasks to trust: noise, spread between seeds, signal, pairs decided right early; `.table` has all.
+
+    Per task in one setting; of two runs, how many checkpoints or seeds tell those two apart.
+    """
+    from neuneu.decisions import trust as room
+
+    return room.trust(as_table(curves), _selection(runs, tasks, metric, n_shot, variant))
 
 
 def report(curves: Any, path: str | Path = "report.html", *, title: str | None = None, **asked: Any) -> Path:

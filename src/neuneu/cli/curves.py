@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.import_options import formats_epilog, with_format_options
-from neuneu.cli.options import AsJson, Output, file_place, make_app, note, print_table, show
+from neuneu.cli.options import (
+    AsJson,
+    MetricName,
+    Output,
+    Runs,
+    Tasks,
+    broken_in_words,
+    file_place,
+    make_app,
+    note,
+    print_table,
+    show,
+)
+from neuneu.errors import InputError
 
 app = make_app()
 
@@ -82,7 +95,6 @@ def import_(
     """
     from neuneu.curves.readers.formats import read_format
     from neuneu.curves.readers.parsing import Given, read_batches
-    from neuneu.errors import InputError
 
     if output is None and not dry_run:
         rule = "must say where to write (-o curves.parquet), or --dry-run to see what would be read"
@@ -107,6 +119,12 @@ def import_(
 def inspect(
     curves: Annotated[Path, typer.Argument(metavar="CURVES", help="A curve table; it need not be valid.")],
     view: Annotated[View | None, typer.Option("--show", help="One table only: what --output writes.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Which tasks to trust: noise, seeds, signal, pairs decided right.")
+    ] = False,
+    run: Runs = None,
+    task: Tasks = None,
+    metric: MetricName = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,8 +132,14 @@ def inspect(
 
     Problems: missing, non-finite and out-of-range values, repeated and rewound steps, runs merged under one
     name, a clock that goes back, gaps, checkpoints that some tasks lack, outlier checkpoints.
-    Example: neuneu inspect curves.parquet --show problems
+    Example: neuneu inspect curves.parquet --show problems; neuneu inspect curves.parquet --trust
     """
+    if trust:
+        _trust(curves, run, task, metric, output, as_json=as_json)
+        return
+    if run or task or metric:
+        rule = "chooses what `trust` is about; without it all is shown"
+        raise InputError(rule, field="run" if run else "task" if task else "metric")
     import sys
 
     from neuneu.curves.frames import read_frame
@@ -135,3 +159,28 @@ def inspect(
             table = make(frame)
             rest = f", {MOST} shown: --show {name.value} shows all" if len(table) > MOST else ""
             print_table(table.head(MOST).select(COLUMNS[name]), f"{len(table)} {name.value}{rest}")
+
+
+def _trust(
+    curves: Path,
+    run: list[str] | None,
+    task: list[str] | None,
+    metric: str | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from neuneu.curves.table import CurveTable
+    from neuneu.decisions.trust import trust
+    from neuneu.evidence.select import Selection
+
+    table = CurveTable.read_sound(curves)
+    found = trust(table, Selection(run or (), task or (), metric))
+    if output is not None or as_json:
+        show(found.table, "", output=output, as_json=as_json)
+    else:
+        print_table(found.brief.head(MOST), found.title, digits=2)
+        if len(found.table) > MOST:
+            note(f"{MOST} of {len(found.table)} tasks are shown; `output` writes all")
+    for line in [*broken_in_words(table), *found.notes]:
+        note(line)

@@ -168,14 +168,20 @@ def outcomes(results: Results) -> Outcomes:
         fields.setdefault(key, {}).setdefault(question.curve.key.run, {})[question.curve.key[1:]] = place
     races = []
     for (source, share), held in fields.items():
-        for group in _groups({run: cells.questions[next(iter(s.values()))].curve for run, s in held.items()}):
+        curves = {run: cells.questions[next(iter(s.values()))].curve for run, s in held.items()}
+        for group in same_budget(curves):
+            if len({curves[run].facts.recipe for run in group}) < 2:
+                continue
             own = {run: held[run] for run in group}
             races += list(_races(results, own, last, cells.sources[source], share))
     return Outcomes(races, results.setting.seed)
 
 
-def _groups(curves: Mapping[str, Curve]) -> list[list[str]]:
-    """Runs of one size and one budget (ends within SAME_BUDGET) with at least two recipes."""
+def same_budget(curves: Mapping[str, Curve]) -> list[list[str]]:
+    """Runs of one size and one budget (ends within SAME_BUDGET), in groups; of unknown size none.
+
+    curves: run → one of its curves.
+    """
     known = [run for run, curve in curves.items() if curve.facts.params is not None]
     order = sorted(known, key=lambda run: (curves[run].facts.params, curves[run].clock[-1], run))
     groups: list[list[str]] = []
@@ -191,7 +197,7 @@ def _groups(curves: Mapping[str, Curve]) -> list[list[str]]:
             groups[-1].append(run)
         else:
             groups.append([run])
-    return [group for group in groups if len({curves[run].facts.recipe for run in group}) > 1]
+    return groups
 
 
 def _races(

@@ -84,6 +84,21 @@ def shared_settings(
     return Shared([run for run in held if run in every], taken, counted.weights(), counted, lacking)
 
 
+def widest_settings(held: Mapping[str, Collection[Setting]]) -> list[Setting]:
+    """Of each task the setting that most runs have, then as `shared_settings` prefers, by name of task.
+
+    held: run → its settings.
+    """
+    holders: dict[Setting, int] = {}
+    for settings in held.values():
+        for setting in settings:
+            holders[setting] = holders.get(setting, 0) + 1
+    of_task: dict[str, list[Setting]] = {}
+    for setting in sorted(holders, key=_preference):
+        of_task.setdefault(setting[0], []).append(setting)
+    return [max(settings, key=lambda one: holders[one]) for _, settings in sorted(of_task.items())]
+
+
 def shared_curves(chosen: CurveTable, *, named: bool) -> tuple[Shared, dict[str, list[Curve]]]:
     """`shared_settings` of the runs of a table, and each run's curves in them, in order.
 

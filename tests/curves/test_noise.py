@@ -1,0 +1,25 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neuneu.curves.noise import checkpoint_deviation
+
+
+@given(st.floats(1e-4, 0.1), st.floats(-1, 1), st.integers(0, 20))
+def test_known_noise_is_found_again_whatever_the_trend_and_the_spacing(noise, slope, seed):
+    random = np.random.default_rng(seed)
+    clock = np.cumsum(random.uniform(0.1, 3, 2000))
+    values = slope * clock + random.normal(0, noise, len(clock))
+    assert checkpoint_deviation(clock, values) == pytest.approx(noise, rel=0.1)
+
+
+def test_a_straight_line_has_no_noise_and_few_values_say_little():
+    clock = np.array([1.0, 2.0, 4.0, 8.0])
+    assert checkpoint_deviation(clock, 3 * clock) == pytest.approx(0, abs=1e-12)
+    assert checkpoint_deviation(clock[:2], np.array([0.1, 0.3])) == pytest.approx(
+        0.2 * math.sqrt(math.pi) / 2
+    )
+    assert math.isnan(checkpoint_deviation(clock[:1], clock[:1]))
