@@ -350,17 +350,19 @@ def should_stop(
     variant: str | None = None,
     references: Any = None,
     losses: Any = None,
+    patience: int = 1,
 ) -> "Verdict":
     """Whether a run in flight should stop: true or false, with `chance` and the `reason` in one sentence.
 
-    The arguments are those of `advise`. There is no verdict from fewer than three checkpoints.
+    patience: checkpoints in a row at which it must have been so; the other arguments are those of `advise`.
+    There is no verdict from fewer than three checkpoints.
     """
     from neuneu.decisions import stopping
 
     return stopping.should_stop(
         as_table(curves), run, target=target, rival=rival, horizon=horizon, threshold=threshold,
         selection=_selection(None, tasks, metric, n_shot, variant), forecaster=forecaster,
-        references=references, losses=losses,
+        references=references, losses=losses, patience=patience,
     )  # fmt: skip
 
 

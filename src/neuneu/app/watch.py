@@ -1,44 +1,41 @@
 """Watching a folder where results arrive: forecasts, alerts and a status file after every change."""
 
-import os
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from neuneu import __version__
-from neuneu.curves.inspect import outliers
-from neuneu.curves.readers.formats import read_format
+from neuneu.app.status import SCHEMA, AlertStatus, CurveStatus, Horizon, RunStatus, Status, read_status
+from neuneu.curves.following import FollowedCurves, News
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given
-from neuneu.curves.table import CurveTable, normalise
+from neuneu.curves.table import CurveTable
+from neuneu.decisions.alerts import PATIENCE, Alert, Watched, alerts_of
 from neuneu.decisions.ledger import enter
-from neuneu.decisions.stopping import should_stop
-from neuneu.errors import CannotForecastError, InputError, NeuneuError
+from neuneu.errors import CannotForecastError, InputError
+from neuneu.evidence.finished import read_references
 from neuneu.evidence.select import Selection
-from neuneu.files import read_object, write_json
-from neuneu.forecasters.base import DEFAULT_FORECASTER
-from neuneu.forecasts.cells import CurveForecast
-from neuneu.forecasts.forecast import TableForecasts, forecast
+from neuneu.files import write_text
+from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecast
+from neuneu.forecasts.cells import QUANTILES, CurveForecast, on_levels
+from neuneu.forecasts.forecast import TableForecasts, forecast, ready_forecaster
 
-SCHEMA = 1
-"""Version of the status file: fields are only ever added within one."""
-FALLS, FALLING_POINTS = 0.02, 3
-"""A curve falls where each of its last FALLING_POINTS is lower and together they lose this much accuracy."""
-BAND = (0.05, 0.95)
-POLL_SECONDS = 0.5
+SHOWN = ("q05", "q10", "q50", "q90", "q95")
+"""Quantiles that the status gives."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is watched and how.
 
-    folder: where results arrive; status: the JSON file; format: as `import` names it; target: the mean over
-    tasks that each run should reach; ledger: file that forecasts are entered in; selection, references: as in
-    `forecast`; facts: of the runs, as `import` takes them.
+    folder: where results arrive, or a curve table that grows; status: the JSON file; format: as `import`
+    names it; target: the mean over tasks that each run should reach; patience: checkpoints in a row for
+    which something holds before it is an alert; ledger: file that forecasts are entered in; selection,
+    references: as in `forecast`; facts: of the runs, as `import` takes them; without: files that are not
+    looked at.
     """
 
     folder: Path
@@ -50,173 +47,187 @@ class Settings:
     selection: Selection = field(default_factory=Selection)
     references: Any = None
     facts: Given = NOTHING_GIVEN
+    patience: int = PATIENCE
+    without: Sequence[Path] = ()
 
 
-@dataclass(frozen=True)
-class Alert:
-    """Something that somebody should look at. kind: target, outside, outlier or falls."""
+Deliver = Callable[[Sequence[AlertStatus]], bool]
+"""Hands on alerts that are new; whether they were taken, else they are handed on again at the next change."""
 
-    kind: str
-    run: str
-    task: str | None
-    reason: str
+
+class Watcher:
+    """Follows a folder and keeps its status file.
+
+    Only runs whose curves have changed are forecast again. What is kept in memory is of runs that are there;
+    what is kept between two processes is the status file alone, written whole or not at all.
+    Raises InputError where there is no such folder, format, forecaster or references.
+    """
+
+    def __init__(self, settings: Settings, deliver: Deliver | None = None) -> None:
+        if settings.patience < 1:
+            raise InputError("must be at least 1", field="patience", value=settings.patience)
+        self.settings, self.deliver = settings, deliver
+        without = [settings.status, *settings.without, *([settings.ledger] if settings.ledger else [])]
+        self.followed = FollowedCurves(
+            settings.folder, format=settings.format, given=settings.facts, without=without
+        )
+        self.table: CurveTable | None = None
+        self._references = read_references(settings.references)
+        forecaster = ready_forecaster(settings.forecaster, self._references.table)
+        self._watched = Watched(
+            settings.target, settings.patience, settings.selection, forecaster, self._references
+        )
+        self._last = read_status(settings.status)
+        self._runs: dict[str, RunStatus] = {}
+        self._alerts: dict[str, list[Alert]] = {}
+        self._problems: dict[str, list[str]] = {}
+
+    def update(self) -> Status | None:
+        """Read what has changed, forecast it and write the status; None where nothing has changed."""
+        news = self.followed.read()
+        return None if news is None else self._take(news)
+
+    def _take(self, news: News) -> Status:
+        before = self._last
+        problems = list(news.problems)
+        if news.table is not None:
+            self.table = news.table
+            try:
+                self._forecast(news.table, news.changed)
+            except InputError as error:  # the selection names what is not there
+                problems.append(str(error))
+            problems += [line for lines in self._problems.values() for line in lines]
+        elif before is not None and not self._runs:
+            return self._write(before.runs, before.alerts, problems)
+        told = {_subject(alert) for alert in before.alerts if alert.told} if before else set()
+        alerts = [
+            AlertStatus(**vars(alert), told=alert.subject in told)
+            for run in self._runs
+            for alert in self._alerts.get(run, [])
+        ]
+        status = self._write(self._runs, alerts, problems)
+        new = [alert for alert in alerts if not alert.told]
+        if new and self.deliver is not None and self.deliver(new):
+            for alert in new:
+                alert.told = True
+            status = self._write(self._runs, alerts, problems)
+        return status
+
+    def _forecast(self, table: CurveTable, changed: frozenset[str]) -> None:
+        """Forecast the runs that have changed, or all where one run may look at another."""
+        selection = self.settings.selection
+        wanted = selection.of(table).runs
+        for run in set(self._runs) | set(self._problems):
+            if run not in wanted:
+                self._forget(run)
+        due = [run for run in wanted if run in changed or self._references.rule is not None]
+        for run in due:
+            self._forget(run)
+        if not due:
+            return
+        chosen = Selection(due, *_setting(selection))
+        try:
+            found = forecast(table, [self._watched.forecaster], selection=chosen, references=self._references)
+        except (InputError, CannotForecastError) as error:
+            self._problems[due[0]] = [str(error)]
+            return
+        self._runs = dict(sorted({**self._runs, **_runs(found.curves)}.items()))
+        for key, why in found.left_out.items():
+            self._problems.setdefault(key.run, []).append(f"{key.run}, {key.task}: {why}")
+        for run in found.runs:
+            self._alerts[run] = alerts_of(table, run, self._watched)
+        if self.settings.ledger is not None:
+            enter(_named(found, self.settings.forecaster), self.settings.ledger)
+
+    def _forget(self, run: str) -> None:
+        self._runs.pop(run, None)
+        self._alerts.pop(run, None)
+        self._problems.pop(run, None)
+
+    def _write(self, runs: dict[str, RunStatus], alerts: list[AlertStatus], problems: list[str]) -> Status:
+        status = Status(
+            schema=SCHEMA, neuneu=__version__, updated=datetime.now(UTC).isoformat(timespec="seconds"),
+            forecaster=self.settings.forecaster, runs=runs, alerts=alerts, problems=problems,
+        )  # fmt: skip
+        write_text(self.settings.status, status.model_dump_json(indent=1) + "\n")
+        self._last = status
+        return status
 
 
 def watch(
-    settings: Settings, *, once: bool = False, told: Callable[[dict[str, Any]], None] | None = None
-) -> dict[str, Any]:
-    """Update the status whenever the folder changes, until interrupted; with `once`, once. Returns the last.
+    settings: Settings,
+    *,
+    once: bool = False,
+    told: Callable[[Status, CurveTable | None], None] | None = None,
+    deliver: Deliver | None = None,
+) -> Status:
+    """Keep the status up to date until interrupted; with `once`, one update. Returns the last.
 
-    told: called with each new status. Files that cannot be read, such as half-written ones, are named in the
-    status and tried again at the next change. Memory does not grow: each update starts from the files.
+    told: called with each new status and the curves it is of; deliver: with alerts that are new.
     """
-    seen: Mapping[str, tuple[int, int]] | None = None
-    status: dict[str, Any] = {}
-    while True:
-        now = snapshot(settings.folder, settings.status)
-        if now != seen:
-            status = update(settings)
-            seen = now
+    watcher = Watcher(settings, deliver)
+    last: Status | None = None
+    for status in _updates(watcher):
+        if status is not None:
+            last = status
             if told is not None:
-                told(status)
-        if once:
-            return status
-        time.sleep(POLL_SECONDS)
+                told(status, watcher.table)
+        if once and last is not None and not watcher.followed.waiting:
+            break
+    assert last is not None
+    return last
 
 
-def snapshot(folder: Path, *without: Path) -> dict[str, tuple[int, int]]:
-    """Every file below a folder → its size and time of change, hidden ones and `without` left out."""
-    left = {path.resolve() for path in without}
-    return {
-        str(path): (info.st_size, info.st_mtime_ns)
-        for path, info in _files(folder)
-        if path.resolve() not in left
-    }
+def _updates(watcher: Watcher) -> Iterator[Status | None]:
+    while True:
+        yield watcher.update()
+        time.sleep(watcher.followed.pause)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(root) / name
-            if name.startswith("."):
-                continue
-            try:
-                yield path, path.stat()
-            except OSError:
-                continue  # gone since it was listed
+def _setting(selection: Selection) -> tuple[Sequence[str], str | None, int | None, str | None]:
+    return selection.tasks, selection.metric, selection.n_shot, selection.variant
 
 
-def update(settings: Settings) -> dict[str, Any]:
-    """Read the folder, forecast every run in flight, and write the status; returns it.
-
-    Where nothing can be read or forecast, what the last status said of the runs stays, beside the problem.
-    """
-    before = _last_status(settings.status)
-    problems: list[str] = []
-    table: CurveTable | None = None
-    found: TableForecasts | None = None
-    try:
-        result = read_format(settings.format, [settings.folder], given=settings.facts)
-        table = result.table
-        problems = result.report.warnings()
-        found = forecast(
-            table, [settings.forecaster], selection=settings.selection, references=settings.references
-        )
-    except (InputError, CannotForecastError) as error:
-        problems.append(str(error))
-    alerts = _alerts(settings, table, found, before) if table is not None and found is not None else []
-    status = {
-        "schema": SCHEMA,
-        "neuneu": __version__,
-        "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-        "forecaster": settings.forecaster,
-        "runs": before.get("runs", {}) if found is None else _runs(found.curves),
-        "alerts": before.get("alerts", []) if found is None else [vars(alert) for alert in alerts],
-        "problems": problems,
-    }
-    write_json(settings.status, status)
-    if settings.ledger is not None and found is not None:
-        enter(found, settings.ledger)
-    return status
+def _named(found: TableForecasts, name: str) -> TableForecasts:
+    """The forecasts under the name that the user gave the forecaster."""
+    if found.names[0] == name:
+        return found
+    curves = [
+        CurveForecast(one.curve, one.end, one.horizons, {name: one.forecasts[found.names[0]]})
+        for one in found.curves
+    ]
+    return TableForecasts(curves, [name], found.share, found.references, found.left_out)
 
 
-def _runs(curves: Sequence[CurveForecast]) -> dict[str, Any]:
-    runs: dict[str, Any] = {}
+def _runs(curves: Sequence[CurveForecast]) -> dict[str, RunStatus]:
+    runs: dict[str, RunStatus] = {}
     for each in curves:
-        key = each.curve.key
-        own = runs.setdefault(key.run, {"clock": 0.0, "clock_unit": each.curve.clock_unit, "curves": []})
-        own["clock"] = max(own["clock"], each.end)
-        entry: dict[str, Any] = {
-            **key._asdict(),
-            "step": int(each.context.steps[-1]),
-            "value": float(each.context.values[-1]),
-            "forecasts": [],
-        }
-        for answer in each.answered.values():
-            frame = answer.to_frame().select("clock", "q05", "q10", "q50", "q90", "q95")
-            entry["forecasts"] = frame.to_dicts()
-        own["curves"].append(entry)
+        key, context = each.curve.key, each.context
+        own = runs.setdefault(key.run, RunStatus(clock=0.0, clock_unit=each.curve.clock_unit, curves=[]))
+        own.clock = max(own.clock, each.end)
+        forecasts = [horizon for answer in each.answered.values() for horizon in _horizons(answer)]
+        entry = CurveStatus(
+            **key._asdict(), step=int(context.steps[-1]), value=float(context.values[-1]), forecasts=forecasts
+        )
+        own.curves.append(entry)
     return runs
 
 
-def _alerts(
-    settings: Settings, table: CurveTable, found: TableForecasts, before: dict[str, Any]
-) -> list[Alert]:
-    alerts = [alert for each in found.curves for alert in _of_curve(each, before)]
-    for row in outliers(normalise(table.frame, "table")).iter_rows(named=True):
-        alerts.append(Alert("outlier", row["run"], row["task"], f"step {row['step']}: {row['detail']}"))
-    if settings.target is not None:
-        for run in found.runs:
-            try:
-                verdict = should_stop(
-                    table, run, target=settings.target, selection=settings.selection,
-                    forecaster=settings.forecaster, references=settings.references,
-                )  # fmt: skip
-            except NeuneuError:
-                continue  # of another unit or without a common task: said under problems by the forecast
-            if verdict.stop:
-                alerts.append(Alert("target", run, None, verdict.reason))
-    return alerts
+def _horizons(answer: Forecast) -> list[Horizon]:
+    places = [list(QUANTILES).index(name) for name in SHOWN]
+    rows = [
+        dict(zip(SHOWN, (None if math.isnan(v) else v for v in row), strict=True))
+        for row in on_levels(answer)[:, places].tolist()
+    ]
+    return [Horizon(clock=clock, **row) for clock, row in zip(answer.horizons.tolist(), rows, strict=True)]
 
 
-def _of_curve(each: CurveForecast, before: dict[str, Any]) -> list[Alert]:
-    """A value outside the 90 % band that the last status gave for its clock; a curve that falls."""
-    key, curve = each.curve.key, each.context
-    alerts = []
-    known = before.get("runs", {}).get(key.run, {}).get("curves", [])
-    last = next((c for c in known if all(c.get(n) == v for n, v in key._asdict().items())), None)
-    if last is not None and last["forecasts"] and last["step"] < curve.steps[-1]:
-        nearest = min(last["forecasts"], key=lambda f: abs(f["clock"] - curve.clock[-1]))
-        if abs(nearest["clock"] - curve.clock[-1]) <= 1e-6 * curve.clock[-1]:
-            value = float(curve.values[-1])
-            if not nearest["q05"] <= value <= nearest["q95"]:
-                band = f"{nearest['q05']:.4g} to {nearest['q95']:.4g}"
-                reason = f"{value:.4g} at step {curve.steps[-1]} lies outside its 90 % band of {band}"
-                alerts.append(Alert("outside", key.run, key.task, reason))
-    tail = curve.values[-FALLING_POINTS - 1 :]
-    steps = tail[1:] - tail[:-1]
-    if len(steps) == FALLING_POINTS and (steps < 0).all() and tail[0] - tail[-1] >= FALLS:
-        reason = f"has fallen from {tail[0]:.4g} to {tail[-1]:.4g} over its last {FALLING_POINTS} checkpoints"
-        alerts.append(Alert("falls", key.run, key.task, reason))
-    return alerts
+def _subject(alert: AlertStatus) -> tuple[str, ...]:
+    return Alert(alert.kind, alert.run, alert.task, alert.step, alert.reason).subject
 
 
-def _last_status(path: Path) -> dict[str, Any]:
-    """The status that is there; nothing where there is none, or one of another schema."""
-    if not path.exists():
-        return {}
-    try:
-        status = read_object(path)
-    except InputError:
-        return {}
-    return status if status.get("schema") == SCHEMA else {}
-
-
-def alert_lines(status: dict[str, Any]) -> list[str]:
+def alert_lines(status: Status) -> list[str]:
     """Alerts for people, a line each."""
-    frame = pl.DataFrame(status["alerts"])
     return [
-        f"{row['kind']}: {row['run']}{', ' + row['task'] if row['task'] else ''}: {row['reason']}"
-        for row in frame.iter_rows(named=True)
+        f"{one.kind}: {one.run}{', ' + one.task if one.task else ''}: {one.reason}" for one in status.alerts
     ]

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,11 +23,21 @@ from neuneu.cli.options import (
 )
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from neuneu.app.status import AlertStatus, Status
+    from neuneu.app.watch import Settings
+    from neuneu.curves.table import CurveTable
+
 app = make_app()
 
 ALERTED = 3
 """Exit code of `watch --once` where there are alerts."""
 WEBHOOK_SECONDS = 10
+"""A webhook that has not answered by then has not taken the alerts."""
+COMMAND_SECONDS = 60
+"""A program that has not ended by then is ended, and has not taken the alerts."""
 
 
 @app.command()
@@ -41,6 +51,10 @@ def watch(
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="As `neuneu import` names it.")] = "auto",
     target: Annotated[float | None, typer.Option(help="Alert where a run is unlikely to reach it.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Checkpoints in a row for which something holds before it is an alert (3).", min=1),
+    ] = None,
     run: Runs = None,
     task: Tasks = None,
     metric: MetricName = None,
@@ -48,6 +62,10 @@ def watch(
     variant: Variant = None,
     tokens_per_step: Annotated[int | None, typer.Option(help="Fills the clock.", min=1)] = None,
     planned_tokens: Annotated[int | None, typer.Option(help="Where the runs will end.", min=1)] = None,
+    keep: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(help="Which of two different values of a step stays (a restarted run)."),
+    ] = None,
     forecaster: Annotated[
         str, typer.Option("--forecaster", "-f", help="Name or folder.")
     ] = DEFAULT_FORECASTER,
@@ -64,33 +82,36 @@ def watch(
 ) -> None:
     """Watch a folder: import what arrives, forecast, keep a status file, alert. Stop with Ctrl-C.
 
-    Alerts: a target out of reach, a value outside its own 90 % band, a checkpoint that looks like a wrong
-    upload, a curve that falls. Nothing is sent anywhere unless a webhook is named.
+    Alerts: a target out of reach, a run outside its own 90 % band, a checkpoint that looks like a wrong
+    upload, a curve that falls. Each is handed on once. Nothing is sent anywhere unless a webhook is named.
     Example: neuneu watch results/ --target 0.6 --planned-tokens 300000000000 --status status.json
     """
     from neuneu.app.watch import Settings, alert_lines
     from neuneu.app.watch import watch as watch_folder
     from neuneu.curves.readers.parsing import Given
+    from neuneu.decisions.alerts import PATIENCE
     from neuneu.evidence.select import Selection
 
     settings = Settings(
         folder, status, format_, target, ledger, forecaster,
         Selection(run or (), task or (), metric, n_shot, variant), references,
-        Given(tokens_per_step=tokens_per_step, planned_tokens=planned_tokens),
+        Given(tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, keep=keep),
+        PATIENCE if patience is None else patience, [] if page is None else [page],
     )  # fmt: skip
 
-    def told(found: dict[str, Any]) -> None:
+    def told(found: "Status", table: "CurveTable | None") -> None:
         lines = alert_lines(found)
-        note(f"{found['updated']}: {len(found['runs'])} runs, {len(lines)} alerts → {status}")
-        for line in [*lines, *found["problems"]]:
+        note(f"{found.updated}: {len(found.runs)} runs, {len(lines)} alerts → {status}")
+        for line in [*lines, *found.problems]:
             note(f"  {line}")
-        if page is not None and found["runs"]:
-            _write_page(settings, page)
-        if lines:
-            _alert(found, command, webhook)
+        if page is not None and table is not None and found.runs:
+            _write_page(settings, table, page)
 
-    found = watch_folder(settings, once=once, told=told)
-    if found["alerts"]:
+    def deliver(alerts: "Sequence[AlertStatus]") -> bool:
+        return _alert(alerts, command, webhook)
+
+    found = watch_folder(settings, once=once, told=told, deliver=deliver if command or webhook else None)
+    if found.alerts:
         raise typer.Exit(ALERTED)
 
 
@@ -124,13 +145,11 @@ def settle(
     show(track_record(settled, columns), title, output=output, as_json=as_json)
 
 
-def _write_page(settings: Any, page: Path) -> None:
-    from neuneu.curves.readers.formats import read_format
+def _write_page(settings: "Settings", table: "CurveTable", page: Path) -> None:
     from neuneu.files import write_text
     from neuneu.reports.answer import ask
     from neuneu.reports.html import ReportOrigin, render_report
 
-    table = read_format(settings.format, [settings.folder], given=settings.facts).table
     answer = ask(
         table,
         [settings.forecaster],
@@ -141,23 +160,30 @@ def _write_page(settings: Any, page: Path) -> None:
     write_text(page, render_report(answer, ReportOrigin(title="Runs in flight", command="neuneu watch")))
 
 
-def _alert(found: dict[str, Any], command: str | None, webhook: str | None) -> None:
-    """Hand alerts on; what fails there is said and does not end the watch."""
+def _alert(alerts: "Sequence[AlertStatus]", command: str | None, webhook: str | None) -> bool:
+    """Hand new alerts on; whether they were taken. What fails is said and does not end the watch."""
     from neuneu.files import to_json
 
-    body = to_json({"updated": found["updated"], "alerts": found["alerts"]})
+    body = to_json({"alerts": [alert.model_dump(exclude={"told"}) for alert in alerts]})
+    failed: list[str] = []
     if command is not None:
         import shlex
 
         try:
-            subprocess.run(shlex.split(command), input=body, text=True, check=True, stdout=sys.stderr)
-        except (OSError, subprocess.CalledProcessError) as error:
-            note(f"  {command}: {error}")
+            subprocess.run(
+                shlex.split(command), input=body, text=True, check=True, stdout=sys.stderr,
+                timeout=COMMAND_SECONDS,
+            )  # fmt: skip
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            failed.append(f"{command}: {error}")
     if webhook is not None:
         import urllib.request
 
-        request = urllib.request.Request(webhook, body.encode(), {"Content-Type": "application/json"})
         try:
+            request = urllib.request.Request(webhook, body.encode(), {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS).close()
         except (OSError, ValueError) as error:
-            note(f"  {webhook}: {error}")
+            failed.append(f"{webhook}: {error}")
+    for line in failed:
+        note(f"  alerts were not taken, and are handed on again at the next change: {line}")
+    return not failed

@@ -106,6 +106,11 @@ class FollowedCurves:
         """Seconds to wait before the next reading."""
         return max(PAUSE, SHARE * self._took)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether files are still written, and read once they are whole."""
+        return bool(self._looks.held)
+
     def read(self) -> News | None:
         """What is there now; None where nothing has changed since the last call."""
         began = time.perf_counter()
@@ -136,14 +141,13 @@ class FollowedCurves:
             table, problems = result.table, result.report.warnings()
         except InputError as error:
             problems = [*report.warnings(), str(error)]
-        waiting = sorted(self._looks.held)
-        problems += [f"{path}: {WRITING}" for path in waiting]
+        problems += [f"{path}: {WRITING}" for path in sorted(self._looks.held)]
         runs = {} if table is None else _fingerprints(table)
         news = frozenset(run for run in {*runs, *self._runs} if runs.get(run) != self._runs.get(run))
         if self._told == problems and not news:
             return None
         self._told, self._runs = problems, runs
-        return News(table, problems, news, bool(waiting))
+        return News(table, problems, news, self.waiting)
 
     def _result(self, report: ReadReport) -> ReadResult:
         if not self.path.is_dir():
