@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test slow quick durations check fuzz bench reproduce format clean
+.PHONY: setup demo test slow quick durations check docs fuzz bench reproduce format clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,11 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site, into site/: a warning or a dead link ends it with 1.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: setup
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -58,5 +63,5 @@ reproduce: setup
 	$(BIN)/python -m benchmarks.reproduce
 
 clean:
-	rm -rf $(VENV) demo reproduce dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site demo reproduce dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

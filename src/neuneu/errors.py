@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
 NEAR = 5
@@ -145,3 +146,24 @@ def _pieces(value: object, limit: int) -> Iterator[str]:
 
 
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}")}
+
+
+def import_named(where: str, field: str, form: str) -> object:
+    """What "module:name" names. Raises InputError where there is no such module or name.
+
+    field: what was given; form: how it is to be written.
+    """
+    module, _, attribute = where.partition(":")
+    rule = f"cannot be imported ({{}}); write {form}, its folder on PYTHONPATH"
+    try:
+        found: object = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except MissingExtraError:
+        raise
+    except (ImportError, AttributeError, ValueError) as error:
+        missing = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None:
+            raise missing from error
+        raise InputError(rule.format(error), field=field, value=where) from error
+    return found

@@ -227,3 +227,16 @@ def test_real_features_are_held_against_generated_ones(tmp_path: Path) -> None:
     assert spread_table(values).select("mean", "p50").row(0) == (2.0, 2.0)
     with pytest.raises(InputError, match="numbers here: char_len"):
         distributions({"mine": tmp_path / "a.parquet"}, "id")
+
+
+def test_a_function_of_ones_own_is_a_tagger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_to_tag.py").write_text(
+        "def words(block):\n"
+        "    return block.select('id', block['text'].str.split(' ').list.len().alias('n_words'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "texts.jsonl").write_text('{"text": "one two"}\n{"text": "three"}\n')
+    assert tag("mine_to_tag:words", tmp_path / "texts.jsonl", tmp_path / "words.parquet") == 2
+    assert pl.read_parquet(tmp_path / "words.parquet")["n_words"].to_list() == [2, 1]
+    with pytest.raises(InputError, match=r"feature = 'mine_to_tag:none': cannot be imported"):
+        tag("mine_to_tag:none", tmp_path / "texts.jsonl", tmp_path / "none.parquet")

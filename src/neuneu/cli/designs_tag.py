@@ -105,7 +105,7 @@ def tag(
     FEATURE: char_len, num_tokens, unique_tokens, ttr, keyword_ratios, keyword_counts, or all of these at
     once: counts. Of the whole input: entropy. Cleaning: repetition, repaired_text, contamination. Code:
     code_features. Parses, by Stanza: content_function_ratio, dep_parse, const_parse. By the field url:
-    web_class. By other models: language, edu_classifier, domain.
+    web_class. By other models: language, edu_classifier, domain. Your own: package.module:function.
 
     Example: neuneu designs tag counts --input texts.jsonl --output counts.parquet
 

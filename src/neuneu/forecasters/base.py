@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
@@ -14,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import CannotForecastError, InputError, MissingExtraError, missing_extra
+from neuneu.errors import CannotForecastError, InputError, import_named
 from neuneu.files import read_object
 
 if TYPE_CHECKING:
@@ -334,22 +333,7 @@ def _find(name: str) -> type[Forecaster]:
 
 def _import(where: str) -> type[Forecaster]:
     """The class at "module:Class". Raises InputError where there is no such module or class."""
-    module, _, attribute = where.partition(":")
-    try:
-        found: object = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except MissingExtraError:
-        raise
-    except ModuleNotFoundError as error:
-        missing = missing_extra(error)
-        if missing is not None:
-            raise missing from error
-        rule = f"cannot be imported ({error}); write package.module:Class, its folder on PYTHONPATH"
-        raise InputError(rule, field="forecaster", value=where) from error
-    except (ImportError, AttributeError, ValueError) as error:
-        rule = f"cannot be imported ({error}); write package.module:Class, its folder on PYTHONPATH"
-        raise InputError(rule, field="forecaster", value=where) from error
+    found = import_named(where, "forecaster", "package.module:Class")
     if not (isinstance(found, type) and issubclass(found, Forecaster)):
         raise InputError("is not a class of forecasters", field="forecaster", value=where)
     return found

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, import_named
 from neuneu.files import atomic_path
 from neuneu.taggers import cleaning, counts, repetition
 from neuneu.taggers.document_features import BLOCK, read_blocks
@@ -36,7 +37,10 @@ class TaggerOptions:
 
 
 def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
-    """The tagger of a feature; InputError if it is unknown or lacks an option."""
+    """The tagger of a feature, or the function at "package.module:function".
+
+    Raises InputError where it is unknown, cannot be imported or lacks an option.
+    """
     from neuneu.taggers import classifiers, domains, parses, syntax, web_classes
 
     language, tokenizer = options.language, options.tokenizer
@@ -56,6 +60,11 @@ def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
         "edu_classifier": lambda: classifiers.educational_tagger(_needed(options.model, "model")),
         "domain": lambda: domains.domain_tagger(options.endpoint, _needed(options.model, "model")),
     }
+    if ":" in feature:
+        own = import_named(feature, "feature", "package.module:function")
+        if not callable(own):
+            raise InputError("is not a function of a block of documents", field="feature", value=feature)
+        return cast(counts.Tagger, own)
     if feature not in makers:
         raise InputError(f"unknown; known: {', '.join([*makers, 'entropy'])}", field="feature", value=feature)
     return makers[feature]()

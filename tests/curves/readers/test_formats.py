@@ -74,7 +74,6 @@ def test_a_reader_registers_itself_with_name_options_and_mark(tmp_path: Path) ->
         "mine", "my own", names=["*.mine"], options={"shout": "how loud."},
         recognise=lambda look: Fit.MARK if look.text.startswith("mine") else Fit.NO,
     )(read)  # fmt: skip
-    formats.cache_clear()
     try:
         (tmp_path / "a.mine").write_text("mine")
         assert isinstance(made, Reader)
@@ -85,17 +84,14 @@ def test_a_reader_registers_itself_with_name_options_and_mark(tmp_path: Path) ->
             reader("mine", "", names=["*"], recognise=lambda _: Fit.NO)(lambda *_: pl.DataFrame())
     finally:
         del REGISTRY["mine"]
-        formats.cache_clear()
     assert dict(formats()) == known
 
 
 def test_two_formats_that_fit_alike_ask_for_the_name(mixed: Path) -> None:
     again = formats()["wandb"]
     reader("again", "", names=again.names, recognise=again.recognise)(again.read_rows)
-    formats.cache_clear()
     try:
         why = {Path(what).name: why for what, why in read_format("auto", [mixed]).report.skipped}
         assert why["history.csv"] == "may be again or wandb: import it by the format's name"
     finally:
         del REGISTRY["again"]
-        formats.cache_clear()

@@ -20,12 +20,16 @@ AUTO = "auto"
 """The name of no format: each file is read by what it is."""
 
 
-@cache
 def formats() -> dict[str, Reader]:
-    """Format → its reader, by name."""
+    """Format → its reader, by name: those of this package, and what has been registered besides."""
+    _load()
+    return dict(sorted(REGISTRY.items()))
+
+
+@cache
+def _load() -> None:
     for module in pkgutil.iter_modules(readers.__path__):
         import_module(f"{readers.__name__}.{module.name}")
-    return dict(sorted(REGISTRY.items()))
 
 
 def format_options() -> dict[str, str]:

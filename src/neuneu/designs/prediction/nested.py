@@ -23,6 +23,8 @@ from neuneu.errors import InputError
 
 INNER = 5
 COVERAGE = 0.8
+FEWEST_GROUPS = 2
+"""Inner folds hold one group out and need another to learn from."""
 
 TUNED: Mapping[str, tuple[Callable[..., Predictor], Literal["xgboost", "lightgbm"]]] = {
     "xgboost-tuned": (boosted, "xgboost"),
@@ -82,6 +84,9 @@ def predict_rows(
     made = _make(table, method, train, groups, scope, seed, selected)
     reach = np.full(len(table.tasks), np.nan)
     if method not in PUBLISHED:
+        if len(np.unique(groups[train])) < FEWEST_GROUPS:
+            rule = "all models are one group of this split, so that none can be held out; take another"
+            raise InputError(rule, field="split")
         held = np.empty((len(train), len(table.tasks)))
         for fit_rows, held_rows in folds(groups[train], min(INNER, len(np.unique(groups[train]))), seed):
             held[held_rows] = made(table, train[fit_rows], train[held_rows])
