@@ -74,13 +74,13 @@ def test_a_design_is_forecast_before_it_is_trained(neuneu: Run, store: Path, tmp
     rows = json.loads(done.stdout)
     assert {row["setting"] for row in rows} == {"0-shot", "5-shot"}
     assert all(0.2 < row["q50"] < 0.6 for row in rows)
-    design.write_text("model: me/mine-3b\narchitecture:\n  dimension: 2560\n")
-    bad = neuneu("designs", "forecast", design, *options)
-    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     home = ("--store", "home", "--task", "sciq", "--predictor", "log-linear")
     alone = neuneu("designs", "forecast", design, *home)  # all packaged models are of one organisation
     assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
     assert "--split: all models are one group of this split" in alone.stderr
+    design.write_text("model: me/mine-3b\narchitecture:\n  dimension: 2560\n")
+    bad = neuneu("designs", "forecast", design, *options)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 
 
 def test_runs_are_predicted_by_the_same_command(neuneu: Run, tmp_path: Path) -> None:
