@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ class Session:
     def run(self, blocks: list[Block], shown: Callable[[Block, str, str], None] | None = None) -> int:
         """Run blocks in order; how many. shown: gets each output that a page shows, in place of comparing."""
         check, keep = shown or self._check, shown is not None
+        before = set(sys.modules)
+        sys.path.insert(0, str(self.folder))
+        try:
+            return self._run(blocks, check, keep=keep)
+        finally:
+            sys.path.remove(str(self.folder))
+            for name in set(sys.modules) - before:
+                if str(getattr(sys.modules[name], "__file__", "")).startswith(str(self.folder)):
+                    del sys.modules[name]
+
+    def _run(self, blocks: list[Block], check: Callable[[Block, str, str], None], *, keep: bool) -> int:
         ran, printed = 0, ""
         for block in blocks:
             if block.kind == "folder":
@@ -72,10 +84,10 @@ class Session:
             elif block.runs and "not run" not in block.marks:
                 ran += 1
                 if block.kind == "console":
-                    for command, output in console(block.shortened):
+                    for command, output, line in console(block.shortened):
                         printed = self._commands(block, command)
                         if output:
-                            check(block, output, printed)
+                            check(replace(block, line=block.line + line), output, printed)
                 elif block.kind == "python":
                     printed = self._python(block)
                 else:
@@ -99,12 +111,8 @@ class Session:
     def _python(self, block: Block) -> str:
         screen = Screen()
         code = compile("\n" * (block.line - 1) + block.shortened, str(self.page), "exec")
-        sys.path.insert(0, str(self.folder))
-        try:
-            with redirect_stdout(screen), redirect_stderr(screen):
-                exec(code, self.names)
-        finally:
-            sys.path.remove(str(self.folder))
+        with redirect_stdout(screen), redirect_stderr(screen):
+            exec(code, self.names)
         return screen.getvalue()
 
     def _commands(self, block: Block, text: str) -> str:
@@ -154,11 +162,12 @@ def picture_size(path: Path) -> tuple[int, int]:
     return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 
-def console(text: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with what is shown below it."""
-    found: list[tuple[str, str]] = []
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        lines = part.splitlines(keepends=True)
-        end = next(i for i, line in enumerate(lines) if not line.rstrip("\n").endswith("\\")) + 1
-        found.append(("".join(lines[:end]), "".join(lines[end:])))
+def console(text: str) -> list[tuple[str, str, int]]:
+    """The commands of a console block, each with what is shown below it and the line where that begins."""
+    found: list[tuple[str, str, int]] = []
+    lines = text.splitlines(keepends=True)
+    starts = [at for at, line in enumerate(lines) if line.startswith("$ ")]
+    for start, after in zip(starts, [*starts[1:], len(lines)], strict=True):
+        end = next(at for at in range(start, after) if not lines[at].rstrip("\n").endswith("\\")) + 1
+        found.append(("".join(lines[start:end])[2:], "".join(lines[end:after]), end))
     return found
