@@ -45,7 +45,7 @@ check: setup
 # The site, into site/: a warning or a dead link ends it with 1.
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: setup
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 
 format: setup
 	$(BIN)/ruff format .

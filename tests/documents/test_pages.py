@@ -8,8 +8,10 @@ from tests.conftest import ROOT
 from tests.documents.blocks import page_mark, pages, read_blocks
 from tests.documents.session import Session
 
-NOT_RUN = 99
+NOT_RUN = 0
 """Blocks of all pages that are not run, each with its reason in the page. Raise it with a reason only."""
+
+HERE = "tutorials/"
 
 
 def _name(path: Path) -> str:
@@ -21,7 +23,11 @@ def _parameters() -> list[object]:
     for path in pages():
         text = path.read_text(encoding="utf-8")
         marks = [pytest.mark.slow] if page_mark(text, "slow") is not None else []
-        if page_mark(text, "elsewhere") is None and any(block.runs for block in read_blocks(text)):
+        if (
+            _name(path).startswith(HERE)
+            and page_mark(text, "elsewhere") is None
+            and any(block.runs for block in read_blocks(text))
+        ):
             found.append(pytest.param(path, marks=marks, id=_name(path)))
     return found
 
