@@ -28,6 +28,7 @@ from neuneu.forecasters.base import LEVELS, make_forecaster
 FOLDS, ORIGIN = 4, 0.2
 GROUPS = {
     "repaired": ("neuneu-levels", "neuneu-residual"),
+    "law": ("loss-law", "rise-law"),
     "published": ("neuneu", "neuneu-average", "neuneu-noloss", "neuneu-diffhist"),
     "probes": ("probe-average", "probe-histogram", "probe-delta", "probe-kl-delta", "probe-cnn"),
     "classical": (

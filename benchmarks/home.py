@@ -28,7 +28,15 @@ from neuneu.suite.home import CURVES, LOSSES
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("last-value", "mean-k", "log-linear", "power-law", "gaussian-process", "lightgbm")
-NEURAL = ("neuneu", "neuneu-average", "neuneu-noloss", "neuneu-levels", "neuneu-residual")
+NEURAL = (
+    "neuneu",
+    "neuneu-average",
+    "neuneu-noloss",
+    "neuneu-levels",
+    "neuneu-residual",
+    "loss-law",
+    "rise-law",
+)
 SPLITS = ("recipe", "size", "seed", "task", "architecture")
 HELD_OUT_RECIPES = ("prose",)
 TRAINED_TEXT, OTHER_TEXTS = "dictionary", ("dictionary", "prose", "code")

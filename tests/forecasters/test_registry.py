@@ -31,7 +31,7 @@ from neuneu.forecasters.ladder import Ladder
 from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
 from neuneu.losses.loss_store import MemoryLossStore
 
-LEARNED = [name for name in REGISTRY if not name.startswith(("neuneu", "probe"))]
+LEARNED = [name for name in REGISTRY if not name.startswith(("neuneu", "probe", "loss-law"))]
 EXTRAS = {
     "lightgbm": "lightgbm",
     "damped-holt": "statsforecast",

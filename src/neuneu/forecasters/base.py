@@ -222,6 +222,8 @@ REGISTRY: dict[str, str | type[Forecaster]] = {
     "broken-power-law": "neuneu.forecasters.laws:BrokenPowerLaw",
     "logistic": "neuneu.forecasters.logistic:Logistic",
     "logistic-future": "neuneu.forecasters.logistic:LogisticFuture",
+    "loss-law": "neuneu.forecasters.loss_law:LossLaw",
+    "rise-law": "neuneu.forecasters.loss_law:RiseLaw",
     "ladder": "neuneu.forecasters.ladder:Ladder",
     "gaussian-process": "neuneu.forecasters.gaussian_process:GaussianProcess",
     "lightgbm": "neuneu.forecasters.trees:BoostedTrees",

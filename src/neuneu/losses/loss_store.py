@@ -1,9 +1,10 @@
 """LossStore: run × checkpoint × position losses, with the validation set's fingerprint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
@@ -55,6 +56,19 @@ class LossStore(ABC):
         counts, _ = np.histogram(np.clip(values, 0.0, high), bins=n_bins, range=(0.0, high))
         shares: Floats = counts / max(1, counts.sum())
         return shares
+
+
+def owns(task: str, label: str) -> bool:
+    """Whether positions of this label are the task's own: its name, a part (mmlu_anatomy), or its whole."""
+    return label == task or label.startswith(f"{task}_") or task.startswith(f"{label}_")
+
+
+def own_items(groups: Sequence[str] | None, task: str) -> NDArray[np.bool_] | None:
+    """Positions that are items of this task (`owns`), (n_positions,); None where there are none."""
+    if groups is None:
+        return None
+    own = {label for label in set(groups) if owns(task, label)}
+    return np.array([label in own for label in groups], dtype=np.bool_) if own else None
 
 
 class MemoryLossStore(LossStore):

@@ -16,11 +16,10 @@ from neuneu.forecasters.neuneu.inputs import (
     check_validation_set,
     histogram,
     levels_of,
-    own_items,
     prepare_inputs,
     to_input,
 )
-from neuneu.losses.loss_store import MemoryLossStore
+from neuneu.losses.loss_store import MemoryLossStore, own_items
 
 CNN = ModelConfig(encoder="cnn")
 GROUPS = ["arc_easy"] * 200 + ["hellaswag"] * 200 + ["mmlu_anatomy"] * 200

@@ -15,11 +15,11 @@ from neuneu.curves.curve import Curve, Floats, Integers
 from neuneu.evidence.evidence import LossView
 from neuneu.forecasters.neuneu.config import LossConfig, SampleConfig
 from neuneu.forecasters.neuneu.data import task_codes
-from neuneu.forecasters.neuneu.inputs import check_validation_set, own_items, prepare_inputs
+from neuneu.forecasters.neuneu.inputs import check_validation_set, prepare_inputs
 from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu
 from neuneu.forecasters.neuneu.samples import gaps_between
 from neuneu.forecasters.neuneu.weights import fingerprint_of
-from neuneu.losses.loss_store import LossStore
+from neuneu.losses.loss_store import LossStore, own_items
 
 TOKENS = {"cpu": 2_048}
 """Tokens in one transformer call, which bounds memory: on a processor few enough for its cache."""

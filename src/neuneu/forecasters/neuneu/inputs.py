@@ -20,7 +20,7 @@ from neuneu.errors import InputError
 from neuneu.files import atomic_path
 from neuneu.forecasters.neuneu.config import LossConfig, ModelConfig
 from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES
-from neuneu.losses.loss_store import LossStore
+from neuneu.losses.loss_store import LossStore, own_items
 
 MAX_MISSING = 0.5
 """Largest share of missing losses in a checkpoint that is masked instead of refused."""
@@ -29,22 +29,6 @@ NO_CHECKPOINT = -1
 
 BELOW_LAST_EDGE = 1e-6
 """How far below the last bin's edge values are cut, as in NeuNeu's code."""
-
-
-def own_items(groups: Sequence[str] | None, task: str) -> NDArray[np.bool_] | None:
-    """Positions that are items of this task, (n_positions,); None where there are none.
-
-    A task owns the positions labelled with its name, with one of its parts (mmlu → mmlu_anatomy), or with
-    the whole that it is part of.
-    """
-    if groups is None:
-        return None
-    own = {
-        label
-        for label in set(groups)
-        if label == task or label.startswith(f"{task}_") or task.startswith(f"{label}_")
-    }
-    return np.array([label in own for label in groups], dtype=np.bool_) if own else None
 
 
 def to_input(losses: Floats, config: LossConfig, where: str) -> NDArray[np.float32]:
