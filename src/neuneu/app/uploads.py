@@ -1,22 +1,17 @@
-"""Curve tables that come over the wire: how large and how slow they may be, and how they are read."""
+"""Bodies that come over the wire: how large and how slow they may be."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, NeuneuError, TooLargeError
-from neuneu.files.tables import TableLimits
 
-MAX_UPLOAD = 32 * 2**20
-ENDINGS = (".parquet", ".csv", ".json")
+MAX_UPLOAD = 64 * 2**20
+"""Bytes of a body: a folder of two thousand result files."""
 
-TABLE = TableLimits(rows=2_000_000, unpacked=256 * 2**20, cell=10_000, text=128 * 2**20)
-"""What an upload may unpack to: two million rows of names of sixty characters."""
-
-BODY_SECONDS = 20.0
-"""Time for a whole body: at the limit of size, 1.6 MB a second."""
+BODY_SECONDS = 30.0
+"""Time for a whole body: at the limit of size, 2.1 MB a second."""
 
 AT_REST = 512 * 2**20
 """Bytes of all bodies that are on their way or wait, on disk."""
@@ -46,18 +41,18 @@ class Receiver:
         """
         end = time.monotonic() + self.seconds
         declared = headers.get("content-length", "0")
-        if not declared.isdecimal():
+        if not (declared.isdecimal() and declared.isascii()):
             raise InputError("must be a whole number", field="Content-Length", value=declared)
         size = 0
         try:
-            if int(declared) > self.limit:
-                raise TooLargeError(f"the upload is larger than {self.limit / 2**20:g} MB")
+            if len(declared) > _DIGITS or int(declared) > self.limit:
+                raise self._too_large()
             with path.open("wb") as file:
                 async for part in _until(stream, end):
                     size += len(part)
                     self._held += len(part)
                     if size > self.limit:
-                        raise TooLargeError(f"the upload is larger than {self.limit / 2**20:g} MB")
+                        raise self._too_large()
                     if self._held > self.at_rest:
                         raise TooLargeError("the server holds too many uploads now; try again later")
                     file.write(part)
@@ -71,9 +66,16 @@ class Receiver:
             raise
         return size
 
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"the upload is larger than {self.limit / 2**20:g} MB")
+
     def release(self, size: int) -> None:
         """Say that so many bytes are gone from disk."""
         self._held -= size
+
+
+_DIGITS = 18
+"""Digits of a length that can be: Python takes its time to read thousands."""
 
 
 async def _until(stream: AsyncIterator[bytes], end: float) -> AsyncIterator[bytes]:
@@ -95,26 +97,3 @@ async def _discard(stream: AsyncIterator[bytes]) -> None:
             pass
     except SlowError:
         return
-
-
-def check_name(name: str) -> str:
-    """The file's name in an upload's query, without folders; InputError where its ending is not known."""
-    shown = Path(name.replace("\\", "/")).name or "upload"
-    if Path(shown).suffix.lower() not in ENDINGS:
-        raise InputError(f"must end in {', '.join(ENDINGS)}", field="name", value=shown)
-    return shown
-
-
-def read_upload(path: Path, name: str) -> CurveTable:
-    """The curve table of an upload on disk, read by the ending of its name; errors speak of that name.
-
-    Raises InputError on anything that is not a curve table, TooLargeError beyond TABLE.
-    """
-    shown = check_name(name)
-    named = path.with_suffix(Path(shown).suffix.lower())
-    path.replace(named)
-    try:
-        return CurveTable.read(named, limits=TABLE)
-    except InputError as error:
-        where = str(error.where).replace(str(named), shown) if error.where is not None else shown
-        raise type(error)(error.rule, where=where, field=error.field, value=error.value) from error

@@ -1,163 +1,132 @@
-"""A process of its own for each request: what it takes in time and memory ends with it, and only it.
+"""Forecasts for several clients at once: processes that keep their forecasters loaded.
 
-Processes are forked from one that has the libraries loaded, so that they begin in milliseconds; a request
-that asks for too much is killed, and no other notices. So many run at once, so many wait; the rest is told
-that the server is busy.
+They read only tables that a reader has written. A question about many curves never takes the last of them, so
+that a small one need not wait for it. One that takes too much time or memory is replaced.
 """
 
 import asyncio
-import contextlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-import polars as pl
-
-from neuneu.errors import NeuneuError, TooLargeError
-
-AT_ONCE = 3
-"""Requests that are worked on at the same time: one bad file of a kind that takes its whole time to read
-leaves room for two others."""
-
-WAITING = 64
-"""Requests that wait for their turn, at most."""
-
-MEMORY = 512 * 2**20
-"""Bytes that a process may allocate beyond what it is forked with: 2,400 curves, which is much for a page,
-take 400 MB with the largest forecaster, an ordinary table 150. So all together stay under two gigabytes."""
-
-READ_SECONDS = 10.0
-"""Time to read a file: the largest that is taken needs two."""
-
-WORK_SECONDS = 120.0
-"""Time to forecast: 5,000 curves need forty."""
-
-_PRELOADED = ["neuneu.app.asking"]
-_GRACE = 1.0
-"""Seconds between asking a process to end and killing it."""
+from neuneu.app.processes import Killable, Told, answer_of, attempt
+from neuneu.app.readers import BusyError
+from neuneu.errors import TooLargeError
 
 
-class BusyError(NeuneuError):
-    """More requests wait than the server keeps."""
-
-    def __init__(self) -> None:
-        super().__init__("the server is busy; try again in a few seconds")
-
-
-Job = Callable[..., bytes]
-"""Takes `done_reading`, to be called once the input is read, and the arguments; gives the answer's bytes."""
+def _processes() -> int:
+    return max(2, min(4, os.cpu_count() or 2))
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a request may take."""
+class WorkLimits:
+    """What forecasting may take. processes: how many work at once; waiting: questions that wait for one."""
 
-    at_once: int = AT_ONCE
-    waiting: int = WAITING
-    memory: int = MEMORY
-    read_seconds: float = READ_SECONDS
-    work_seconds: float = WORK_SECONDS
+    processes: int = field(default_factory=_processes)
+    waiting: int = 64
+    seconds: float = 120.0
+    """Time for an answer: 6,600 curves need twenty."""
+    memory: int = 640 * 2**20
+    """Bytes that one may allocate beyond what it is forked with: 6,600 curves take 400 MB."""
+    kept: int = 300 * 2**20
+    """Bytes that one may hold when it has answered; beyond them a new one takes its place."""
+    many: int = 600
+    """Curves of a question that counts as large: a second's work."""
 
 
-class RequestWorkers:
-    """Runs jobs in processes of their own; see the module."""
+class Workers:
+    """Runs the jobs of `answering` in a few processes; see the module."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOADED)
-        self._threads = ThreadPoolExecutor(self.limits.at_once, "worker")
+    def __init__(self, limits: WorkLimits | None = None) -> None:
+        self.limits = limits or WorkLimits()
+        self._threads = ThreadPoolExecutor(self.limits.processes + 1, "worker")
+        self._free: asyncio.Queue[Killable | None] = asyncio.Queue()
+        self._large = asyncio.Semaphore(max(1, self.limits.processes - 1))
         self._asked = 0
+        self._all: set[Killable] = set()
+        self._starting: list[asyncio.Task[None]] = []
 
-    async def run(self, job: Job, *arguments: Any) -> bytes:
-        """What `job(done_reading, *arguments)` returns in a process of its own.
+    def start(self) -> None:
+        """Begin the processes, each with the default forecaster loaded; they are free as they are ready."""
+        for _ in range(self.limits.processes):
+            self._starting.append(asyncio.create_task(self._add()))
+
+    async def _add(self) -> None:
+        self._free.put_nowait(await self._thread(self._begin))
+
+    def stop(self) -> None:
+        """End the processes."""
+        for worker in self._all:
+            worker.stop()
+        self._all.clear()
+
+    async def run(self, curves: int, job: str, *arguments: Any) -> Any:
+        """What a job, by its name, returns; curves: how many it is about.
 
         Raises what the job raises (of NeuneuError), BusyError where too many wait, TooLargeError where it
         takes more time or memory than the limits.
         """
-        if self._asked >= self.limits.at_once + self.limits.waiting:
+        if self._asked >= self.limits.processes + self.limits.waiting:
             raise BusyError
         self._asked += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._run_process, job, arguments
-            )
+            if curves <= self.limits.many:
+                return await self._answer(job, arguments)
+            async with self._large:
+                return await self._answer(job, arguments)
         finally:
             self._asked -= 1
 
-    def _run_process(self, job: Job, arguments: tuple[Any, ...]) -> bytes:
-        here, there = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_work, args=(there, self.limits.memory, job, arguments), daemon=True
-        )
-        process.start()
-        there.close()
+    async def _answer(self, job: str, arguments: Any) -> Any:
+        worker = await self._free.get()
         try:
-            return self._answer(here)
+            worker, told = await asyncio.shield(self._thread(self._work, worker, job, arguments))
+        except BaseException:
+            worker = None  # it has been ended, or works on; the next question begins another
+            raise
         finally:
-            here.close()
-            process.kill()
-            process.join(_GRACE)
+            self._free.put_nowait(worker)
+        return answer_of(told)
 
-    def _answer(self, connection: Connection) -> bytes:
-        if _receive(connection, self.limits.read_seconds, "takes too long to read") == b"read":
-            rule = "takes too long; choose fewer runs or tasks"
-            return _receive(connection, self.limits.work_seconds, rule)
-        raise RuntimeError("a job must say when it has read its input")
+    async def _thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
+    def _begin(self) -> Killable:
+        worker = Killable(_serve, self.limits.memory, None)
+        self._all.add(worker)
+        return worker
 
-def _receive(connection: Connection, seconds: float, late: str) -> bytes:
-    """The next message of a job: its bytes, or the error that it raised."""
-    if not connection.poll(seconds):
-        raise TooLargeError(f"{late} (more than {seconds:g} s)", where="the table")
-    try:
-        message = connection.recv()
-    except EOFError as error:
-        raise TooLargeError("needs more memory than a request may have", where="the table") from error
-    if isinstance(message, bytes):
-        return message
-    if isinstance(message, NeuneuError):
-        raise message
-    raise RuntimeError(f"a job failed: {message}")
+    def _end(self, worker: Killable) -> None:
+        self._all.discard(worker)
+        worker.stop()
 
-
-def _work(connection: Connection, memory: int, job: Job, arguments: tuple[Any, ...]) -> None:
-    """The process: works under limits and sends bytes or an error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends its processes itself
-    pl.select(pl.lit(0))  # its threads begin before the limit: without them it would wait for ever
-    _limit(memory)
-    try:
-        answer = job(lambda: connection.send(b"read"), *arguments)
-        connection.send(answer)
-    except NeuneuError as error:
-        with contextlib.suppress(OSError):
-            connection.send(_portable(error))
-    except MemoryError:
-        os._exit(1)  # the server says so of a connection that ends
-    except Exception as error:
-        connection.send(f"{type(error).__name__}: {error}"[:500])
-        raise
+    def _work(self, worker: Killable | None, job: str, arguments: Any) -> tuple[Killable | None, Told]:
+        if worker is None or not worker.alive:
+            worker = self._begin()
+        try:
+            worker.connection.send((job, arguments))
+            told = worker.wait(self.limits.seconds)
+            if told is None:
+                rule = f"takes too long (more than {self.limits.seconds:g} s); choose fewer runs or tasks"
+                raise TooLargeError(rule, where="the table")
+        except BaseException:
+            self._end(worker)
+            raise
+        if worker.held > self.limits.kept:
+            self._end(worker)
+            return None, told
+        return worker, told
 
 
-def _portable(error: NeuneuError) -> NeuneuError:
-    """An error that can be sent: an InputError's values may be anything, so only its words go."""
-    plain = TooLargeError if isinstance(error, TooLargeError) else NeuneuError
-    return plain(str(error))
+def _serve(connection: Connection) -> None:
+    """A worker: answers what comes until the server has gone."""
+    from neuneu.app.answering import JOBS, load_default
 
-
-def _limit(memory: int) -> None:
-    """Bound what this process may allocate from now on, and write no core file when it fails."""
-    try:
-        import resource
-    except ImportError:  # no such limits on this system
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  no file of a user
-            held = int(file.read().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
+    load_default()
+    while True:
+        job, arguments = connection.recv()
+        connection.send(attempt(partial(JOBS[job], *arguments)))

@@ -15,7 +15,7 @@ from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError, check_known
 from neuneu.files import FORMULA, write_table
-from neuneu.files.tables import LIMITS, TableLimits, parquet_columns
+from neuneu.files.tables import parquet_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,18 +74,15 @@ class CurveTable:
         return cls(_validate(frame, where))
 
     @classmethod
-    def read(cls, *paths: str | Path, limits: TableLimits = LIMITS) -> Self:
-        """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once.
-
-        limits: what each file may unpack to.
-        """
+    def read(cls, *paths: str | Path) -> Self:
+        """Read and join Parquet, CSV or JSON files of the curve table; the same row twice is kept once."""
         if not paths:
             raise InputError("at least one file is needed", field="curves")
-        tables = [cls.from_frame(_read(path, limits), path) for path in paths]
+        tables = [cls.from_frame(_read(path), path) for path in paths]
         return tables[0] if len(tables) == 1 else cls(_join(tables, " + ".join(map(str, paths))))
 
     @classmethod
-    def read_sound(cls, *paths: str | Path, limits: TableLimits = LIMITS) -> Self:
+    def read_sound(cls, *paths: str | Path) -> Self:
         """Read files as `read` does, without the curves that break a rule of rows: those are `broken`.
 
         So that a curve that nobody asked for does not block the others. Raises InputError where no curve is
@@ -95,7 +92,7 @@ class CurveTable:
             raise InputError("at least one file is needed", field="curves")
         tables, broken = [], []
         for path in paths:
-            sound, others = part_broken(normalise(_read(path, limits), path, lenient=True), path)
+            sound, others = part_broken(normalise(_read(path), path, lenient=True), path)
             if others and not len(sound):
                 raise others[0].error
             tables.append(cls.from_frame(sound, path))
@@ -207,10 +204,10 @@ def read_curves(*paths: str | Path) -> CurveTable:
     return CurveTable.read(*paths)
 
 
-def _read(path: str | Path, limits: TableLimits) -> pl.DataFrame:
+def _read(path: str | Path) -> pl.DataFrame:
     if Path(path).suffix.lower() == ".parquet":
         check_columns(parquet_columns(path), path)
-    return read_frame(path, COLUMNS, limits)
+    return read_frame(path, COLUMNS)
 
 
 def _validate(frame: pl.DataFrame, where: str | Path) -> pl.DataFrame:

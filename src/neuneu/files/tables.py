@@ -1,6 +1,8 @@
 """Tables of other people's files, as they stand: Parquet, CSV and JSON, bounded before they are unpacked."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,21 +36,33 @@ class TableLimits:
 
 LIMITS = TableLimits()
 
+_LIMITS: ContextVar[TableLimits] = ContextVar("limits", default=LIMITS)
+
+
+@contextmanager
+def tables_within(limits: TableLimits) -> Iterator[None]:
+    """Tables that are read in the block, by whatever reader, hold at most this."""
+    before = _LIMITS.set(limits)
+    try:
+        yield
+    finally:
+        _LIMITS.reset(before)
+
 
 def read_frame(
     path: str | Path,
     columns: Collection[str] | None = None,
-    limits: TableLimits = LIMITS,
+    limits: TableLimits | None = None,
     nested: Collection[str] = (),
 ) -> pl.DataFrame:
     """A .parquet, .csv or .json (a list of objects) file as it stands; every CSV column is text.
 
     columns: those that matter; of a Parquet file no others are unpacked; nested: those that may hold lists
     and objects. Raises
-    InputError on anything else than such a file and on other nested columns, TooLargeError beyond `limits`,
-    each before the whole is unpacked.
+    InputError on anything else than such a file and on other nested columns, TooLargeError beyond `limits`
+    (those of `tables_within` where None), each before the whole is unpacked.
     """
-    path = Path(path)
+    path, limits = Path(path), limits or _LIMITS.get()
     readers: dict[str, Callable[[], pl.DataFrame]] = {
         ".parquet": lambda: read_parquet(path, columns, limits, nested),
         ".csv": lambda: read_csv(path, limits),
@@ -64,11 +78,11 @@ def read_frame(
 def read_parquet(
     path: str | Path,
     columns: Collection[str] | None = None,
-    limits: TableLimits = LIMITS,
+    limits: TableLimits | None = None,
     nested: Collection[str] = (),
 ) -> pl.DataFrame:
     """A Parquet file's plain columns. Raises as `read_frame`; a nested column is refused by its name."""
-    path = check_file(path)
+    path, limits = check_file(path), limits or _LIMITS.get()
     with refuse_library_errors(path, "parquet"):
         rows, sizes = read_footer(path)
         _check_rows(rows, limits, path)
@@ -100,13 +114,13 @@ def parquet_columns(path: str | Path) -> tuple[str, ...]:
 
 
 def parquet_batches(
-    path: str | Path, columns: Sequence[str], rows: int, limits: TableLimits = LIMITS
+    path: str | Path, columns: Sequence[str], rows: int, limits: TableLimits | None = None
 ) -> Iterator[pl.DataFrame]:
     """Frames of up to `rows` rows of these columns, in order. Raises as `parquet_columns`.
 
     The columns may hold more than memory; a row group and a cell may not.
     """
-    path = check_file(path)
+    path, limits = check_file(path), limits or _LIMITS.get()
     read_footer(path)
     with refuse_library_errors(path, "parquet"):
         lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
@@ -118,9 +132,9 @@ def parquet_batches(
             start += len(part)
 
 
-def read_csv(path: str | Path, limits: TableLimits = LIMITS) -> pl.DataFrame:
+def read_csv(path: str | Path, limits: TableLimits | None = None) -> pl.DataFrame:
     """A CSV file, every column as text. Raises as `read_frame`, and where a column is given twice."""
-    path = Path(path)
+    path, limits = Path(path), limits or _LIMITS.get()
     with open_file(path) as stream:
         if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]
             raise InputError("is compressed; unpack it first", where=path)

@@ -19,12 +19,15 @@ from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
 from neuneu.curves.readers.run_names import name_files
 from neuneu.errors import InputError
+from neuneu.files import read_json
 
 NO_METRIC = "its columns are tasks: `values_are` acc (or `metric` acc) says which metric they hold"
 
 
 def _recognise(look: Look) -> Fit:
-    if set(REQUIRED) <= set(look.columns):
+    rows = look.document
+    first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+    if set(REQUIRED) <= {*look.columns, *first}:
         return Fit.MARK
     tasks = any(is_task_column(name) for name in look.columns)
     named = any(parse_column(name) for name in look.columns)
@@ -34,7 +37,7 @@ def _recognise(look: Look) -> Fit:
 @reader(
     "table",
     "curve tables (CSV, Parquet, JSON), and wide tables of papers: a row a checkpoint, a column a task",
-    names=["*.csv", "*.parquet"],
+    names=["*.csv", "*.parquet", "*.json"],
     recognise=_recognise,
     options=COLUMNS | {"values_are": "the metric of the values; primary_metric if not said."},
 )
@@ -42,7 +45,7 @@ def read_table(
     files: Sequence[Path], given: Given, report: ReadReport, *, values_are: str | None = None, **asked: Any
 ) -> pl.DataFrame:
     """Read tables; a run is named by its column, else by the file. Columns of unknown tasks are skipped."""
-    frames = dict(each_file(files, lambda path, _: read_frame(path), given, report, "table"))
+    frames = dict(each_file(_tables(files, report), lambda path, _: read_frame(path), given, report, "table"))
     long = {path for path, frame in frames.items() if set(REQUIRED) <= set(frame.columns)}
     metric = values_are or (next(iter(given.metrics)) if len(given.metrics) == 1 else None)
     if metric is None and len(files) == 1 and not long:
@@ -62,6 +65,19 @@ def read_table(
         report.read[str(path)] += len(part)
         parts.append(part)
     return stack(parts)
+
+
+def _tables(files: Sequence[Path], report: ReadReport) -> list[Path]:
+    """The files without the .json ones of a folder that hold no rows: most such files are no tables."""
+    if len(files) == 1:
+        return list(files)
+    tables = []
+    for path in files:
+        if path.suffix != ".json" or isinstance(read_json(path), list):
+            tables.append(path)
+        else:
+            report.skip(path, "no list of rows")
+    return tables
 
 
 def _asked_columns(frame: pl.DataFrame, path: Path, asked: Mapping[str, str]) -> pl.DataFrame:

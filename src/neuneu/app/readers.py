@@ -1,0 +1,118 @@
+"""Reading what others send: a process for each upload, so that a bad file holds up nobody.
+
+An upload is read in a quick place; there are a few, and each is free again after a second. What takes longer
+goes on in one of a few slow places where there is room, and is refused where there is none. So an upload that
+is read fast never waits long for those that are not, however many they are. All readers together stay within
+a size: the one that holds most is ended where it is passed.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from neuneu.app.processes import Killable, answer_of, attempt
+from neuneu.errors import NeuneuError, TooLargeError
+
+
+class BusyError(NeuneuError):
+    """More is asked than the server takes on."""
+
+    def __init__(self, why: str = "the server is busy") -> None:
+        super().__init__(f"{why}; try again in a few seconds")
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """What reading may take. quick, slow: places; waiting: uploads that wait for a quick one; memory: bytes
+    of one reader; together: of all.
+    """
+
+    quick: int = 3
+    quick_seconds: float = 1.0
+    slow: int = 2
+    seconds: float = 10.0
+    """Time to read a file: the largest that is taken needs two."""
+    waiting: int = 64
+    memory: int = 512 * 2**20
+    """A table of two million rows takes 400 MB."""
+    together: int = 640 * 2**20
+    """With what the server and its forecasters hold, below a gigabyte."""
+
+
+class Readers:
+    """Runs the functions of `reading` in processes of their own; see the module."""
+
+    def __init__(self, limits: ReadLimits | None = None) -> None:
+        self.limits = limits or ReadLimits()
+        self._quick = asyncio.Semaphore(self.limits.quick)
+        self._slow = asyncio.Semaphore(self.limits.slow)
+        self._threads = ThreadPoolExecutor(self.limits.quick + self.limits.slow, "reader")
+        self._asked = 0
+        self._running: list[Killable] = []
+        self._lock = threading.Lock()
+
+    async def run(self, read: str, *arguments: Any) -> Any:
+        """What a function of `reading`, by its name, returns in a process of its own.
+
+        Raises what it raises (of NeuneuError); BusyError where too many wait, or too many take long;
+        TooLargeError where it takes more time or memory than the limits.
+        """
+        if self._asked >= self.limits.quick + self.limits.waiting:
+            raise BusyError
+        self._asked += 1
+        process: Killable | None = None
+        try:
+            async with self._quick:
+                process = await self._thread(self._start, read, arguments)
+                told = await self._thread(self._wait, process, self.limits.quick_seconds)
+            if told is None:
+                if self._slow.locked():
+                    raise BusyError("this takes long to read, and so do others that are being read")
+                async with self._slow:
+                    left = self.limits.seconds - self.limits.quick_seconds
+                    told = await self._thread(self._wait, process, left)
+            return answer_of(told) if told is not None else self._late(process)
+        finally:
+            self._asked -= 1
+            if process is not None:
+                await asyncio.shield(self._thread(self._stop, process))
+
+    async def _thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _start(self, read: str, arguments: Any) -> Killable:
+        process = Killable(_once, self.limits.memory, self.limits.seconds, read, arguments)
+        with self._lock:
+            self._running.append(process)
+        return process
+
+    def _wait(self, process: Killable, seconds: float) -> Any:
+        return process.wait(seconds, lambda: self._check_together(process))
+
+    def _check_together(self, process: Killable) -> None:
+        with self._lock:
+            held = {id(one): one.held for one in self._running}
+        if sum(held.values()) > self.limits.together and held.get(id(process), 0) == max(held.values()):
+            raise TooLargeError("needs more memory than the server has left", where="the table")
+
+    def _late(self, process: Killable) -> None:
+        if process.lacks_memory:
+            raise TooLargeError("needs more memory than a request may have", where="the table")
+        rule = f"takes too long to read (more than {self.limits.seconds:g} s)"
+        raise TooLargeError(rule, where="the table")
+
+    def _stop(self, process: Killable) -> None:
+        with self._lock:
+            self._running.remove(process)
+        process.stop()
+
+
+def _once(connection: Connection, read: str, arguments: Any) -> None:
+    """The process: the modules that read are loaded there, not in the server."""
+    from neuneu.app import reading
+
+    connection.send(attempt(lambda: getattr(reading, read)(*arguments)))
