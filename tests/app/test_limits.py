@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
+from neuneu.app.asking import Asked, Input
 
 from neuneu.app import asking
-from neuneu.app.asking import Asked, Input
 from neuneu.app.uploads import Receiver, SlowError
 from neuneu.app.workers import BusyError, Limits, RequestWorkers
 from neuneu.errors import NeuneuError, TooLargeError

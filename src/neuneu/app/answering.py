@@ -99,8 +99,9 @@ def rank(table: Path, asked: Asked, started: Started) -> bytes:
 
 def _answer(table: Path, asked: Asked, started: Started) -> Answer:
     curves, selection = _chosen(table, asked, started)
+    names = dict.fromkeys([*(_names(asked) or [DEFAULT_FORECASTER]), *BASELINES])
     return ask(
-        curves, [_forecaster(name, started) for name in _names(asked) or [DEFAULT_FORECASTER]],
+        curves, [_forecaster(name, started) for name in names],
         selection=selection, context=_context(asked), beyond=asked.beyond,
         references=asked.references or started.references, losses=started.losses,
     )  # fmt: skip

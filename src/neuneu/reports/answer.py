@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError, NeuneuError
+from neuneu.errors import InputError
 from neuneu.evaluation.scores import Estimate, ScoredCells
-from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.select import Selection
-from neuneu.forecasters.base import DEFAULT_FORECASTER, REGISTRY, Forecast, Forecaster
+from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
 from neuneu.forecasts.cells import FALLBACK, CurveForecast, cells_by_forecaster
-from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, ready_forecaster
+from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, label_of
 from neuneu.forecasts.horizons import drawn
 
 BASELINES = (FALLBACK, "power-law")
@@ -143,29 +140,10 @@ def ask(
 ) -> Answer:
     """`forecast` with the default forecaster where none is named, the baselines, and horizons to draw."""
     given = [forecasters] if isinstance(forecasters, str | Path | Forecaster) else list(forecasters)
-    chosen = [*(given or [DEFAULT_FORECASTER]), *BASELINES]
+    given = given or [DEFAULT_FORECASTER]
+    chosen = [*given, *(name for name in BASELINES if name not in map(label_of, given))]
     found = forecast(
         table, chosen, selection=selection, context=context, plan=drawn(beyond), references=references,
         losses=losses,
     )  # fmt: skip
     return Answer(found)
-
-
-@lru_cache(maxsize=1)
-def ready_forecasters() -> dict[str, str]:
-    """Forecasters that answer from a curve alone as they ship → what each is; found by asking each once."""
-    clock = np.geomspace(1e8, 1e10, 12)
-    values = 0.6 - 0.3 * (clock / 1e8) ** -0.3
-    steps = np.arange(1, 13, dtype=np.int64)
-    key = CurveKey("run", "task", "acc")
-    curve = Curve(key, steps, clock, "tokens", values, np.full(12, np.nan), chance=0.25)
-    found = {}
-    for name in REGISTRY:
-        try:
-            forecaster = ready_forecaster(name)
-            answer = forecaster.forecast_many([Evidence(context=curve)], [np.array([2e10])])[0]
-        except (NeuneuError, ImportError):
-            continue
-        if isinstance(answer, Forecast):
-            found[name] = (type(forecaster).__doc__ or name).strip().splitlines()[0]
-    return found

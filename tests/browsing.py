@@ -1,0 +1,63 @@
+"""A real headless Chromium: what a page shows, whether everybody can use it, screenshots to look at."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+"""Where tests leave screenshots, by name; not kept in git."""
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2},
+}
+"""How a page is looked at."""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A headless Chromium; skips where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((path for path in map(shutil.which, names) if path), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox"])
+        yield found
+        found.close()
+
+
+@contextmanager
+def opened(browser: Any, look: str = "light", **options: Any) -> Iterator[tuple[Any, list[str]]]:
+    """A page in one of LOOKS, and the list that its errors and its requests to elsewhere come into."""
+    context = browser.new_context(**LOOKS[look], **options)
+    page, problems = context.new_page(), []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
+    yield page, problems
+    context.close()
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds wrong with a page and the frames in it, a line each."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    script = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    found = []
+    for frame in page.frames:
+        frame.evaluate(script)
+        for one in frame.evaluate("axe.run()")["violations"]:
+            nodes = "; ".join(node["html"][:160] for node in one["nodes"][:3])
+            found.append(f"{one['id']}: {one['help']}: {nodes}")
+    return found
+
+
+def screenshot(page: Any, name: str, *, whole: bool = True) -> None:
+    """Leave a picture of a page in SCREENSHOTS."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
