@@ -17,7 +17,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.app.test_limits import resident
+from tests.app.conftest import resident
 
 from neuneu.suite.home import read_home_curves
 

@@ -11,6 +11,9 @@ import pytest
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 """Where tests leave screenshots, by name; not kept in git."""
 
+_DRAWING = 300
+"""Milliseconds until what has come into view is drawn."""
+
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
@@ -60,4 +63,7 @@ def violations(page: Any) -> list[str]:
 def screenshot(page: Any, name: str, *, whole: bool = True) -> None:
     """Leave a picture of a page in SCREENSHOTS."""
     SCREENSHOTS.mkdir(exist_ok=True)
+    for frame in page.frames[1:]:  # a frame below the fold is not drawn yet
+        frame.frame_element().scroll_into_view_if_needed()
+    page.wait_for_timeout(_DRAWING)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)

@@ -94,7 +94,8 @@ def test_every_door_gives_the_same_quantiles_to_the_last_bit(table: CurveTable, 
 
 def test_the_page_gives_the_same(table: CurveTable, tmp_path: Path) -> None:
     testclient = pytest.importorskip("fastapi.testclient")
-    from neuneu.app.server import make_app
+    from neuneu.app.questions import Started
+    from neuneu.app.server import Settings, make_app
 
     table.write(tmp_path / "t.parquet")
     client = testclient.TestClient(make_app(), base_url="http://127.0.0.1")
@@ -102,7 +103,8 @@ def test_the_page_gives_the_same(table: CurveTable, tmp_path: Path) -> None:
     clock = float(Selection([RUN], [TASK]).of(table).curves[0].clock[-1])
     table.write(tmp_path / "old.parquet")
     started = testclient.TestClient(
-        make_app(references=str(tmp_path / "old.parquet")), base_url="http://127.0.0.1"
+        make_app(Settings(started=Started(references=str(tmp_path / "old.parquet")))),
+        base_url="http://127.0.0.1",
     )
     alone = table.filter(run=[RUN])
     alone.write(tmp_path / "alone.parquet")

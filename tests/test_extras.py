@@ -9,7 +9,12 @@ from tests.conftest import ROOT
 
 import neuneu
 
-NAMES = {"huggingface_hub": "huggingface-hub", "lm_eval": "lm-eval", "xgboost": "xgboost-cpu"}
+NAMES = {
+    "python_multipart": "python-multipart",
+    "huggingface_hub": "huggingface-hub",
+    "lm_eval": "lm-eval",
+    "xgboost": "xgboost-cpu",
+}
 """Library → distribution, where they differ."""
 
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[

@@ -10,8 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "neuneu"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 SAYS_COMMANDS = (
     "api.py",
-    "app/asking.py",
-    "app/server.py",
+    "app/answering.py",
     "cli",
     "reports/demo.py",
     "reports/figures.py",

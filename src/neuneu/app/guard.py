@@ -57,7 +57,7 @@ class Access:
     def __post_init__(self) -> None:
         """Refuse an open door, and a token that can be guessed."""
         if self.host not in LOOPBACK and self.token is None:
-            rule = "is reached by others: give a token too (--token auto makes one)"
+            rule = "is reached by others: give a `token` too; auto makes one"
             raise InputError(rule, field="host", value=self.host)
         if self.token is not None and not (len(self.token) >= MIN_TOKEN and self.token.isascii()):
             raise InputError(f"must have at least {MIN_TOKEN} characters, all ASCII", field="token")

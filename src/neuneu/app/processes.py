@@ -5,6 +5,7 @@ takes ends with it, and the server can say why it ended: a limit of memory, of t
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -84,9 +85,12 @@ class Killable:
             return (int(resident) - int(shared)) * os.sysconf("SC_PAGESIZE")
         return 0
 
-    def wait(self, seconds: float, watch: Callable[[], None] | None = None) -> Told | None:
-        """What it says next; None where it says nothing for so long. watch: called at each look.
+    def wait(
+        self, seconds: float, watch: Callable[[], None] | None = None, busy: float = math.inf
+    ) -> Told | None:
+        """What it says next; None where it says nothing for so long, or takes `busy` seconds of a processor.
 
+        watch: called at each look.
         Raises TooLargeError where it ended, or stands still, for want of memory.
         """
         end = time.monotonic() + seconds
@@ -102,7 +106,7 @@ class Killable:
                 watch()
             if self._stands_still():
                 raise lacks_memory()
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or self._busy >= busy:
                 return None
 
     def _receive(self) -> Told:
@@ -126,6 +130,11 @@ class Killable:
         if busy != self._busy:
             self._busy, self._moved = busy, time.monotonic()
         return time.monotonic() - self._moved > STILL_SECONDS and self.lacks_memory
+
+    def pause(self, *, on: bool) -> None:
+        """Hold it where it is, or let it go on."""
+        with contextlib.suppress(OSError):
+            os.kill(self._process.pid or 0, signal.SIGSTOP if on else signal.SIGCONT)
 
     def stop(self) -> None:
         """End it."""
@@ -209,8 +218,8 @@ def _data(pid: int | None) -> int:
 
 
 def _processor_time(pid: int | None) -> float:
-    """Ticks of processor time that a process has taken; 0 where that is not known."""
+    """Seconds of a processor that a process has taken; 0 where that is not known."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         after = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return float(after[11]) + float(after[12])
+        return (float(after[11]) + float(after[12])) / os.sysconf("SC_CLK_TCK")
     return 0.0

@@ -35,7 +35,14 @@ They are written down, since to find them each would have to be loaded; a test a
 
 def offered() -> Iterator[str]:
     """Forecasters that can answer here: their library is installed."""
-    return (name for name, (_, library) in OFFERED.items() if library is None or find_spec(library))
+    return (name for name, (_, library) in OFFERED.items() if library is None or _is_here(library))
+
+
+def _is_here(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ImportError:
+        return False
 
 
 @dataclass(frozen=True)

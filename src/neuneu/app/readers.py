@@ -1,12 +1,13 @@
 """Reading what others send: a process for each upload, so that a bad file holds up nobody.
 
-An upload is read in a quick place; there are a few, and each is free again after a second. What takes longer
-goes on in one of a few slow places where there is room, and is refused where there is none. So an upload that
-is read fast never waits long for those that are not, however many they are. All readers together stay within
-a size: the one that holds most is ended where it is passed.
+An upload is read in a quick place; there are a few, and each is free again after a second of work. What takes
+longer is held until one of a few slow places is free, and goes on there. So an upload that is read fast never
+waits long for those that are not, however many. All readers together stay within a size: the one that
+holds most is ended where it is passed.
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +28,21 @@ class BusyError(NeuneuError):
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """What reading may take. quick, slow: places; waiting: uploads that wait for a quick one; memory: bytes
-    of one reader; together: of all.
+    """What reading may take. quick, slow: places; waiting: uploads that wait for a quick one; held: that wait
+    for a slow one; memory: bytes of one reader; together: of all.
     """
 
     quick: int = 3
-    quick_seconds: float = 1.0
+    quick_work: float = 1.0
+    """Seconds of a processor in a quick place: an ordinary table takes a tenth."""
+    quick_seconds: float = 5.0
+    """Time in a quick place, whatever it is spent on."""
     slow: int = 2
     seconds: float = 10.0
-    """Time to read a file: the largest that is taken needs two."""
+    """Time in a slow place: the largest file that is taken needs two."""
     waiting: int = 64
+    held: int = 8
+    held_seconds: float = 30.0
     memory: int = 512 * 2**20
     """A table of two million rows takes 400 MB."""
     together: int = 640 * 2**20
@@ -51,7 +57,7 @@ class Readers:
         self._quick = asyncio.Semaphore(self.limits.quick)
         self._slow = asyncio.Semaphore(self.limits.slow)
         self._threads = ThreadPoolExecutor(self.limits.quick + self.limits.slow, "reader")
-        self._asked = 0
+        self._asked = self._held = 0
         self._running: list[Killable] = []
         self._lock = threading.Lock()
 
@@ -61,37 +67,53 @@ class Readers:
         Raises what it raises (of NeuneuError); BusyError where too many wait, or too many take long;
         TooLargeError where it takes more time or memory than the limits.
         """
-        if self._asked >= self.limits.quick + self.limits.waiting:
+        limits = self.limits
+        if self._asked >= limits.quick + limits.waiting:
             raise BusyError
         self._asked += 1
         process: Killable | None = None
         try:
             async with self._quick:
                 process = await self._thread(self._start, read, arguments)
-                told = await self._thread(self._wait, process, self.limits.quick_seconds)
+                told = await self._thread(self._wait, process, limits.quick_seconds, limits.quick_work)
             if told is None:
-                if self._slow.locked():
-                    raise BusyError("this takes long to read, and so do others that are being read")
-                async with self._slow:
-                    left = self.limits.seconds - self.limits.quick_seconds
-                    told = await self._thread(self._wait, process, left)
+                await self._slow_place(process)
+                try:
+                    told = await self._thread(self._wait, process, limits.seconds, math.inf)
+                finally:
+                    self._slow.release()
             return answer_of(told) if told is not None else self._late(process)
         finally:
             self._asked -= 1
             if process is not None:
                 await asyncio.shield(self._thread(self._stop, process))
 
+    async def _slow_place(self, process: Killable) -> None:
+        """Wait for a slow place; until then the process is held. Raises BusyError where too many wait."""
+        if self._held >= self.limits.held:
+            raise BusyError("this takes long to read, and so do others that wait")
+        self._held += 1
+        process.pause(on=True)
+        try:
+            await asyncio.wait_for(self._slow.acquire(), self.limits.held_seconds)
+        except TimeoutError as error:
+            raise BusyError("this takes long to read, and so do others that are being read") from error
+        finally:
+            self._held -= 1
+            process.pause(on=False)
+
     async def _thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _start(self, read: str, arguments: Any) -> Killable:
-        process = Killable(_once, self.limits.memory, self.limits.seconds, read, arguments)
+        seconds = self.limits.quick_seconds + self.limits.seconds
+        process = Killable(_once, self.limits.memory, seconds, read, arguments)
         with self._lock:
             self._running.append(process)
         return process
 
-    def _wait(self, process: Killable, seconds: float) -> Any:
-        return process.wait(seconds, lambda: self._check_together(process))
+    def _wait(self, process: Killable, seconds: float, busy: float) -> Any:
+        return process.wait(seconds, lambda: self._check_together(process), busy)
 
     def _check_together(self, process: Killable) -> None:
         with self._lock:

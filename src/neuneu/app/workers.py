@@ -45,18 +45,20 @@ class Workers:
         self.limits = limits or WorkLimits()
         self._threads = ThreadPoolExecutor(self.limits.processes + 1, "worker")
         self._free: asyncio.Queue[Killable | None] = asyncio.Queue()
+        for _ in range(self.limits.processes):
+            self._free.put_nowait(None)  # begun when it is first asked
         self._large = asyncio.Semaphore(max(1, self.limits.processes - 1))
         self._asked = 0
         self._all: set[Killable] = set()
         self._starting: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin the processes, each with the default forecaster loaded; they are free as they are ready."""
-        for _ in range(self.limits.processes):
-            self._starting.append(asyncio.create_task(self._add()))
+        """Begin the processes before they are asked, each with the default forecaster loaded."""
+        self._starting = [asyncio.create_task(self._warm()) for _ in range(self.limits.processes)]
 
-    async def _add(self) -> None:
-        self._free.put_nowait(await self._thread(self._begin))
+    async def _warm(self) -> None:
+        worker = await self._free.get()
+        self._free.put_nowait(worker or await self._thread(self._begin))
 
     def stop(self) -> None:
         """End the processes."""

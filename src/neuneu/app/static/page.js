@@ -34,6 +34,7 @@ async function send(files) {
   if (size > page.max_bytes) return say(".read", `${plural(files.length, "file")} of ${Math.ceil(size / 2 ** 20)} MB, and the server takes ${page.max_bytes / 2 ** 20} MB at once: choose fewer, or start it with their folder: neuneu serve FOLDER`, "bad");
   sent = files;
   followed = false;
+  $(".offered").hidden = !page.follows;
   const query = new URLSearchParams([...new FormData(facts)].filter(([, value]) => value));
   const form = new FormData();
   for (const { file, path } of files) form.append("file", file, path);
@@ -48,6 +49,7 @@ async function send(files) {
 // Nothing of an earlier table stays: what is shown belongs to the files that are named.
 function forget() {
   table = null;
+  document.body.classList.remove("read-already");
   asking?.abort();
   clear();
   for (const part of [".question", ".answer", ".comparison", ".lines"]) $(part).hidden = true;
@@ -90,6 +92,7 @@ function show(found, again = false) {
     else if (name === "other" && found.n_runs > 1) field.selectedIndex = 1;
   }
   $(".question").hidden = $(".answer").hidden = false;
+  document.body.classList.add("read-already");
   $(".comparison").hidden = found.n_runs < 2;
   if (found.n_curves || again) forecast(again);
   else say(".told", "No metric here is known as an accuracy: choose a metric.", "");
@@ -114,6 +117,7 @@ function question() {
   return query;
 }
 
+const shown = (word, n, all) => (n && n < all ? `${n} of ${plural(all, word)}` : `all ${plural(all, word)}`);
 const LONGEST = 30000;
 async function forecast(quiet = false) {
   const query = question();
@@ -132,7 +136,8 @@ async function forecast(quiet = false) {
     asked = words;
     await draw("/view?" + words);
     if (own !== asking) return;
-    say(".told", "Done.");
+    const some = runs.chosen.length || tasks.chosen.length;
+    say(".told", `Done.${some ? ` ${shown("run", runs.chosen.length, table.n_runs)}, ${shown("task", tasks.chosen.length, table.n_tasks)}: choose others above.` : ""}`);
     $(".save-report").href = "/api/report?" + words;
     $(".save-csv").href = "/api/forecast.csv?" + words;
     $(".exports").hidden = false;
@@ -247,6 +252,7 @@ function follow() {
 }
 async function offer() {
   forget();
+  $(".offered").hidden = true;
   sent = null;
   followed = true;
   page = await (await call("/api/page")).json();
@@ -292,8 +298,6 @@ async function start() {
   $(".most").textContent = `; up to ${page.max_bytes / 2 ** 20} MB`;
   ask.elements.forecaster.append(...(await names).map(({ name, description, default: first }) => Object.assign(new Option(name, name, first, first), { title: description })));
   if (!page.follows) return;
-  $(".offered").hidden = false;
-  $(".offered").textContent = page.served ? `Back to ${page.served.name}` : "Back to the server’s files";
   await offer();
   follow();
 }
