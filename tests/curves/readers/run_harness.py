@@ -57,7 +57,10 @@ def main(folder: Path, steps: list[int]) -> None:
             model="hf", model_args=f"pretrained={checkpoint},dtype=float32", tasks=["tiny_choice"],
             task_manager=manager, device="cpu", batch_size=4, bootstrap_iters=0, evaluation_tracker=tracker,
         )  # fmt: skip
-        tracker.save_results_aggregated(results=found, samples=found.pop("samples"))
+        samples = found.pop("samples")
+        tracker.save_results_aggregated(results=found, samples=samples)
+        for task, items in samples.items():
+            tracker.save_results_samples(task_name=task, samples=items)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from neuneu.curves.readers.lm_eval import read_lm_eval
+from neuneu.curves.readers.lm_eval_samples import item_values
 from neuneu.curves.readers.parsing import Given
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
@@ -52,6 +54,76 @@ def test_reads_what_the_real_harness_writes(harness: Path) -> None:
     assert result.report.notes == [
         "the clock is steps where tokens are not known; `tokens_per_step` gives them"
     ]
+
+
+def test_samples_give_the_probability_and_the_bits_of_the_right_choice(harness: Path) -> None:
+    frame = read_lm_eval([harness / "out"], samples="bpb,norm_correct_prob").table.frame
+    assert sorted(frame["metric"].unique()) == ["acc", "acc_norm", "bpb", "norm_correct_prob"]
+    for path in harness.rglob("samples_*.jsonl"):
+        step = int(path.parent.parent.name.removeprefix("step"))
+        items = [json.loads(line) for line in path.read_text().splitlines()]
+        bits, probabilities = [], []
+        for item in items:
+            logs = np.array([float(answer[0]) for answer in item["filtered_resps"]])
+            right = int(item["target"])
+            choice = item["doc"]["choices"][right]
+            bits.append(-logs[right] / np.log(2) / len(f" {choice}"))
+            probabilities.append(np.exp(logs[right]) / np.exp(logs).sum())
+        for metric, values in (("bpb", bits), ("norm_correct_prob", probabilities)):
+            row = frame.filter(metric=metric, step=step).row(0, named=True)
+            assert row["value"] == pytest.approx(np.mean(values))
+            assert row["stderr"] == pytest.approx(np.std(values, ddof=1) / np.sqrt(7))
+            assert (row["task"], row["n_shot"], row["n_items"]) == ("tiny_choice", 0, 7)
+    same = read_lm_eval([harness / "out"]).table.frame
+    assert frame.filter(pl.col("metric").str.starts_with("acc")).equals(same)
+
+
+def sample(**changes: Any) -> dict[str, Any]:
+    asked = {f"gen_args_{i}": {"arg_0": "q", "arg_1": f" {word}"} for i, word in enumerate(("yes", "no"))}
+    answers = [[["-1.0", "False"]], [["-2.0", "True"]]]
+    return {"doc_id": 0, "target": "1", "arguments": asked, "resps": answers, "filter": "none"} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"target": "7"}, "target"),
+        ({"target": "maybe"}, "target"),
+        ({"resps": [[["nan", "False"]], [["-2.0", "True"]]]}, "resps"),
+        ({"resps": [[["0.5", "False"]], [["-2.0", "True"]]]}, "resps"),
+    ],
+)
+def test_samples_that_cannot_be_are_refused_by_file_and_field(
+    tmp_path: Path, changes: dict[str, Any], field: str
+) -> None:
+    path = tmp_path / "samples_piqa_2026.jsonl"
+    path.write_text(json.dumps(sample()) + "\n" + json.dumps(sample(**changes)) + "\n")
+    with pytest.raises(InputError, match=field) as caught:
+        item_values(path)
+    assert "samples_piqa_2026.jsonl:2" in str(caught.value)
+
+
+def test_samples_by_the_text_of_the_target_under_several_filters_and_generated_ones(tmp_path: Path) -> None:
+    path = tmp_path / "samples_piqa_2026.jsonl"
+    lines = [sample(target="no"), sample(target="no", filter="other")]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    values = item_values(path)
+    assert values is not None
+    np.testing.assert_allclose(values["norm_correct_prob"], [np.exp(-2) / (np.exp(-1) + np.exp(-2))])
+    np.testing.assert_allclose(values["bpb"], [2 / np.log(2) / len(" no")])
+    path.write_text(json.dumps(sample(resps=[["an answer"], ["another"]])) + "\n")
+    assert item_values(path) is None
+
+
+def test_results_without_samples_say_so(tmp_path: Path, harness: Path) -> None:
+    shutil.copytree(harness / "out", tmp_path / "out")
+    for path in tmp_path.rglob("samples_*.jsonl"):
+        path.unlink()
+    result = read_lm_eval([tmp_path / "out"], samples="bpb")
+    assert "bpb" not in result.table.metrics
+    assert any("log_samples" in note for note in result.report.all_notes())
+    with pytest.raises(InputError, match="must be of bpb, norm_correct_prob"):
+        read_lm_eval([tmp_path / "out"], samples="perplexity")
 
 
 def test_the_user_adds_what_the_files_do_not_know(harness: Path) -> None:

@@ -18,6 +18,7 @@ from neuneu.curves.conditions import NAME, conditions_text
 from neuneu.curves.groups import members_text
 from neuneu.curves.percent import in_percent
 from neuneu.curves.readers.identity import NAMING
+from neuneu.curves.readers.lm_eval_samples import chosen_measures, finer_rows
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, read_results_files, text
@@ -48,6 +49,11 @@ TOLD_ARGUMENTS = (
 """Model arguments that change values: their changes are told."""
 
 OLD, NEW = 'before 0.4 (plain "acc" keys)', '0.4 or later ("acc,none" keys)'
+SAMPLES = {
+    "samples": "finer measures from the samples_*.jsonl beside each results file: bpb (bits a byte of the "
+    "right choice), norm_correct_prob (its probability among all choices), or both with a comma.",
+}
+"""The option of what the samples say beside the accuracies."""
 PERCENT = "in percent, as the harness reports it: divided by 100"
 
 
@@ -73,7 +79,7 @@ def _recognise(look: Look) -> Fit:
     'result files of lm-evaluation-harness, new ("acc,none") and old, single or in folders',
     names=["*.json"],
     recognise=_recognise,
-    options=NAMING,
+    options=NAMING | SAMPLES,
 )
 def read_lm_eval(
     files: Sequence[Path], given: Given, report: ReadReport, **options: str | None
@@ -83,17 +89,25 @@ def read_lm_eval(
     The filter of a metric ("strict-match") becomes the variant, "none" no variant. Files of one checkpoint
     are ordered by their date. Raises InputError on files that are not JSON.
     """
-    return read_results_files(files, _read, "lm-eval", given, report, options)
+    measures = chosen_measures(options.get("samples"))
+
+    def read(path: Path, report: ReadReport) -> list[ResultsFile]:
+        return _read(path, report, measures)
+
+    return read_results_files(files, read, "lm-eval", given, report, options)
 
 
-def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
+def _read(path: Path, report: ReadReport, measures: Sequence[str] = ()) -> list[ResultsFile]:
     document = read_json(path)
     if not is_results(document):
         report.skip(path, f"no lm-eval results in it{known_as(path)}")
         return []
     check_results(document, path)
     file = results_file(document, path)
-    file.rows = list(metric_rows(document, report, path))
+    rows = list(metric_rows(document, report, path))
+    if measures:
+        rows += finer_rows(path, task_facts(document), measures, report)
+    file.rows = rows
     return [file]
 
 
@@ -210,19 +224,10 @@ def measurements(
 
 def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) -> Iterator[dict[str, Any]]:
     """Each value of a results document: the columns of `reading.VALUES`."""
-    counts = _mapping(document, "n-samples")
     common = _common_conditions(document)
     for found in task_results(document):
         task, raw = find_task(found.name).name, found.name
-        samples = counts.get(raw)
-        n_items = samples.get("effective") if isinstance(samples, dict) else found.metrics.get("sample_len")
-        facts = {
-            "task": task,
-            "n_shot": found.n_shot,
-            "n_items": n_items if isinstance(n_items, int) else None,
-            "members": members_text(raw, found.members) if found.members else None,
-            "conditions": conditions_text(common | _task_conditions(document, raw, found.metrics)),
-        }
+        facts = _facts(document, found, common)
         for key, metric, filtered, value, error, percent in found.measurements:
             if not is_number(value) or not math.isfinite(value):
                 report.skip(path, f"{raw} {key} is {value!r}, no finite number")
@@ -235,6 +240,26 @@ def metric_rows(document: dict[str, Any], report: ReadReport, path: str | Path) 
                 "value": float(value),
                 "stderr": float(error) if is_number(error) else None,
             }
+
+
+def task_facts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name in the file → what is known of each task, groups left out, beside its values."""
+    common = _common_conditions(document)
+    return {
+        found.name: _facts(document, found, common) for found in task_results(document) if not found.group
+    }
+
+
+def _facts(document: dict[str, Any], found: TaskResults, common: dict[str, object]) -> dict[str, Any]:
+    samples = _mapping(document, "n-samples").get(found.name)
+    n_items = samples.get("effective") if isinstance(samples, dict) else found.metrics.get("sample_len")
+    return {
+        "task": find_task(found.name).name,
+        "n_shot": found.n_shot,
+        "n_items": n_items if isinstance(n_items, int) else None,
+        "members": members_text(found.name, found.members) if found.members else None,
+        "conditions": conditions_text(common | _task_conditions(document, found.name, found.metrics)),
+    }
 
 
 def _common_conditions(document: dict[str, Any]) -> dict[str, object]:
