@@ -458,8 +458,8 @@ def _compared(
         as_table(curves), forecaster, selection=selection, horizon=horizon, context=context,
         references=references, losses=losses, in_flight=in_flight, seeds=seeds,
     )  # fmt: skip
-    for name, why in found.shared.lacking.items():
-        warnings.warn(f"left out: {name}: {why}", stacklevel=3)
+    for line in [*(f"left out: {n}: {why}" for n, why in found.shared.lacking.items()), *found.notes]:
+        warnings.warn(line, stacklevel=3)
     return found
 
 

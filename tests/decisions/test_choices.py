@@ -2,8 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+import neuneu as nn
 from neuneu.curves.table import CurveTable
-from neuneu.decisions.choices import advise, compare_runs, measured, pairs, rank
+from neuneu.decisions.choices import advise, compare_runs, pairs, rank
+from neuneu.decisions.today import measured
 from neuneu.errors import CannotForecastError, InputError
 from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import LEVELS
@@ -241,3 +243,82 @@ def test_seeds_are_an_error_where_none_of_the_compared_runs_has_any(table, stead
         compare_runs(table, steady, seeds="band")
     named = compare_runs(several, steady, seeds="band", selection=Selection(["x-seed1", "y"]))
     assert sorted(by_run(named)) == ["x", "y"]
+
+
+def test_rank_says_that_a_curve_ends_early_and_why(tmp_path, steady):
+    """Case P-32: a task that is 5-shot in the first checkpoints of one run and 0-shot in the others."""
+    rows = [
+        {
+            "run": run, "task": "hellaswag", "metric": "acc", "step": k, "tokens": 1000 * k,
+            "n_shot": 5 if run == "a" or k <= 3 else 0, "value": 0.4 + k / 100 + (run == "b") / 10,
+        }
+        for run in ("a", "b") for k in range(1, 9)
+    ]  # fmt: skip
+    table = CurveTable.from_frame(pl.DataFrame(rows))
+    found = compare_runs(table, steady)
+    (told,) = [line for line in found.notes if "ends at" in line]
+    assert told.startswith("b, hellaswag acc 5-shot ends at clock 3000, other curves of b go on to 8000")
+    assert "5-shot until step 3, 0-shot from step 4" in told
+    with pytest.warns(UserWarning, match="ends at clock 3000"):
+        nn.rank(table, forecaster=steady)
+    whole = CurveTable.from_frame(pl.DataFrame(rows).with_columns(n_shot=pl.lit(5)))
+    assert not compare_runs(whole, steady).notes[1:]
+
+
+def test_rank_says_which_run_is_forecast_where_others_have_been_measured(table, steady):
+    """small has ended by its plan; weak and strong are in flight, strong at half of weak's clock."""
+    (told,) = compare_runs(table, steady).notes
+    assert told.startswith("strong ends well before clock 40")
+
+
+def test_runs_of_unknown_size_are_said_not_to_inform_each_other(table, steady):
+    unknown = CurveTable.from_frame(table.frame.with_columns(params=pl.lit(None, pl.Int64)))
+    found = compare_runs(unknown, steady)
+    assert any("2 runs of unknown size" in line for line in found.notes)
+    assert all(run.peers == -1 for run in found.runs)
+
+
+def in_flight(**values):
+    """Runs of one size and budget in flight: run → its values on piqa at clocks 1, 2, …, planned to 100."""
+    rows = [
+        {"run": run, "step": k, "tokens": k, "value": value}
+        for run, own in values.items() for k, value in enumerate(own, start=1)
+    ]  # fmt: skip
+    frame = pl.DataFrame(rows).with_columns(
+        task=pl.lit("piqa"), metric=pl.lit("acc"), params=1, planned_tokens=100
+    )
+    return CurveTable.from_frame(frame)
+
+
+def test_peers_are_compared_at_the_clock_that_all_of_them_have_reached(steady):
+    rising = [0.3 + k / 100 for k in range(24)]
+    found = compare_runs(in_flight(a=rising[:20], b=rising, c=rising[:10]), steady)
+    runs = by_run(found)
+    assert runs["a"].peers == runs["b"].peers >= 0
+    assert runs["c"].peers == -1  # too far behind to be compared by what it shows today
+    assert runs["a"].level == pytest.approx(runs["b"].level)
+    assert runs["a"].level == pytest.approx(np.mean(rising[15:20]))
+
+
+def test_ended_runs_are_no_peers_of_those_in_flight(steady):
+    """What a run shows halfway is not held against what another shows at its end."""
+    half, whole = [0.4] * 50, [0.4] * 100
+    alone = pairs(compare_runs(in_flight(a=half, b=[0.42] * 50), steady))
+    beside = pairs(compare_runs(in_flight(a=half, b=[0.42] * 50, done=whole), steady))
+    same = beside.filter(run="a", other="b")["p_run_wins"][0]
+    assert same == pytest.approx(alone.filter(run="a", other="b")["p_run_wins"][0])
+    done = by_run(compare_runs(in_flight(a=half, b=[0.42] * 50, done=whole), steady))["done"]
+    assert done.finished
+    assert done.peers == -1
+
+
+def test_how_far_peers_are_apart_is_told_by_all_their_tasks(steady):
+    random = np.random.default_rng(0)
+    levels = {run: 0.4 + 0.02 * i for i, run in enumerate("abcd")}
+    noisy = in_flight(**{run: level + random.normal(0, 0.02, 40) for run, level in levels.items()})
+    clear = in_flight(**{run: level + random.normal(0, 0.001, 40) for run, level in levels.items()}).frame
+    tasks = [noisy.frame, *(clear.with_columns(task=pl.lit(name)) for name in ("boolq", "copa", "sciq"))]
+    alone = compare_runs(noisy, steady)
+    among = compare_runs(CurveTable.from_frame(pl.concat(tasks)), steady, selection=PIQA)
+    assert alone.runs[0].apart > 1
+    assert among.runs[0].apart > 2 * alone.runs[0].apart

@@ -16,7 +16,16 @@ from neuneu.decisions.outcomes import (
     outcomes,
     pair_scores,
 )
-from neuneu.decisions.peers import PRESENT, PRESENT_MORE, contest_points, deviation
+from neuneu.decisions.peers import (
+    CARRY,
+    MOST_CARRIED,
+    PRESENT,
+    PRESENT_MORE,
+    contest_points,
+    deviation,
+    same_clock,
+    separation,
+)
 from neuneu.errors import InputError
 from neuneu.evaluation.comparison import evaluate
 from neuneu.forecasters.base import LEVELS
@@ -101,13 +110,15 @@ spans = st.floats(0.01, 0.2)
 values = st.floats(0.2, 0.8)
 
 
-@given(values, values, values, values, spans, spans, st.floats(0.05, 0.95))
-def test_peers_win_by_the_formula(m, n, k, q, s, t, share):
+@given(values, values, values, values, spans, spans, st.floats(0.05, 0.95), st.floats(0.1, 9))
+def test_peers_win_by_the_formula(m, n, k, q, s, t, share, apart):
     points = contest_points(
-        np.array([m, n]), np.array([k, q]), np.array([s, t]), np.full(2, share), np.zeros(2, dtype=np.intp)
-    )
+        np.array([m, n]), np.array([k, q]), np.array([s, t]), np.full(2, share), np.zeros(2, dtype=np.intp),
+        np.full(2, apart),
+    )  # fmt: skip
     present = PRESENT + PRESENT_MORE * share
-    exact = norm.cdf((share * (m - n) + present * (k - q)) / np.hypot(s, t))
+    carried = np.clip(apart ** (CARRY * (1 - share)), 1 / MOST_CARRIED, MOST_CARRIED)
+    exact = norm.cdf(carried * (share * (m - n) + present * (k - q)) / np.hypot(s, t))
     assert win_probabilities(points)[0, 1] == pytest.approx(exact, abs=0.01)
 
 
@@ -115,7 +126,9 @@ def test_peers_win_by_the_formula(m, n, k, q, s, t, share):
 def test_runs_of_other_sizes_and_ended_ones_differ_by_their_medians(m, n, k, q, s, t):
     exact = norm.cdf((m - n) / np.hypot(s, t))
     for shares, groups in ((np.full(2, 0.3), np.array([0, 1])), (np.ones(2), np.zeros(2, dtype=np.intp))):
-        points = contest_points(np.array([m, n]), np.array([k, q]), np.array([s, t]), shares, groups)
+        points = contest_points(
+            np.array([m, n]), np.array([k, q]), np.array([s, t]), shares, groups, np.full(2, 3.0)
+        )
         assert win_probabilities(points)[0, 1] == pytest.approx(exact, abs=0.01)
 
 
@@ -128,3 +141,25 @@ def test_the_best_of_several_is_expected_above_each():
     points = np.sort(np.random.default_rng(0).normal(size=(3, 2000)), axis=1)
     drawn = np.random.default_rng(1).normal(size=(100_000, 3)).max(axis=1).mean()
     assert expected_best(points) == pytest.approx(drawn, abs=0.05)
+
+
+def test_peers_farther_apart_than_their_noise_carry_their_differences_on():
+    random = np.random.default_rng(0)
+    noise = np.full(50, 0.01)
+    far = separation([(random.normal(0, 0.05, 50), noise)] * 4)
+    near = separation([(random.normal(0, 0.004, 50), noise)] * 4)
+    assert far == pytest.approx(5, rel=0.2)
+    assert near == pytest.approx(0.4, rel=0.2)
+    assert separation([]) == 1
+    assert separation([(np.array([0.1, 0.9]), np.array([0.01, np.nan]))]) == 1
+    assert separation([(np.array([0.1, 0.9]), np.zeros(2))]) == 1
+    # one pair says little: it is drawn to 1
+    assert 1 < separation([(np.array([0.1, 0.12]), np.full(2, 0.01))]) < np.sqrt(2)
+
+
+def test_runs_at_other_clocks_are_no_peers():
+    ends = np.array([100.0, 110.0, 300.0, 105.0, 320.0])
+    groups = same_clock(ends, np.array([0, 0, 0, 1, 0]))
+    assert groups[0] == groups[1]
+    assert groups[2] == groups[4]
+    assert len(set(groups.tolist())) == 3

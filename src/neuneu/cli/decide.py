@@ -17,7 +17,6 @@ from neuneu.cli.options import (
     Tasks,
     Variant,
     broken_in_words,
-    early_ends_in_words,
     make_app,
     note,
     print_table,
@@ -151,7 +150,7 @@ def _compare(
         in_flight=in_flight,
         seeds=seeds,
     )
-    for line in [*broken_in_words(table), *early_ends_in_words(table, run, task)]:
+    for line in [*broken_in_words(table), *(f"note: {line}" for line in found.notes)]:
         note(line)
     return found
 

@@ -11,8 +11,6 @@ from neuneu.errors import InputError
 from neuneu.files import check_place, to_json, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
 
     from neuneu.curves.table import CurveTable
@@ -101,19 +99,6 @@ def read_share(text: str | None) -> float | None:
 def broken_in_words(table: "CurveTable") -> list[str]:
     """Curves of a table that break a rule of rows and that nobody asked for, a line each."""
     return [f"left out: {error}" for _, error in table.broken]
-
-
-def early_ends_in_words(
-    table: "CurveTable", runs: "Sequence[str] | None", tasks: "Sequence[str] | None"
-) -> list[str]:
-    """Curves of these runs and tasks (all where None) that end where another setting goes on, a line each."""
-    from neuneu.curves.conditions import setting_changes
-
-    return [
-        f"note: {run}, {task}: {detail}: a curve in one setting ends where the other begins"
-        for run, task, _, detail in setting_changes(table.frame).iter_rows()
-        if (not runs or run in runs) and (not tasks or task in tasks)
-    ]
 
 
 def make_app() -> typer.Typer:

@@ -21,8 +21,10 @@ from neuneu.decisions.chances import (
     spread,
     win_probabilities,
 )
-from neuneu.decisions.peers import contest_points, deviation, present_level
-from neuneu.decisions.shared import Setting, Shared, shared_curves
+from neuneu.decisions.early_ends import comparison_notes
+from neuneu.decisions.peers import contest_points, deviation, present_level, same_clock, separation
+from neuneu.decisions.shared import Shared, shared_curves
+from neuneu.decisions.today import between_seeds, mean_today, measured, tasks_today
 from neuneu.errors import CannotForecastError, InputError, check_known
 from neuneu.evaluation.leaderboard import SAME_BUDGET
 from neuneu.evidence.cut import Question, check_share, seen
@@ -42,9 +44,6 @@ FLOPS_PER_TOKEN = 6.0
 UNPLANNED = 3.0
 """Runs in flight of which no plan is known are taken to go on to this multiple of the farthest clock."""
 
-NOISE_POINTS = 12
-"""Noise between checkpoints is told from at most so many of the last ones."""
-
 ADVICE_IN_BRIEF = ("run", "done", "q50", "p_success", "advice", "compute_saved", "regret")
 """The columns of `advise` that fit a terminal."""
 
@@ -56,8 +55,9 @@ class Candidate:
     quantiles: (len(LEVELS),); points: equally likely values, increasing; end: clock of the context end; at:
     clock that it is compared at, its own end where it ends before the horizon; finished: whether that has
     been reached, so that the value is measured, not forecast;
-    level: mean of the last checkpoints; deviation: of the forecast, tasks' errors taken as independent;
-    seeds: how many runs it is the mean of.
+    level: mean of the last checkpoints, at the clock that its peers have reached; deviation: of the forecast,
+    tasks' errors taken as independent; seeds: how many runs it is the mean of; peers: code of the runs that
+    it competes with at one size, budget and clock, -1 where there are none; apart: their separation.
     """
 
     run: str
@@ -69,6 +69,8 @@ class Candidate:
     level: float
     deviation: float
     seeds: int = 1
+    peers: int = -1
+    apart: float = 1.0
 
     @property
     def share(self) -> float:
@@ -102,27 +104,29 @@ class Candidate:
 @dataclass(frozen=True)
 class Comparison:
     """Runs at a common horizon. at: its clock; shared: the curves they are compared on; seeds: which runs are
-    the mean of several; between_seeds: standard deviation between seeds today, 0 where none are joined."""
+    the mean of several; between_seeds: standard deviation between seeds today, 0 where none are joined;
+    notes: what people should know of the curves, a line each.
+    """
 
     runs: Sequence[Candidate]
     at: float
     shared: Shared
     seeds: JoinedSeeds | None = None
     between_seeds: float = 0.0
+    notes: Sequence[str] = ()
 
     @property
     def points(self) -> Floats:
         """Equally likely values of each run as they compete (see `peers`), (n_runs, n_points)."""
-        budgets = [(run.params, round(math.log(run.at) / SAME_BUDGET)) for run in self.runs]
-        codes = {budget: code for code, budget in enumerate(dict.fromkeys(budgets))}
-        alone = max(codes.values()) + 1
-        groups = [codes[budget] if budget[0] is not None else alone + i for i, budget in enumerate(budgets)]
+        alone = max(run.peers for run in self.runs) + 1
+        groups = [run.peers if run.peers >= 0 else alone + i for i, run in enumerate(self.runs)]
         return contest_points(
             np.array([run.quantile(0.5) for run in self.runs]),
             np.array([run.level for run in self.runs]),
             np.array([run.deviation for run in self.runs]),
             np.array([run.share for run in self.runs]),
             np.array(groups, dtype=np.intp),
+            np.array([run.apart for run in self.runs]),
         )
 
     @property
@@ -205,43 +209,43 @@ def compare_runs(
         _candidate(run, curves, [questions[curve.key] for curve in curves], quantiles, shared.weights)
         for run, curves in of_run.items()
     ]
+    runs = _among_peers(runs, of_run, shared, replace(selection, runs=shared.runs, tasks=()).narrowed(table))
+    notes = comparison_notes(table, of_run)
     if joined is None:
-        return Comparison(runs, at, shared)
+        return Comparison(runs, at, shared, notes=notes)
     apart = between_seeds(joined, selection, shared, share)
     runs = [run.of_seeds(joined.count(run.run), apart) for run in runs]
-    return Comparison(runs, at, shared, joined, apart)
+    return Comparison(runs, at, shared, joined, apart, notes)
 
 
-def between_seeds(joined: JoinedSeeds, selection: Selection, shared: Shared, share: float) -> float:
-    """Standard deviation between seeds of what runs are compared on, today: the mean of the last checkpoints.
+def _among_peers(
+    runs: Sequence[Candidate], of_run: Mapping[str, Sequence[Curve]], shared: Shared, every: CurveTable
+) -> list[Candidate]:
+    """Runs in flight with what they and their peers show today (see `peers`); others as they are.
 
-    √(Σ (kᵢ − k̄)² / Σ (n − 1)) over all runs of the comparison that have n > 1 seeds, where k is the weighted
-    mean over tasks. A run of one seed is a draw of as wide a distribution. Raises InputError where none of
-    the compared runs has seeds.
+    every: the curves of these runs on all of their tasks, which say how far peers are apart.
     """
-    of_run: dict[str, dict[Setting, Curve]] = {}
-    for curve in replace(selection, runs=()).narrowed(joined.single):
-        of_run.setdefault(curve.key.run, {})[curve.key[1:]] = curve
-    squares, free = 0.0, 0
-    for run in shared.runs:
-        seeds = joined.members.get(run, ())
-        levels = [
-            sum(_weighted_level(of_run[seed][own], shared, share) for own in shared.settings)
-            for seed in seeds
-        ]
-        squares += float(np.var(levels)) * len(levels) if levels else 0.0
-        free += max(len(levels) - 1, 0)
-    if not free:
-        rule = "none of the compared runs has several seeds; leave it out"
-        raise InputError(rule, field="seeds", value=Seeds.band.value)
-    return math.sqrt(squares / free)
-
-
-def _weighted_level(curve: Curve, shared: Shared, share: float) -> float:
-    """What a curve adds to its run's mean over tasks today, higher is better."""
-    sign = 1 if find_metric(curve.key.metric).higher_is_better else -1
-    context = curve.until(float(curve.clock[seen(curve, share) - 1]))
-    return sign * shared.weights[curve.key.task] * present_level(context)
+    flying = [i for i, run in enumerate(runs) if not run.finished and run.params is not None]
+    budgets = [(runs[i].params, round(math.log(runs[i].at) / SAME_BUDGET)) for i in flying]
+    codes = {budget: code for code, budget in enumerate(dict.fromkeys(budgets))}
+    groups = same_clock(
+        np.array([runs[i].end for i in flying]), np.array([codes[b] for b in budgets], dtype=np.intp)
+    )
+    found = list(runs)
+    for group in np.unique(groups).tolist():
+        peers = [i for i, code in zip(flying, groups, strict=True) if code == group]
+        if len(peers) < 2:
+            continue
+        clock = min(runs[i].end for i in peers)
+        today = {i: mean_today([c.until(clock) for c in of_run[runs[i].run]], shared) for i in peers}
+        if len(shared.settings) == 1:
+            tasks = tasks_today({runs[i].run for i in peers}, every, clock)
+        else:
+            tasks = [(np.array([today[i][0] for i in peers]), np.array([today[i][1] for i in peers]))]
+        apart = separation(tasks)
+        for i in peers:
+            found[i] = replace(runs[i], level=today[i][0], peers=group, apart=apart)
+    return found
 
 
 def _default_horizon(curves: Sequence[Curve], *, in_flight: bool) -> float:
@@ -263,21 +267,6 @@ def _question(curve: Curve, share: float, at: float) -> Question:
         rule = f"is before the first checkpoint after clock 0 of {curve.key.run} on {curve.key.task}"
         raise InputError(rule, field=what, value=share if what == "context" else at)
     return Question(curve, size, np.array([at]), share)
-
-
-def measured(curve: Curve) -> Floats:
-    """Quantiles of what a run is worth at its last checkpoint, (len(LEVELS),): its value and its noise.
-
-    Normal around the value; the deviation is that between neighbouring checkpoints, E|v[i+1] − v[i]| · √π / 2
-    over the last NOISE_POINTS, or the standard error of the measurement, whichever is larger.
-    """
-    steps = np.abs(np.diff(curve.values[-NOISE_POINTS:]))
-    between = float(steps.mean()) * math.sqrt(math.pi) / 2 if len(steps) else 0.0
-    error = float(curve.stderr[-1]) if np.isfinite(curve.stderr[-1]) else 0.0
-    deviation = max(between, error)
-    if deviation == 0:
-        return np.full(len(LEVELS), float(curve.values[-1]))
-    return np.clip(norm.ppf(LEVELS, curve.values[-1], deviation), curve.low, curve.high)
 
 
 def _candidate(

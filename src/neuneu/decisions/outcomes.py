@@ -15,7 +15,7 @@ import polars as pl
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric
 from neuneu.decisions.chances import best_probabilities, spread, win_probabilities
-from neuneu.decisions.peers import contest_points, deviation, present_level
+from neuneu.decisions.peers import contest_points, deviation, present_level, present_noise, separation
 from neuneu.decisions.shared import Setting, Shared, shared_settings
 from neuneu.errors import InputError
 from neuneu.evaluation.leaderboard import SAME_BUDGET, Results
@@ -204,18 +204,26 @@ def _races(
     results: Results, held: Mapping[str, Mapping[Setting, int]], last: Index, source: str, share: float
 ) -> Iterator[Race]:
     settings = sorted({setting for own in held.values() for setting in own}, key=str)
+    asked = [[results.cells.questions[own[s]] for own in held.values() if s in own] for s in settings]
+    apart = separation([_today(questions) for questions in asked])
     for setting in settings:
         runs = [run for run, own in held.items() if setting in own]
         if len(runs) > 1:
             places = {run: [held[run][setting]] for run in runs}
-            yield _race(results, places, {setting[0]: 1.0}, [setting], last, source, share, setting[0])
+            yield _race(results, places, {setting[0]: 1.0}, [setting], last, source, share, setting[0], apart)
     try:
         shared: Shared = shared_settings(held)
     except InputError:
         return
     if len(shared.settings) > 1 and len(shared.runs) > 1:
         places = {run: [held[run][setting] for setting in shared.settings] for run in shared.runs}
-        yield _race(results, places, shared.weights, shared.settings, last, source, share, MEAN)
+        yield _race(results, places, shared.weights, shared.settings, last, source, share, MEAN, None)
+
+
+def _today(questions: Sequence[Question]) -> tuple[Floats, Floats]:
+    """Levels and noises of runs on one task, (n_runs,) each."""
+    contexts = [question.context for question in questions]
+    return np.array([present_level(c) for c in contexts]), np.array([present_noise(c) for c in contexts])
 
 
 def _race(
@@ -227,22 +235,29 @@ def _race(
     source: str,
     share: float,
     task: str,
+    apart: float | None,
 ) -> Race:
+    """A race on these settings. apart: separation of the runs over all their tasks, None: on these."""
     cells = results.cells
     weight = np.array([weights[setting[0]] for setting in settings])
     sign = np.array([1.0 if find_metric(setting[1]).higher_is_better else -1.0 for setting in settings])
     ends = [[int(last[place]) for place in own] for own in places.values()]
     asked = [[cells.questions[place] for place in own] for own in places.values()]
     truth = np.array([weight @ (sign * cells.values[own]) for own in ends])
-    levels = np.array([weight @ (sign * [present_level(q.context) for q in own]) for own in asked])
+    today = [_today(own) for own in asked]
+    levels = np.array([weight @ (sign * level) for level, _ in today])
+    noises = np.array([np.sqrt(weight**2 @ noise**2) for _, noise in today])
+    apart = separation([(levels, noises)]) if apart is None else apart
     shares = np.array([min(q.end / q.curve.clock[-1] for q in own) for own in asked])
     points: dict[tuple[str, str], Floats] = {}
     for answers in results.answers:
         quantiles = np.stack([answers.quantiles[own] for own in ends])
         medians = np.array([weight @ (sign * own[:, LEVELS.index(0.5)]) for own in quantiles])
-        apart = np.sqrt([weight**2 @ deviation(own) ** 2 for own in quantiles])
+        wide = np.sqrt([weight**2 @ deviation(own) ** 2 for own in quantiles])
         group = np.zeros(len(places), dtype=np.intp)
-        points[answers.name, RANK] = contest_points(medians, levels, apart, shares, group)
+        points[answers.name, RANK] = contest_points(
+            medians, levels, wide, shares, group, np.full(len(places), apart)
+        )
         points[answers.name, PLAIN] = np.stack(
             [
                 weight @ np.stack([_points(q, given) for q, given in zip(own, row, strict=True)])
