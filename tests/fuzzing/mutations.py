@@ -154,6 +154,8 @@ def _csv(data: bytes, rng: Random) -> bytes:
 
 def _parquet(data: bytes, rng: Random) -> bytes:
     frame = pl.read_parquet(io.BytesIO(data))
+    if rng.random() < 0.5:
+        return _parquet_pages(frame, rng)
     name = rng.choice(frame.columns)
     column = frame[name]
     ways: list[Callable[[], pl.DataFrame]] = [
@@ -175,6 +177,52 @@ def _parquet(data: bytes, rng: Random) -> bytes:
     stream = io.BytesIO()
     rng.choice(ways)().write_parquet(stream)
     return stream.getvalue()
+
+
+def _parquet_pages(frame: pl.DataFrame, rng: Random) -> bytes:
+    """The table in another encoding and compression, bytes of its pages spoilt under a footer that is whole."""
+    import pyarrow.parquet
+
+    frame = (
+        frame.with_columns(pl.when(pl.int_range(pl.len()) != 1).then(pl.all()))
+        if rng.random() < 0.5
+        else frame
+    )
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    encodings = {
+        name: rng.choice(_ENCODINGS[kind])
+        for name, dtype in frame.schema.items()
+        if (kind := "text" if dtype == pl.String else "whole" if dtype.is_integer() else "real")
+    }
+    dictionary = rng.random() < 0.3
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(
+        table, stream, compression=rng.choice(("none", "none", "none", "snappy", "zstd", "gzip", "lz4")),
+        data_page_version=rng.choice(("1.0", "2.0")), use_dictionary=dictionary,
+        column_encoding=None if dictionary else encodings, version="2.6",
+    )  # fmt: skip
+    spoilt = bytearray(stream.getvalue())
+    end = len(spoilt) - 8 - int.from_bytes(spoilt[-8:-4], "little")
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(4, end)
+        if rng.random() < 0.5:
+            spoilt[at] ^= 1 << rng.randrange(8)
+        else:
+            part = rng.choice(_LENGTHS)[: end - at]
+            spoilt[at : at + len(part)] = part
+    return bytes(spoilt)
+
+
+_ENCODINGS = {
+    "text": ("PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"),
+    "whole": ("PLAIN", "DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT"),
+    "real": ("PLAIN", "BYTE_STREAM_SPLIT"),
+}
+_LENGTHS = (
+    b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\xfe\xff\xff\xff\x07", b"\x80\x80\x80\x80\x80\x80\x80\x80\x40",
+    b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\0", b"\xff", b"\x80\x80\x80\x80\x20",
+)  # fmt: skip
+"""Whole numbers of the largest kind, as pages write lengths: in groups of seven bits, and in four bytes."""
 
 
 def _npy(data: bytes, rng: Random) -> bytes:

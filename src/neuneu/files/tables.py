@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.errors import InputError, TooLargeError
+from neuneu.files.apart import schema_of, unpack
 from neuneu.files.documents import read_json
 from neuneu.files.parquet import read_footer
 from neuneu.files.reading import check_file, open_file, refuse_library_errors, size_text
@@ -86,8 +87,7 @@ def read_parquet(
     with refuse_library_errors(path, "parquet"):
         rows, sizes = read_footer(path)
         _check_rows(rows, limits, path)
-        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        schema = lazy.collect_schema()
+        schema = schema_of(path)
         names = [name for name in schema if columns is None or name in columns]
         for name in names:
             if (schema[name].is_nested() or schema[name] == pl.Binary) and name not in nested:
@@ -99,7 +99,7 @@ def read_parquet(
             )
         parts = []
         for name in names:  # one by one: a column that is too large is refused before the next is unpacked
-            part = lazy.select(pl.col(name)).collect()
+            part = unpack(path, [name], unpacked=sizes.get(name, 0), n_rows=rows)
             _check_text(part[name], limits, path)
             parts.append(part[name])
         return pl.DataFrame(parts) if parts else pl.DataFrame()
@@ -110,7 +110,7 @@ def parquet_columns(path: str | Path) -> tuple[str, ...]:
     path = check_file(path)
     read_footer(path)
     with refuse_library_errors(path, "parquet"):
-        return tuple(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
+        return tuple(schema_of(path))
 
 
 def parquet_batches(
@@ -121,11 +121,14 @@ def parquet_batches(
     The columns may hold more than memory; a row group and a cell may not.
     """
     path, limits = check_file(path), limits or _LIMITS.get()
-    read_footer(path)
+    n_rows, sizes = read_footer(path)
     with refuse_library_errors(path, "parquet"):
-        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+        unpacked = min(sum(sizes.get(name, 0) for name in columns), limits.unpacked)
         start = 0
-        while len(part := lazy.slice(start, rows).collect()):
+        while start < n_rows:
+            part = unpack(path, columns, unpacked=unpacked, n_rows=rows, start=start, rows=rows)
+            if not len(part):
+                raise InputError("holds fewer rows than its footer tells", where=path)
             for column in part:
                 _check_text(column, limits, path)
             yield part

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import check_file, open_text, parse_json, read_lines, refuse_library_errors
-from neuneu.files.parquet import read_footer
+from neuneu.files import MAX_LINE, open_text, parse_json, read_lines
+from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
 
 TEXT_COLUMNS = ("text", "content")
 BLOCK = 2_000
@@ -19,6 +19,8 @@ BLOCK_BYTES = 8_000_000
 
 MAX_CELL = 16_000_000
 """Longest cell of a CSV, in characters."""
+
+_LIMITS = TableLimits(cell=MAX_LINE)
 
 _SCHEMA = {"id": pl.String, "text": pl.String, "lang": pl.String, "url": pl.String}
 _COLUMNS = ("id", "doc_id", "lang", "url", "resps", *TEXT_COLUMNS)
@@ -117,24 +119,19 @@ def _csv(path: Path, size: int) -> Iterator[list[Any]]:
 
 
 def _parquet(path: Path, size: int, columns: Collection[str] | None) -> Iterator[list[Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    read_footer(check_file(path))
-    with refuse_library_errors(path, "parquet"), pyarrow.parquet.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        wanted = [name for name in names if columns is None or name in columns]
-        for batch in file.iter_batches(batch_size=size, columns=wanted):
-            records: list[Any] = []
-            held = 0
-            for record in batch.to_pylist():
-                records.append(record)
-                held += len(str(record.get("text") or record.get("content") or ""))
-                if held >= BLOCK_BYTES:
-                    yield records
-                    records, held = [], 0
-            if records:
+    names = parquet_columns(path)
+    wanted = [name for name in names if columns is None or name in columns] or names[:1]
+    for batch in parquet_batches(path, wanted, size, _LIMITS):
+        records: list[Any] = []
+        held = 0
+        for record in batch.iter_rows(named=True):
+            records.append(record)
+            held += len(str(record.get("text") or record.get("content") or ""))
+            if held >= BLOCK_BYTES:
                 yield records
+                records, held = [], 0
+        if records:
+            yield records
 
 
 def _document(record: Any, number: int, path: Path) -> tuple[str, str, str | None, str | None]:
