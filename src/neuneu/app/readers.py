@@ -136,5 +136,7 @@ class Readers:
 def _once(connection: Connection, read: str, arguments: Any) -> None:
     """The process: the modules that read are loaded there, not in the server."""
     from neuneu.app import reading
+    from neuneu.files.apart import unpack_here
 
+    unpack_here()
     connection.send(attempt(lambda: getattr(reading, read)(*arguments)))

@@ -127,7 +127,9 @@ class Workers:
 def _serve(connection: Connection) -> None:
     """A worker: answers what comes until the server has gone."""
     from neuneu.app.answering import JOBS, load_default
+    from neuneu.files.apart import unpack_here
 
+    unpack_here()  # what a reader has written
     load_default()
     while True:
         job, arguments = connection.recv()
