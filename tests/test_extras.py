@@ -41,5 +41,6 @@ def brought_by(extra: str) -> set[str]:
     found: set[str] = set()
     for requirement in EXTRAS[extra]:
         name, others = re.match(r"([\w-]+)(?:\[([\w,]+)\])?", requirement).groups()  # type: ignore[union-attr]
-        found |= {name} if others is None else set().union(*map(brought_by, others.split(",")))
+        own = others is not None and name == "neuneu"
+        found |= set().union(*map(brought_by, others.split(","))) if own else {name}
     return found

@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster
     from neuneu.forecasters.neuneu2.model import Neuneu2
     from neuneu.forecasters.trees import BoostedTrees
+    from neuneu.integrations.lightning import LightningForecastCallback
+    from neuneu.integrations.optuna import ForecastPruner
+    from neuneu.integrations.trainer import ForecastCallback
+    from neuneu.integrations.tune import ForecastScheduler
     from neuneu.losses.open import open_losses
     from neuneu.suite.home import read_home_curves, read_home_losses
 
@@ -74,6 +78,10 @@ _MODULES = {
     "neuneu.forecasters.neuneu2.model": ("Neuneu2",),
     "neuneu.forecasters.neuneu.forecaster": ("NeuNeuForecaster",),
     "neuneu.forecasters.trees": ("BoostedTrees",),
+    "neuneu.integrations.lightning": ("LightningForecastCallback",),
+    "neuneu.integrations.optuna": ("ForecastPruner",),
+    "neuneu.integrations.trainer": ("ForecastCallback",),
+    "neuneu.integrations.tune": ("ForecastScheduler",),
     "neuneu.losses.open": ("open_losses",),
     "neuneu.suite.home": ("read_home_curves", "read_home_losses"),
     "neuneu.atlas": ("atlas",),
@@ -89,6 +97,9 @@ __all__ = [
     "Evidence",
     "EvidenceBuilder",
     "Forecast",
+    "ForecastCallback",
+    "ForecastPruner",
+    "ForecastScheduler",
     "Forecaster",
     "Forecasts",
     "GaussianProcess",
@@ -97,6 +108,7 @@ __all__ = [
     "Ladder",
     "LastValue",
     "Leaderboard",
+    "LightningForecastCallback",
     "LogLinear",
     "Logistic",
     "MeanOfLast",

@@ -86,8 +86,8 @@ EXTRA_OF = {
     "lm_eval": "lm", "zarr": "lm", "zstandard": "lm", "accelerate": "lm", "lightgbm": "trees",
     "duckdb": "designs", "xgboost": "designs", "sklearn": "designs", "optuna": "designs", "numba": "designs",
     "matplotlib": "report", "jinja2": "report", "fastapi": "app", "uvicorn": "app", "ray": "cluster",
-    "python_multipart": "app",
-    "statsforecast": "bench", "pandas": "frames", "pyarrow": "frames", "stanza": "stanza",
+    "python_multipart": "app", "statsforecast": "bench", "lightning": "lightning", "pandas": "frames",
+    "pyarrow": "frames", "stanza": "stanza",
 }  # fmt: skip
 """Library → the extra that brings it, for libraries that are imported without a guard of their own."""
 

@@ -18,7 +18,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="null")
 
 
-class Horizon(_Part):
+class StatusHorizon(_Part):
     """Quantiles of what a curve will be at a clock value."""
 
     clock: float
@@ -39,7 +39,7 @@ class CurveStatus(_Part):
     variant: str | None
     step: int = Field(description="Of the last checkpoint.")
     value: float = Field(description="Measured there.")
-    forecasts: list[Horizon]
+    forecasts: list[StatusHorizon]
 
 
 class RunStatus(_Part):
@@ -58,7 +58,7 @@ class AlertStatus(_Part):
     task: str | None = Field(description="None where it is of the whole run.")
     step: int = Field(description="The checkpoint that shows it.")
     reason: str = Field(description="One sentence.")
-    told: bool = Field(False, description="Whether --on-alert and --webhook have taken it.")
+    told: bool = Field(False, description="Whether the program and the webhook that are told have taken it.")
 
 
 class Status(_Part):

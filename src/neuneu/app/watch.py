@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuneu import __version__
-from neuneu.app.status import SCHEMA, AlertStatus, CurveStatus, Horizon, RunStatus, Status, read_status
+from neuneu.app.status import SCHEMA, AlertStatus, CurveStatus, RunStatus, Status, StatusHorizon, read_status
 from neuneu.curves.following import FollowedCurves, News
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given
 from neuneu.curves.table import CurveTable
@@ -213,13 +213,15 @@ def _runs(curves: Sequence[CurveForecast]) -> dict[str, RunStatus]:
     return runs
 
 
-def _horizons(answer: Forecast) -> list[Horizon]:
+def _horizons(answer: Forecast) -> list[StatusHorizon]:
     places = [list(QUANTILES).index(name) for name in SHOWN]
     rows = [
         dict(zip(SHOWN, (None if math.isnan(v) else v for v in row), strict=True))
         for row in on_levels(answer)[:, places].tolist()
     ]
-    return [Horizon(clock=clock, **row) for clock, row in zip(answer.horizons.tolist(), rows, strict=True)]
+    return [
+        StatusHorizon(clock=clock, **row) for clock, row in zip(answer.horizons.tolist(), rows, strict=True)
+    ]
 
 
 def _subject(alert: AlertStatus) -> tuple[str, ...]:

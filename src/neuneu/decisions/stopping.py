@@ -1,13 +1,14 @@
 """Should a run in flight stop? A verdict with its reason in one sentence, for trainers and for `watch`."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from neuneu.curves.table import CurveTable
+from neuneu.curves.table import KEY, CurveTable
 from neuneu.decisions.chances import reach_probability
 from neuneu.decisions.choices import THRESHOLD, Comparison, compare_runs
 from neuneu.errors import InputError, check_known
@@ -20,12 +21,22 @@ FEWEST_CHECKPOINTS = 3
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether to stop a run. stop: True or False; chance: of reaching the target or beating the rival, NaN
-    where there is no verdict yet; reason: one sentence."""
+    """Whether to stop a run.
+
+    stop: True or False; chance: of reaching the target or beating the rival, NaN where there is no verdict
+    yet; reason: one sentence; at, q10, q50, q90: the forecast of the mean over tasks that it rests on and its
+    clock, NaN where there is no verdict yet; held: checkpoints in a row at which the chance was under the
+    threshold, counted up to the patience.
+    """
 
     stop: bool
     chance: float
     reason: str
+    at: float = math.nan
+    q10: float = math.nan
+    q50: float = math.nan
+    q90: float = math.nan
+    held: int = 0
 
     def __bool__(self) -> bool:
         """Whether to stop."""
@@ -45,49 +56,68 @@ def should_stop(
     references: Any = None,
     losses: Any = None,
     patience: int = 1,
+    before: Verdict | None = None,
 ) -> Verdict:
     """Whether a run in flight should stop: its mean over tasks is unlikely to reach `target` or beat `rival`.
 
     Stop where that is less likely than `threshold`, and was at each of the last `patience` checkpoints of the
-    run, each time from what was known of it then. There is no verdict from fewer than FEWEST_CHECKPOINTS.
+    run, each time from what was known of it then; before: the verdict at the checkpoint before, where it was
+    asked, so that it is not asked again. There is no verdict from fewer than FEWEST_CHECKPOINTS.
     Raises InputError on a run or rival that is not there, where neither or both of target and rival are
     given, and on a threshold or patience out of range.
     """
-    if not 0 < threshold < 1:
-        raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
-    if patience < 1:
-        raise InputError("must be at least 1", field="patience", value=patience)
+    check_rule(threshold, patience)
     if (target is None) == (rival is None):
         raise InputError("give a target or a rival run, one of the two", field="target", value=target)
     chosen = selection or Selection()
     for field, name in (("run", run), ("rival", rival)):
         if name is not None:
             check_known(name, curves.runs, field)
-    own = Selection([run], chosen.tasks, chosen.metric, chosen.n_shot, chosen.variant)
+    setting = chosen.tasks, chosen.metric, chosen.n_shot, chosen.variant
+    own = Selection([run], *setting).of(curves).frame
     names = [run] if rival is None else [run, rival]
-    every = Selection(names, chosen.tasks, chosen.metric, chosen.n_shot, chosen.variant)
 
-    def verdict(known: CurveTable) -> Verdict:
-        fewest = min(len(curve) for curve in own.of(known))
+    def verdict(known: CurveTable, own: pl.DataFrame) -> Verdict:
+        fewest = min(own.group_by(KEY).len()["len"], default=0)
         if fewest < FEWEST_CHECKPOINTS:
-            return Verdict(False, float("nan"), f"{run} has {fewest} checkpoints: too few to tell")
+            return Verdict(False, math.nan, f"{run} has {fewest} checkpoints: too few to tell")
         found = compare_runs(
-            known, forecaster, selection=every, horizon=horizon, references=references, losses=losses,
-            in_flight=True,
+            known, forecaster, selection=Selection(names, *setting), horizon=horizon, references=references,
+            losses=losses, in_flight=True,
         )  # fmt: skip
         return _verdict(found, run, target, rival, threshold)
 
-    now = verdict(curves)
-    if not now.stop or patience == 1:
+    now = verdict(curves, own)
+    if not now.stop:
         return now
-    steps = own.of(curves).frame["step"].unique().sort()
-    for back in range(1, patience):
-        last = int(steps[-1 - back]) if back < len(steps) else -1
-        known = curves.frame.filter((pl.col("run") != run) | (pl.col("step") <= last))
-        if run not in known["run"] or not verdict(CurveTable(known)).stop:
-            held = f"for {back} checkpoint{'s' * (back > 1)}: {patience} are needed"
-            return Verdict(False, now.chance, f"{now.reason}, {held}")
-    return Verdict(True, now.chance, f"{now.reason}, for {patience} checkpoints")
+    if before is not None:
+        held = min(before.held + 1, patience)
+    else:
+        held, steps = 1, own["step"].unique().sort()
+        while held < min(patience, len(steps)):
+            last = pl.col("step") <= int(steps[-1 - held])
+            known = CurveTable(curves.frame.filter((pl.col("run") != run) | last))
+            if not verdict(known, own.filter(last)).stop:
+                break
+            held += 1
+    return _held(now, held, patience)
+
+
+def _held(now: Verdict, held: int, patience: int) -> Verdict:
+    """A verdict to stop that has held for some checkpoints, of which so many are needed."""
+    if patience == 1:
+        return replace(now, held=held)
+    times = f"for {held} checkpoint{'s' * (held > 1)}"
+    needed = f": {patience} are needed" if held < patience else ""
+    return replace(now, stop=held >= patience, held=held, reason=f"{now.reason}, {times}{needed}")
+
+
+def check_rule(threshold: float, patience: int) -> None:
+    """Raise InputError on a threshold that is no probability, or a patience below one checkpoint."""
+    if not 0 < threshold < 1:
+        raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
+    if patience < 1:
+        raise InputError("must be at least 1", field="patience", value=patience)
 
 
 def _verdict(
@@ -113,4 +143,4 @@ def _verdict(
         f"{run} {verb} {chance:.1%} likely {what} at clock {own.at:.4g} ({found.shared.in_words}; 80 %: "
         f"{values['q10']:.4g} to {values['q90']:.4g}), {sides} the threshold of {threshold:g}"
     )
-    return Verdict(stop, chance, reason)
+    return Verdict(stop, chance, reason, own.at, values["q10"], values["q50"], values["q90"])

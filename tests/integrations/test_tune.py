@@ -1,0 +1,103 @@
+"""The scheduler in a search of Ray Tune, on this machine alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray.tune")
+
+from ray.tune.schedulers import TrialScheduler
+from tests.steady import Steady
+
+import neuneu as nn
+from neuneu.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CODE = """
+import sys
+import ray
+from ray import tune
+import neuneu as nn
+from tests.steady import Steady
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+
+def train(config):
+    for _ in range(12):
+        tune.report({"score": config["level"]})
+
+scheduler = nn.ForecastScheduler(end=12, forecaster=Steady())
+tuner = tune.Tuner(
+    train,
+    param_space={"level": tune.grid_search([0.6, 0.2, 0.7])},
+    tune_config=tune.TuneConfig(
+        metric="score", mode="max", scheduler=scheduler, max_concurrent_trials=1, reuse_actors=True
+    ),
+    run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0),
+)
+found = tuner.fit()
+for result in found:
+    print("found", result.config["level"], result.metrics["training_iteration"], flush=True)
+print("found", scheduler.debug_string(), flush=True)
+ray.shutdown()
+"""
+
+
+def test_it_stops_what_will_not_come_to_the_best_so_far_and_says_why(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("found ")]
+    *trials, told = [line.removeprefix("found ") for line in lines]
+    assert trials == ["0.6 12", "0.2 5", "0.7 12"]
+    assert told.startswith("Using forecasts: 1 trials stopped; the last: trial")
+    assert "likely to reach 0.6 at clock 12" in told
+    assert "stopping: trial" in done.stderr
+
+
+class Trial:
+    """What the scheduler looks at of a trial."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+
+def test_a_search_goes_one_way_and_names_its_metric() -> None:
+    scheduler = nn.ForecastScheduler(end=12)
+    with pytest.raises(InputError, match="needed"):
+        scheduler.on_trial_add(None, Trial("a"))
+    assert scheduler.set_search_properties("score", "min")
+    with pytest.raises(InputError, match="goes the other way"):
+        scheduler.on_trial_add(None, Trial("a"))
+    assert not scheduler.set_search_properties("other", "max")
+
+
+def test_trials_that_fail_or_were_stopped_are_no_bar_for_others() -> None:
+    scheduler = nn.ForecastScheduler(end=12, metric="score", mode="max", forecaster=Steady())
+
+    def report(name: str, step: int, value: float) -> str:
+        return str(scheduler.on_trial_result(None, Trial(name), {"training_iteration": step, "score": value}))
+
+    for step in range(1, 7):
+        assert report("failed", step, 0.99) == TrialScheduler.CONTINUE
+    scheduler.on_trial_error(None, Trial("failed"))
+    for step in range(1, 13):
+        assert report("good", step, 0.6) == TrialScheduler.CONTINUE
+    scheduler.on_trial_complete(None, Trial("good"), {"training_iteration": 12, "score": 0.6})
+    decisions = [report("bad", step, 0.2) for step in range(1, 6)]
+    assert decisions == [TrialScheduler.CONTINUE] * 4 + [TrialScheduler.STOP]
+    assert "reach 0.6" in scheduler.reasons["bad"]
+    scheduler.on_trial_complete(None, Trial("bad"), {"training_iteration": 5, "score": 0.2})
+    assert scheduler._done == {"good": 0.6}
+    assert scheduler._values == {}
+    assert scheduler.on_trial_result(None, Trial("good"), {}) == TrialScheduler.CONTINUE
