@@ -83,8 +83,9 @@ def headline() -> Iterator[str]:
     public = [f"{mean_over(one, 'neuneu-2', PUBLIC):.2f}" for one in (ALONE, SMALLER, FINISHED)]
     yield (
         f"Its 80 % intervals held the truth {span(ALONE)} of the time, by source, and "
-        f"{span(SMALLER, FINISHED)} with references. Over the four sources that `neuneu data get` fetches the three columns are "
-        f"{public[0]}, {public[1]} and {public[2]} (power law {mean_over(ALONE, 'power-law', PUBLIC):.2f})."
+        f"{span(SMALLER, FINISHED)} with references. Over the four sources that `neuneu data get` fetches "
+        f"the three columns are {public[0]}, {public[1]} and {public[2]} "
+        f"(power law {mean_over(ALONE, 'power-law', PUBLIC):.2f})."
     )
 
 
