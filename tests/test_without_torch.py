@@ -65,7 +65,7 @@ def folder(home, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ended(commands: list[list[str]], cwd: Path, block: str = BLOCK) -> list[tuple[str, int, str]]:
-    """Name, exit code and errors of each command, run without torch, or what else is blocked, in one process."""
+    """Name, exit code and errors of each command, run in one process without what is blocked."""
     done = subprocess.run(
         [sys.executable, "-c", block + PROGRAM, json.dumps(commands)],
         capture_output=True,
@@ -96,7 +96,8 @@ def test_what_needs_no_network_works(folder: Path) -> None:
 def test_what_reads_and_forecasts_needs_no_extra(folder: Path) -> None:
     commands = [
         ["import", "auto", "m", "-o", "b.parquet"], ["inspect", "c.parquet"], ["data", "list"],
-        ["forecast", "c.parquet", "--context", "0.5"], ["evaluate", "c.parquet", "-f", "neuneu-2", "--no-fit"],
+        ["forecast", "c.parquet", "--context", "0.5"],
+        ["evaluate", "c.parquet", "-f", "neuneu-2", "--no-fit"],
         ["rank", "c.parquet"], ["advise", "c.parquet", "--target", "0.9", "--context", "0.5"],
         ["atlas", "hellaswag", "--params", "1e9", "--tokens", "1e11"],
     ]  # fmt: skip
