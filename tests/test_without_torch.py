@@ -110,6 +110,11 @@ def test_what_reads_and_forecasts_needs_no_extra(folder: Path) -> None:
     ]  # fmt: skip
     for name, code, errors in ended(asked, folder, BARE):
         assert (code, f"neuneu[{lacking[name]}]" in errors) == (2, True), (name, errors)
+    program = (
+        BARE + "import neuneu\ntry: neuneu.NeuNeuForecaster\nexcept neuneu.MissingExtraError as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "neuneu[neural]" in done.stdout
 
 
 def test_the_page_and_the_demo_need_no_torch() -> None:

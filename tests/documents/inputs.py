@@ -74,8 +74,8 @@ def my_runs(folder: Path) -> None:
 
     tokens = np.geomspace(1e9, 1e11, 10).astype(int)
     rows = {"run": "mine", "task": "hellaswag", "metric": "acc_norm", "step": np.arange(1, 11) * 1000,
-            "tokens": tokens, "value": 0.6 - 3.3 * (tokens / 1e7) ** -0.4, "params": 1_300_000_000, "n_shot": 0,
-            "family": "mine", "planned_tokens": 100_000_000_000}  # fmt: skip
+            "tokens": tokens, "value": 0.6 - 3.3 * (tokens / 1e7) ** -0.4, "params": 1_300_000_000,
+            "n_shot": 0, "family": "mine", "planned_tokens": 100_000_000_000}  # fmt: skip
     CurveTable.from_frame(pl.DataFrame(rows)).write(folder / "my-runs.parquet")
 
 
@@ -116,7 +116,7 @@ def two_sources(folder: Path) -> None:
 
 @kit
 def new_run(folder: Path) -> None:
-    """new-run.parquet: a packaged run at half of its training under the name my-run; finished-runs.parquet."""
+    """new-run.parquet: a packaged run at half of its training, called my-run; finished-runs.parquet."""
     home = read_home_curves().filter(task=["text_prose", "text_code", "piqa"])
     half = home.filter(run="home/llama-800k-prose-seed0").frame.filter(pl.col("tokens") < 500_000)
     CurveTable.from_frame(half.with_columns(run=pl.lit("my-run"))).write(folder / "new-run.parquet")
