@@ -236,15 +236,7 @@ class Leaderboard:
 
     def to_frame(self, library: Library = "polars") -> Any:
         """A row a source and forecaster, "all" the mean over several; accuracies in [0, 1], not points."""
-        sections = dict(self.document["sources"])
-        if len(sections) > 1:
-            sections = {"all": self.document["overall"], **sections}
-        rows = [
-            {"source": source, **{name: value for name, value in row.items() if name != "intervals"}}
-            for source, section in sections.items()
-            for row in section
-        ]
-        return from_polars(pl.DataFrame(rows, infer_schema_length=None), library)
+        return from_polars(leaderboard.leaderboard_frame(self.document), library)
 
     def plot(self, kind: str = "leaderboard", path: str | Path | None = None) -> "Figure":
         """A figure of the evaluation (`neuneu plot --help` lists the kinds), as a matplotlib figure."""

@@ -6,8 +6,11 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-NEAR = 5
-"""At most so many names are offered where one is not known."""
+NEAR, CLOSE = 3, 0.6
+"""At most so many names are offered where one is not known, each at least this like it (difflib's ratio)."""
+
+FEW, MANY = 12, 40
+"""All known names are listed where they are few; of very many only the first where none is near."""
 
 MAX_BITS = 2048
 """Of a whole number that an error still prints: Python refuses to print beyond 4,300 digits."""
@@ -15,6 +18,16 @@ MAX_BITS = 2048
 
 _ONE_LINE = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
 """Control characters of a message become spaces: it stays one line and cannot steer a terminal."""
+
+
+def one_line(text: str) -> str:
+    """A text without control characters: fit for one line of a terminal or a table."""
+    return text.translate(_ONE_LINE)
+
+
+def how_many(count: int, what: str) -> str:
+    """A count in words: `1 run`, `2 runs`, `28,795 rows`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 class NeuneuError(Exception):
@@ -41,7 +54,7 @@ class InputError(NeuneuError, ValueError):
             parts.append(str(where))
         if field is not None:
             parts.append(field if value is None else f"{field} = {_shorten(value)}")
-        super().__init__(": ".join([*parts, rule]).translate(_ONE_LINE))
+        super().__init__(one_line(": ".join([*parts, rule])))
 
     def with_options(self, options: Mapping[str, str]) -> str:
         """The message with arguments named as a command line names them.
@@ -55,7 +68,7 @@ class InputError(NeuneuError, ValueError):
         rule = self.rule
         for name, option in options.items():
             rule = rule.replace(f"`{name}`", f"`{option}`")
-        return ": ".join([*parts, rule]).translate(_ONE_LINE)
+        return one_line(": ".join([*parts, rule]))
 
 
 class TooLargeError(InputError):
@@ -63,15 +76,40 @@ class TooLargeError(InputError):
 
 
 def check_known(
-    value: object, known: Iterable[object], field: str, rule: str = "is not in the table"
+    value: object,
+    known: Iterable[object],
+    field: str,
+    rule: str = "is not in the table",
+    where: str | Path | None = None,
 ) -> None:
-    """Raise InputError that offers near names where a value is not among those known."""
+    """Raise InputError that offers what may have been meant where a value is not among those known."""
     known = list(known)
-    if value in known:
-        return
-    names = [str(name) for name in known if name is not None]
-    near = get_close_matches(str(value), names, n=NEAR, cutoff=0.4) or names[:NEAR]
-    raise InputError(f"{rule}; near: {', '.join(near)}" if near else rule, field=field, value=value)
+    if value not in known:
+        raise InputError(rule + offered(value, known), where=where, field=field, value=value)
+
+
+def offered(value: object, known: Iterable[object], *, listed: bool = True) -> str:
+    """The end of a sentence about a name that is not known: `; did you mean acc?`, and what is known.
+
+    Where a near name is found and there are more than FEW, the others are not listed, nor where `listed` is
+    false.
+    """
+    names = list(dict.fromkeys(str(name) for name in known if name is not None))
+    lower = {name.lower(): name for name in reversed(names)}
+    near = [lower[name] for name in get_close_matches(str(value).lower(), lower, n=NEAR, cutoff=CLOSE)]
+    text = f"; did you mean {_either(near)}?" if near else ""
+    if not listed:
+        return text
+    if len(names) <= FEW:
+        return f"{text}{' ' if near else '; '}known: {', '.join(names)}" if names else text
+    if near:
+        return text
+    more = "" if len(names) <= MANY else f" … ({len(names):,} in all)"
+    return f"; known: {', '.join(names[:MANY])}{more}"
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 class MissingExtraError(NeuneuError, ImportError):

@@ -127,8 +127,8 @@ def rule(one, other):
 
 
 MISTAKES = [
-    (lambda c: c.filter(run="nwe"), "run", "near: new"),
-    (lambda c: c.one_metric("accuracy"), "metric", "near: acc"),
+    (lambda c: c.filter(run="nwe"), "run", "did you mean new"),
+    (lambda c: c.one_metric("accuracy"), "metric", "known: acc"),
     (lambda c: nn.forecast(c, horizons=3e10), "horizons", "list of clock values"),
     (lambda c: nn.LastValue().load_shipped().forecast(evidence(c), 3e10), "horizons", "list of clock values"),
     (lambda c: nn.LastValue().load_shipped().forecast(evidence(c), [1e9]), "horizons", "ask for a later one"),

@@ -147,13 +147,13 @@ def test_a_family_that_is_left_out_is_not_read():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"tasks": ["hellaswg"]}, "hellaswg.*not in the atlas of .*near: hellaswag"),
+        ({"tasks": ["hellaswg"]}, "hellaswg.*not in the atlas of .*did you mean hellaswag"),
         ({"params": 0.0}, "params = 0.0: must be a finite number above 0"),
         ({"tokens": float("nan")}, "tokens = nan: must be a finite number above 0"),
         ({"form": "cloze"}, "format = 'cloze': unknown"),
         ({"form": "gen"}, "in other formats only"),
         ({"metric": "bpb"}, "metric = 'bpb': unknown; known: acc"),
-        ({"without": ["gpt-9"]}, "without = 'gpt-9': not in the atlas; its families: "),
+        ({"without": ["gpt-9"]}, "without = 'gpt-9': is no family of the atlas"),
         ({"tasks": []}, "tasks: name at least one task"),
     ],
 )

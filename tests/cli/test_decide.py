@@ -29,7 +29,7 @@ def test_rank_says_who_will_win(neuneu, curves):
     assert rows[0]["p_best"] > 0.9
     done = neuneu("rank", curves)
     assert done.returncode == 0, done.stderr
-    assert "At clock 4e+04" in done.stdout
+    assert "At clock 4e+04" in done.stderr
 
 
 def test_advise_says_stop_or_go_on_and_the_rule(neuneu, curves, tmp_path):

@@ -10,8 +10,9 @@ from neuneu.curves.table import CurveTable
 def test_the_demo_forecasts_real_runs_and_writes_everything(neuneu, tmp_path: Path) -> None:
     done = neuneu("demo", "--output", tmp_path / "demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for name in ("last-value", "power-law", "noise between checkpoints", "report.html"):
-        assert name in done.stdout
+    assert done.stdout.startswith("context\tforecaster\terror")
+    assert all(name in done.stdout for name in ("last-value", "power-law"))
+    assert all(text in done.stderr for text in ("noise between checkpoints", "report.html"))
     curves = CurveTable.read(tmp_path / "demo" / "curves.parquet")
     assert len(curves.runs) >= 2
     cells = pl.read_parquet(tmp_path / "demo" / "forecasts.parquet")

@@ -33,7 +33,7 @@ def test_prints_a_leaderboard_and_writes_cells(neuneu, two_files, tmp_path):
     names = "mean-k,log-linear"
     done = neuneu("evaluate", *two_files, "--forecasters", names, "--published", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for name in ("last-value", "power-law", "mean-k", "log-linear", "alpha", "beta", "MAE"):
+    for name in ("last-value", "power-law", "mean-k", "log-linear", "alpha", "beta", "mae"):
         assert name in done.stdout
     cells = pl.read_parquet(tmp_path / "out/cells.parquet")
     assert cells.columns == [

@@ -57,6 +57,7 @@ def test_the_table_for_people_and_the_file(neuneu, curves, tmp_path):
     done = neuneu("forecast", curves, "--run", "flying")
     assert done.returncode == 0, done.stderr
     assert "flying" in done.stdout
+    assert "neuneu-2, flying, 2 curves, clock in tokens" in done.stderr
     assert "q90" in done.stdout
     done = neuneu("forecast", curves, "-o", tmp_path / "f.parquet")
     assert done.returncode == 0, done.stderr
@@ -68,7 +69,7 @@ def test_the_table_for_people_and_the_file(neuneu, curves, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run", "flyin"], "near: flying"),
+        (["--run", "flyin"], "did you mean flying"),
         (["--run", "flying", "--horizon", "5e6"], "in the past"),
         (["--references", "nowhere.parquet"], "nowhere.parquet"),
         (["--output", "table.xlsx"], "output"),

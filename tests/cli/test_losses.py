@@ -33,7 +33,7 @@ def test_from_text_to_word_losses(
     assert "15 documents" in made.stderr
     scored = neuneu("score", tmp_path / "runs/tiny", "-c", tmp_path / "corpus", "-o", tmp_path / "losses")
     assert scored.returncode == 0, scored.stderr
-    assert "2 checkpoints of 1 runs" in scored.stderr
+    assert "2 checkpoints of 1 run" in scored.stderr
     summed = neuneu(
         "words",
         tmp_path / "losses",

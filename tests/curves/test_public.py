@@ -86,7 +86,7 @@ def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
         read_public(CATALOG["gemstones"], tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         read_public(CATALOG["gemstones"], tmp_path / "no")
-    with pytest.raises(InputError, match="unknown; known: gemstones, multisynt"):
+    with pytest.raises(InputError, match=r"did you mean gemstones\? known: gemstones, multisynt"):
         find_public("gems")
 
 

@@ -168,7 +168,7 @@ def test_a_rival_is_the_bar(table, steady):
     [
         ({}, "one of the two"),
         ({"target": 0.5, "rival": "weak"}, "one of the two"),
-        ({"rival": "week"}, "near: weak"),
+        ({"rival": "week"}, "did you mean weak"),
         ({"target": 0.5, "threshold": 0.0}, "between 0 and 1"),
         ({"target": 60}, "divide by 100"),
         ({"target": float("nan")}, r"in \[0, 1\]"),

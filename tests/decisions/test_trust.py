@@ -1,11 +1,11 @@
 import math
-import os
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cli.terminal import on_terminal
 
 import neuneu as nn
 from neuneu.cli.curves import inspect
@@ -150,15 +150,14 @@ def test_of_two_runs_it_tells_what_tells_them_apart():
     assert found["signal"] == pytest.approx(np.sqrt(apart**2 - found["noise"] ** 2 / 5))
 
 
-def test_the_command_and_the_function_say_the_same_within_80_columns(tmp_path, neuneu):
+def test_the_command_and_the_function_say_the_same_within_80_columns(tmp_path, monkeypatch):
     table = made(recipes=3, seeds=2, tasks=("piqa", "blimp_existential_there_quantifiers_1")).frame
     CurveTable.from_frame(table.with_columns(metric=pl.lit("acc"))).write(tmp_path / "c.parquet")
-    done = neuneu("inspect", tmp_path / "c.parquet", "--trust", env={**os.environ, "COLUMNS": "80"})
-    assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert all(name in done.stdout for name in (*BRIEF.values(), "piqa", "100"))
+    shown = on_terminal(monkeypatch, "inspect", tmp_path / "c.parquet", "--trust", errors=False)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(name in shown for name in (*BRIEF.values(), "piqa", "100"))
     front = nn.trust(tmp_path / "c.parquet")
-    assert f"{front.brief['noise'][0]:.2f}" in done.stdout
+    assert f"{front.brief['noise'][0]:.2f}" in shown
     with pytest.raises(InputError, match="without it all is shown"):
         inspect(tmp_path / "c.parquet", task=["piqa"])
     inspect(tmp_path / "c.parquet", trust=True, output=tmp_path / "t.csv")

@@ -132,7 +132,7 @@ def _names(asked: Asked) -> list[str]:
     """The forecasters asked for: registered ones only, a name from outside is never a path."""
     names = [name.strip() for name in asked.forecaster.split(",") if name.strip()]
     for name in names:
-        check_known(name, REGISTRY, "forecaster", f"unknown; known: {', '.join(REGISTRY)}")
+        check_known(name, REGISTRY, "forecaster", "unknown")
     return names
 
 

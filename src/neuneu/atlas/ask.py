@@ -8,7 +8,7 @@ from neuneu.atlas.atlas import Atlas, Scores, shipped_atlas
 from neuneu.atlas.combine import SCORE_LEVELS
 from neuneu.atlas.setting import NORMALISED, PLAIN, Setting, check_format
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 CERTAIN, LIKELY = 4.0, 1.5
 """So many families nearby make an answer well founded; fewer than the second leave it a guess."""
@@ -36,16 +36,13 @@ def ask_atlas(
     """
     if not tasks:
         raise InputError("name at least one task", field="tasks")
-    if metric is not None and metric not in NORMALISED | PLAIN:
-        known = ", ".join(sorted(NORMALISED | PLAIN))
-        raise InputError(f"unknown; known: {known}", field="metric", value=metric)
+    if metric is not None:
+        check_known(metric, sorted(NORMALISED | PLAIN), "metric", "unknown")
     check_format(form)
     atlas = shipped_atlas() if finished is None else shipped_atlas().extended(finished)
     left_out = frozenset(without)
-    unknown = sorted(left_out - set(atlas.families))
-    if unknown:
-        rule = f"not in the atlas; its families: {', '.join(atlas.families)}"
-        raise InputError(rule, field="without", value=unknown[0])
+    for family in sorted(left_out):
+        check_known(family, atlas.families, "without", "is no family of the atlas")
     return [
         atlas.scores(task, params, tokens, _setting(atlas, task, form, n_shot, metric), left_out)
         for task in tasks

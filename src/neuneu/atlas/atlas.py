@@ -18,7 +18,7 @@ from neuneu.curves.curve import CurveKey, Floats
 from neuneu.curves.frames import read_frame
 from neuneu.curves.table import KEY, CurveTable
 from neuneu.curves.tasks import find_metric, find_task
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import write_table
 
 SCALE = 10_000
@@ -140,9 +140,7 @@ class Atlas:
         if task in self.laws:
             others = sorted({str(law.setting.format) for law in self.laws[task]})
             return f"is in the atlas in other formats only: {', '.join(others)}"
-        near = [name for name in self.tasks if name.startswith(task[:4])]
-        told = f"; near: {', '.join(near[:8])}" if near else ""
-        return f"not in the atlas of {len(self.laws)} tasks{told}"
+        return f"not in the atlas of {len(self.laws)} tasks{offered(task, self.tasks)}"
 
     def extended(self, finished: CurveTable) -> "Atlas":
         """This atlas with the laws of a table's runs; a family that both have is the table's."""

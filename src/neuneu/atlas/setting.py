@@ -6,7 +6,7 @@ import numpy as np
 
 from neuneu.curves.curve import CurveKey
 from neuneu.curves.tasks import find_task
-from neuneu.errors import InputError
+from neuneu.errors import check_known
 
 FORMATS = ("rc", "mc", "gen")
 """Scored are the texts of the choices (rc), the letters of listed choices (mc), a written answer (gen)."""
@@ -75,6 +75,6 @@ def usual_format(task: str, *, normalised: bool = False) -> str:
 
 def check_format(name: str | None) -> str | None:
     """The format of this name. Raises InputError on any other."""
-    if name is not None and name not in FORMATS:
-        raise InputError(f"unknown; known: {', '.join(FORMATS)}", field="format", value=name)
+    if name is not None:
+        check_known(name, FORMATS, "format", "unknown")
     return name

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, file_place, make_app, note, print_table, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, one_of, show
+from neuneu.cli.tables import note
 
 app = make_app()
 
@@ -17,7 +18,11 @@ def atlas(
     tokens: Annotated[float, typer.Option(help="Training tokens (2e12).")],
     form: Annotated[
         str | None,
-        typer.Option("--format", help="rc (texts), mc (letters) or gen (written); by default the usual."),
+        typer.Option(
+            "--format",
+            help="rc (texts), mc (letters) or gen (written); by default the usual.",
+            **one_of("rc", "mc", "gen"),
+        ),
     ] = None,
     n_shot: Annotated[int | None, typer.Option(help="Number of shots, where known.")] = None,
     metric: Annotated[str | None, typer.Option(help="acc, acc_norm, …, where known.")] = None,
@@ -56,7 +61,5 @@ def atlas(
         save(atlas_chart(known, scores, left_out), figure)
         note(f"atlas → {figure}")
     frame = scores_frame(scores)
-    if output is None and not as_json:
-        print_table(frame.select(BRIEF), f"{params:.3g} parameters, {tokens:.3g} tokens")
-    else:
-        show(frame, "", output=output, as_json=as_json)
+    title = f"{params:.3g} parameters, {tokens:.3g} tokens"
+    show(frame, title, brief=frame.select(BRIEF), output=output, as_json=as_json)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, Tasks, make_app, note, show
+from neuneu.cli.options import AsJson, Output, Tasks, make_app, show
+from neuneu.cli.tables import note
 
 app = make_app()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.import_options import formats_epilog, with_format_options
+from neuneu.cli.import_options import formats_epilog, known_formats, with_format_options
 from neuneu.cli.options import (
     AsJson,
     MetricName,
@@ -16,11 +16,10 @@ from neuneu.cli.options import (
     broken_in_words,
     file_place,
     make_app,
-    note,
-    print_table,
     show,
 )
-from neuneu.errors import InputError
+from neuneu.cli.tables import note, print_table
+from neuneu.errors import InputError, how_many
 
 app = make_app()
 
@@ -40,19 +39,26 @@ class View(StrEnum):
     problems = "problems"
 
 
-MOST = 30
 COLUMNS = {
     View.runs: ["run", "params", "tasks", "curves", "checkpoints", "last_step"],
     View.tasks: ["task", "metric", "n_shot", "variant", "runs", "chance", "last", "at_chance", "noise"],
     View.problems: ["problem", "run", "task", "step", "detail"],
 }
-"""What the terminal shows of each table when all three are shown."""
+"""What a terminal shows of each table."""
+
+LEAST = {View.runs: [], View.tasks: ["at_chance", "chance"], View.problems: ["step", "task"]}
+"""What it leaves out first where they are too wide."""
 
 
 @app.command("import", epilog=formats_epilog())
 @with_format_options
 def import_(
-    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="A format of the list below, or auto.")],
+    format_: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="A format of the list below, or auto.", autocompletion=known_formats
+        ),
+    ],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.")],
     output: Annotated[
         Path | None,
@@ -112,7 +118,7 @@ def import_(
         note(line)
     table = result.table
     place = "nothing written (--dry-run)" if dry_run else output
-    note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {place}")
+    note(f"{table.in_words()} → {place}")
 
 
 @app.command()
@@ -151,14 +157,18 @@ def inspect(
     makers = {View.runs: runs, View.tasks: tasks, View.problems: problems}
     if view is not None or output is not None:
         view = view or View.problems
-        show(makers[view](frame), f"{view.value} of {curves}", output=output, as_json=as_json)
+        table = makers[view](frame)
+        brief = table.select(COLUMNS[view])
+        show(
+            table, f"{view.value} of {curves}", brief=brief, least=LEAST[view], output=output, as_json=as_json
+        )
     elif as_json:
         sys.stdout.write(to_json({name.value: make(frame).to_dicts() for name, make in makers.items()}))
     else:
         for name, make in makers.items():
             table = make(frame)
-            rest = f", {MOST} shown: --show {name.value} shows all" if len(table) > MOST else ""
-            print_table(table.head(MOST).select(COLUMNS[name]), f"{len(table)} {name.value}{rest}")
+            title = how_many(len(table), name.value[:-1])
+            print_table(table, title, brief=table.select(COLUMNS[name]), least=LEAST[name])
 
 
 def _trust(
@@ -176,11 +186,6 @@ def _trust(
 
     table = CurveTable.read_sound(curves)
     found = trust(table, Selection(run or (), task or (), metric))
-    if output is not None or as_json:
-        show(found.table, "", output=output, as_json=as_json)
-    else:
-        print_table(found.brief.head(MOST), found.title, digits=2)
-        if len(found.table) > MOST:
-            note(f"{MOST} of {len(found.table)} tasks are shown; `output` writes all")
+    show(found.table, found.title, brief=found.brief, digits=2, output=output, as_json=as_json)
     for line in [*broken_in_words(table), *found.notes]:
         note(line)

@@ -5,11 +5,19 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, file_place, make_app, note, show
+from neuneu.cli.options import AsJson, Output, file_place, make_app, show
+from neuneu.cli.tables import note
 
 app = make_app()
 data = typer.Typer(help="Public runs by name: `list` shows them, `get NAME` makes their table.")
 app.add_typer(data, name="data", no_args_is_help=True)
+
+
+def known_runs() -> list[str]:
+    """Completes names of public runs."""
+    from neuneu.curves.public import CATALOG
+
+    return list(CATALOG)
 
 
 @data.command("list")
@@ -33,12 +41,15 @@ def list_(output: Output = None, as_json: AsJson = False) -> None:
         }
         for runs in CATALOG.values()
     ]
-    show(pl.DataFrame(rows), "public runs", output=output, as_json=as_json)
+    least = ("revision", "repository")
+    show(pl.DataFrame(rows), "public runs", least=least, output=output, as_json=as_json)
 
 
 @data.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `neuneu data list`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="One of `neuneu data list`.", autocompletion=known_runs)
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,4 +82,4 @@ def get(
     for line in result.report.lines():
         note(line)
     table = result.table
-    note(f"{len(table)} values of {len(table.runs)} runs on {len(table.tasks)} tasks → {target}")
+    note(f"{table.in_words()} → {target}")

@@ -17,12 +17,12 @@ from neuneu.cli.options import (
     Tasks,
     Variant,
     broken_in_words,
+    known_forecasters,
     make_app,
-    note,
-    print_table,
     read_share,
     show,
 )
+from neuneu.cli.tables import note
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 app = make_app()
 
 Curves = Annotated[Path, typer.Argument(help="Curve table (.parquet, .csv, .json).")]
-Method = Annotated[str, typer.Option("--forecaster", "-f", help="Name, folder or package.module:Class.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--forecaster", "-f", help="Name, folder or package.module:Class.", autocompletion=known_forecasters
+    ),
+]
 At = Annotated[
     float | None, typer.Option("--horizon", help="Clock value; by default the farthest planned end.")
 ]
@@ -70,9 +75,9 @@ def rank(
         seeds,
     )  # fmt: skip
     frame = choices.pairs(found) if pairs else choices.rank(found)
-    if not (pairs or output or as_json):
-        frame = frame.drop("at", "finished")
-    show(frame, f"At clock {found.at:.4g}: {found.shared.in_words}", output=output, as_json=as_json)
+    title = f"At clock {found.at:.4g}: {found.shared.in_words}"
+    brief = frame if pairs else frame.drop("at", "finished")
+    show(frame, title, brief=brief, output=output, as_json=as_json)
     _tell(found)
 
 
@@ -109,12 +114,11 @@ def advise(
         seeds, in_flight=True,
     )  # fmt: skip
     frame = choices.advise(found, target=target, rival=rival, threshold=threshold)
-    if output is not None or as_json:
-        show(frame, "", output=output, as_json=as_json)
-    else:
-        title = f"At clock {found.at:.4g}: {found.shared.in_words}"
-        print_table(frame.select(choices.ADVICE_IN_BRIEF), title)
-        note(choices.rule_in_words(threshold))
+    show(
+        frame, f"At clock {found.at:.4g}: {found.shared.in_words}",
+        brief=frame.select(choices.ADVICE_IN_BRIEF), least=("regret", "compute_saved", "done"),
+        output=output, as_json=as_json, legend=choices.rule_in_words(threshold),
+    )  # fmt: skip
     _tell(found)
 
 

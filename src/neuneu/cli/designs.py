@@ -15,8 +15,9 @@ from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.cli.designs_texts import texts
-from neuneu.cli.options import AsJson, Output, file_place, make_app, note, show
-from neuneu.errors import InputError
+from neuneu.cli.options import AsJson, Output, file_place, make_app, one_of, show
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, how_many
 from neuneu.files import check_place
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ designs = make_app()
 app.add_typer(designs, name="designs", help="The database of models; scores from design decisions.")
 
 Policy = Annotated[
-    str, typer.Option(help="Where a stored and a new value differ: error, keep, replace, larger, smaller.")
+    str,
+    typer.Option(
+        help="Where a stored and a new value differ.",
+        **one_of("error", "keep", "replace", "larger", "smaller"),
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
 Skip = Annotated[
@@ -132,7 +137,7 @@ def _apply(
         show(counts, f"{'would change' if dry_run else 'changed'} in {store}")
         changed = changes.filter(pl.col("kind") == "changed")
         if len(changed):
-            show(changed.head(20), f"first of {len(changed)} cells that differ")
+            show(changed, f"{how_many(len(changed), 'cell')} that differ")
     else:
         show(changes, "changes", output=output, as_json=as_json)
 
@@ -201,14 +206,11 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
 
     with open_store(store) as opened:
         frame = views.conflicts(opened)
-    if output is None and not as_json:
-        note("the 30 largest; --output for all, with where each value comes from")
-        frame, count = frame.head(30).drop("origins"), len(frame)
-        rounded = pl.col("values").list.eval(pl.element().round(4))
-        show(frame.with_columns(rounded.cast(pl.List(pl.String)).list.join("; ")), f"{count} conflicts")
-        return
     text = [pl.col(name).cast(pl.List(pl.String)).list.join("; ") for name in ("values", "origins")]
-    show(frame.with_columns(text), f"{len(frame)} conflicts", output=output, as_json=as_json)
+    show(
+        frame.with_columns(text), f"{how_many(len(frame), 'conflict')}, the largest first",
+        brief=frame.drop("origins"), output=output, as_json=as_json,
+    )  # fmt: skip
 
 
 @designs.command(rich_help_panel=DATABASE)
@@ -261,7 +263,7 @@ def finished(
     with open_store(store) as opened:
         table = finished_models(opened)
     table.write(output)
-    note(f"{len(table.runs)} models → {output}")
+    note(f"{how_many(len(table.runs), 'model')} → {output}")
 
 
 @designs.command(rich_help_panel=DATABASE)

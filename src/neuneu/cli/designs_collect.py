@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.designs_common import CONTRIBUTE, DATABASE, Store
-from neuneu.cli.options import Output, file_place, folder_place, note, show
+from neuneu.cli.options import Output, file_place, folder_place, show
+from neuneu.cli.tables import note
 from neuneu.errors import InputError
 
 collecting = typer.Typer()

@@ -7,9 +7,10 @@ import typer
 
 from neuneu.cli.designs_common import EXPLAIN, draw
 from neuneu.cli.designs_explain import Seeds, Split, for_terminal
-from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
-from neuneu.cli.options import AsJson, Output, file_place, note, show
-from neuneu.errors import InputError
+from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks, show_summary
+from neuneu.cli.options import AsJson, Output, file_place, one_of, show
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, how_many
 
 diagnostics = typer.Typer()
 
@@ -17,7 +18,9 @@ diagnostics = typer.Typer()
 @diagnostics.command(rich_help_panel=EXPLAIN)
 def errors(
     cells: Annotated[Path, typer.Argument(help="What `designs predict --cells` wrote (.parquet).")],
-    by: Annotated[str, typer.Option(help="model or task (each model on each task).")] = "model",
+    by: Annotated[
+        str, typer.Option(help="model or task (each model on each task).", **one_of("model", "task"))
+    ] = "model",
     predictor: Annotated[str | None, typer.Option(help="Only this method.")] = None,
     against: Annotated[
         str | None, typer.Option(help="A feature: how much of the errors it explains (R²), task by task.")
@@ -53,17 +56,13 @@ def errors(
         dots = signed_errors(found, known)
         first = frame.filter(method=found["method"][0])
         draw(figure, lambda charts: charts.against_chart(dots, first, against), "design_effects")
-        if output is None and not as_json:
-            frame = for_terminal(frame).drop("feature")
-        show(frame, f"errors against {against}", output=output, as_json=as_json)
+        brief = for_terminal(frame).drop("feature")
+        show(frame, f"errors against {against}", brief=brief, output=output, as_json=as_json)
         return
     if store is not None or runs is not None:
         raise InputError("belongs to --against", field="store" if store is not None else "runs")
     frame = error_table(found, by=by)
     draw(figure, lambda charts: charts.model_errors(frame))
-    if output is None and not as_json:
-        note("the 30 largest; --output for all")
-        frame = frame.head(30)
     show(frame, f"errors by {by}, worst first", output=output, as_json=as_json)
 
 
@@ -90,19 +89,15 @@ def ablate(
     Example: neuneu designs ablate --store home --split recipe --seeds 2 --task sciq --task blimp
     """
     from neuneu.designs.prediction.ablation import leave_one_out
-    from neuneu.designs.prediction.score_summaries import brief, overall, summary
+    from neuneu.designs.prediction.score_summaries import summary
     from neuneu.designs.prediction.sources import load_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     rows = leave_one_out(table, predictor, split=split, seeds=range(seeds), workers=workers, progress=note)
     frame = summary(rows, "all")
     draw(figure, lambda charts: charts.errors_by_task(frame, "all"))
-    title = f"{predictor} with a group left out, {split} folds, {seeds} seeds; skill and p against all"
-    if output is None and not as_json:
-        show(brief(frame), title)
-        show(overall(frame), "mean over these rows")
-    else:
-        show(frame, title, output=output, as_json=as_json)
+    title = f"{predictor} without a group, {split} folds, {how_many(seeds, 'seed')}; skill and p against all"
+    show_summary(frame, title, output, as_json=as_json)
 
 
 @diagnostics.command(rich_help_panel=EXPLAIN)

@@ -8,8 +8,9 @@ import typer
 
 from neuneu.cli.designs_common import EXPLAIN, PREDICT, draw
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks
-from neuneu.cli.options import AsJson, Output, file_place, note, show
-from neuneu.errors import InputError
+from neuneu.cli.options import AsJson, Output, file_place, one_of, show
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, how_many
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +38,10 @@ class Selecting(StrEnum):
 
 
 Split = Annotated[
-    str, typer.Option(help="What folds keep whole: random, family, organisation, recipe, size.")
+    str,
+    typer.Option(
+        help="What folds keep whole.", **one_of("random", "family", "organisation", "recipe", "size")
+    ),
 ]
 Seeds = Annotated[int, typer.Option(help="Repetitions of the split.", min=1)]
 
@@ -63,7 +67,9 @@ def explain(
     draws: Annotated[
         int, typer.Option(help="--against: draws of models that the intervals rest on.", min=2)
     ] = 200,
-    cluster: Annotated[str, typer.Option(help="--against: what is drawn: model or organisation.")] = "model",
+    cluster: Annotated[
+        str, typer.Option(help="--against: what is drawn.", **one_of("model", "organisation"))
+    ] = "model",
     band: Annotated[
         tuple[float, float], typer.Option(help="--against: values whose share of peaks is told.")
     ] = (15.0, 25.0),
@@ -93,7 +99,7 @@ def explain(
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     if against is not None:
         frame = _against(table, against, split, seeds, features, draws, cluster, band, values, figure)
-        title = f"where predictions are highest as {against} moves; {draws} draws of {cluster}s"
+        title = f"where predictions are highest as {against} moves; {how_many(draws, 'draw')} of {cluster}s"
     else:
         found = shap_values(table, split=split, seeds=range(seeds), scope=features)
         if values is not None:
@@ -106,9 +112,7 @@ def explain(
         else:
             draw(figure, lambda charts: charts.shap_chart(found, frame))
         title = f"mean size of SHAP values, {split} folds"
-    if output is None and not as_json:
-        frame = for_terminal(frame)
-    show(frame, title, output=output, as_json=as_json)
+    show(frame, title, brief=for_terminal(frame), output=output, as_json=as_json)
 
 
 def _against(
@@ -204,7 +208,9 @@ def select(
         if output is not None or as_json:
             show(file, "", output=output, as_json=as_json)
         else:
-            show(for_terminal(told), f"published search over {seeds or 10} seeds: scored on itself")
+            show(
+                for_terminal(told), f"published search over {how_many(seeds or 10, 'seed')}: scored on itself"
+            )
         return
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
     found = selections(table, selector=_selector(method), split=split, seeds=range(seeds or 1), progress=note)
@@ -212,10 +218,8 @@ def select(
         write_table(steps, found)
     frame = choices(found)
     draw(figure, lambda charts: charts.selection_chart(frame))
-    if output is None and not as_json:
-        frame = for_terminal(frame)
     title = f"selected in {3 * (seeds or 1)} training parts by {method.value}, {split} folds"
-    show(frame, title, output=output, as_json=as_json)
+    show(frame, title, brief=for_terminal(frame), output=output, as_json=as_json)
 
 
 def _selector(method: Selecting) -> "Selector":
@@ -262,9 +266,8 @@ def sweep(
     values = [float(value) for value in np.linspace(low, high, steps)]
     frame = run(table, model, find_feature(table, feature), values, method=predictor, split=split)
     draw(figure, lambda charts: charts.sweep_chart(frame))
-    if output is None and not as_json:
-        frame = for_terminal(frame).drop("id", "feature")
-    show(frame, f"{model} with other values of {feature}", output=output, as_json=as_json)
+    brief = for_terminal(frame).drop("id", "feature")
+    show(frame, f"{model} with other values of {feature}", brief=brief, output=output, as_json=as_json)
 
 
 @explanations.command(rich_help_panel=PREDICT)
@@ -316,7 +319,9 @@ def composition(
 
 @explanations.command(rich_help_panel=EXPLAIN)
 def correlate(
-    of: Annotated[str, typer.Argument(help="tasks, features or both.")] = "tasks",
+    of: Annotated[
+        str, typer.Argument(help="What is correlated.", **one_of("tasks", "features", "both"))
+    ] = "tasks",
     store: Store = None,
     runs: Runs = None,
     source: Source = None,
@@ -342,7 +347,10 @@ def correlate(
 @explanations.command("components", rich_help_panel=EXPLAIN)
 def components_(
     of: Annotated[
-        str, typer.Argument(help="tasks, features or generation (of what models write).")
+        str,
+        typer.Argument(
+            help="Of what; generation: of what models write.", **one_of("tasks", "features", "generation")
+        ),
     ] = "tasks",
     store: Store = None,
     runs: Runs = None,

@@ -1,5 +1,6 @@
 """`neuneu designs`: scores predicted from design decisions."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuneu.cli.designs_common import PREDICT, draw, read_pairs
-from neuneu.cli.options import AsJson, Output, file_place, note, show
-from neuneu.errors import InputError
+from neuneu.cli.options import AsJson, Output, file_place, one_of, show
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, how_many
 from neuneu.files import write_table
 
 if TYPE_CHECKING:
@@ -83,7 +85,9 @@ def predict(
     selected: Annotated[
         Path | None, typer.Option(help="CSV of the features that the published selection chose.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="published: fast or xgboost; the same bits.")] = "fast",
+    engine: Annotated[
+        str, typer.Option(help="published: fast or xgboost; the same bits.", **one_of("fast", "xgboost"))
+    ] = "fast",
     regressor: Annotated[
         Regressor, typer.Option(help="published: trees, with their published grid. rf takes minutes a seed.")
     ] = Regressor.xgboost,
@@ -140,14 +144,13 @@ def predict(
             note(f"{keeper.write(models)} tuned models → {models}")
         frame = _merged(frame, merge_mmlu, merge_arithmetic)
         draw(figure, lambda charts: charts.errors_by_task(as_methods(frame), "scale"))
-        terminal = output is None and not as_json
-        title = f"published protocol, {split} folds, {seeds} seeds"
-        show(brief_table(frame) if terminal else frame, title, output=output, as_json=as_json)
+        title = f"published protocol, {split} folds, {how_many(seeds, 'seed')}"
+        show(frame, title, brief=brief_table(frame), output=output, as_json=as_json)
         return
     if models is not None:
         raise InputError("belongs to the published protocol", field="models", value=str(models))
     from neuneu.designs.prediction.nested import evaluate
-    from neuneu.designs.prediction.score_summaries import brief, overall, summary
+    from neuneu.designs.prediction.score_summaries import summary
     from neuneu.designs.prediction.sources import load_table, selected_features
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
@@ -168,12 +171,17 @@ def predict(
     if cells is not None:
         write_table(cells, rows)
     draw(figure, lambda charts: charts.errors_by_task(frame, reference))
-    title = f"nested protocol, {split} folds, {seeds} seeds; skill and p against {reference}"
-    if output is None and not as_json:
-        show(brief(frame), title)
+    title = f"nested protocol, {split} folds, {how_many(seeds, 'seed')}; skill and p against {reference}"
+    show_summary(frame, title, output, as_json=as_json)
+
+
+def show_summary(frame: "pl.DataFrame", title: str, output: Path | None, *, as_json: bool) -> None:
+    """A summary of predictors, a row a task and method; on a terminal briefly, with the mean of all rows."""
+    from neuneu.designs.prediction.score_summaries import brief, overall
+
+    show(frame, title, brief=brief(frame), output=output, as_json=as_json)
+    if output is None and not as_json and sys.stdout.isatty():
         show(overall(frame), "mean over these rows")
-    else:
-        show(frame, title, output=output, as_json=as_json)
 
 
 def _merged(frame: "pl.DataFrame", mmlu: bool, arithmetic: bool) -> "pl.DataFrame":

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.designs_common import GENERATE
-from neuneu.cli.options import file_place, note
+from neuneu.cli.options import file_place
+from neuneu.cli.tables import note
 from neuneu.errors import InputError
 from neuneu.files import write_table
 

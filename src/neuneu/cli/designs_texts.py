@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.designs_common import TEXTS, draw
-from neuneu.cli.options import AsJson, Output, file_place, note, show
+from neuneu.cli.options import AsJson, Output, file_place, show
+from neuneu.cli.tables import note
 from neuneu.errors import InputError
 
 texts = typer.Typer()

@@ -19,11 +19,12 @@ from neuneu.cli.options import (
     Tasks,
     Variant,
     folder_place,
+    known_forecasters,
     make_app,
-    note,
-    print_table,
+    one_of,
     split_names,
 )
+from neuneu.cli.tables import note, print_table
 from neuneu.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,15 +37,31 @@ app = make_app()
 def evaluate(
     curves: Annotated[list[Path], typer.Argument(help="Curve tables (.parquet, .csv, .json).")],
     forecasters: Annotated[
-        str, typer.Option("--forecasters", "-f", help="Names or folders, separated by commas.")
+        str,
+        typer.Option(
+            "--forecasters",
+            "-f",
+            help="Names or folders, separated by commas.",
+            autocompletion=known_forecasters,
+        ),
     ] = "last-value,power-law",
     protocol: Annotated[
-        str, typer.Option(help="fraction, anchored, sequential, rolling or every (see docs/evaluation.md).")
+        str,
+        typer.Option(
+            help="How forecasts are asked (docs/evaluation.md).",
+            **one_of("fraction", "anchored", "sequential", "rolling", "every"),
+        ),
     ] = "fraction",
     context: Annotated[float, typer.Option(help="Share of the curve that is seen.")] = 0.2,
-    by: Annotated[str, typer.Option(help="Count the share by clock or by checkpoints.")] = "clock",
+    by: Annotated[
+        str,
+        typer.Option(help="Count the share by clock or by checkpoints.", **one_of("clock", "checkpoints")),
+    ] = "clock",
     feed: Annotated[
-        str, typer.Option(help="Sequential: append the median, or the truth (sees the future).")
+        str,
+        typer.Option(
+            help="Sequential: append the median, or the truth (sees the future).", **one_of("median", "truth")
+        ),
     ] = "median",
     run: Runs = None,
     task: Tasks = None,
@@ -172,27 +189,39 @@ LEGEND = (
 )
 
 
+LEAST = (
+    "width80", "curves", "cells", "runs", "rank", "pinball", "skill LV", "95 %", "refused", "cov80",
+)  # fmt: skip
+"""Columns that a narrow terminal leaves out first."""
+
+
 def print_leaderboard(document: dict[str, Any]) -> None:
-    """The leaderboard for people: all sources, then each; accuracies in points (hundredths)."""
-    from rich.console import Console
-    from rich.table import Table
+    """The leaderboard: all sources, then each. For people in points (hundredths) where it is an accuracy."""
+    import polars as pl
 
     from neuneu.curves.tasks import find_metric
+    from neuneu.evaluation.leaderboard import leaderboard_frame
 
     metric = document["protocol"]["metric"]
     scale = 100.0 if " " in metric or find_metric(metric).accuracy else 1.0
-    table = Table(title=_board_title(document), title_justify="left", header_style="bold", box=None)
-    table.caption, table.caption_justify = LEGEND, "left"
-    for name in ("source", "forecaster"):
-        table.add_column(name)
-    for name in COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
     sections = [("all", document["overall"]), *document["sources"].items()]
-    for source, rows in sections if len(sections) > 2 else sections[1:]:
-        for row in sorted(rows, key=lambda row: (row["sees_future"], row["mae"])):
-            table.add_row(*_cells(source, row, scale))
-        table.add_section()
-    Console(width=None if Console().is_terminal else 160).print(table)
+    parts: list[int] = []
+    rows: list[list[str]] = []
+    for source, section in sections if len(sections) > 2 else sections[1:]:
+        parts.append(len(rows))
+        rows.extend(
+            _cells(source, row, scale)
+            for row in sorted(section, key=lambda row: (row["sees_future"], row["mae"]))
+        )
+    names = ("source", "forecaster", *COLUMNS)
+    brief = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    if len(parts) == 1:
+        brief = brief.drop("source")
+    empty = [name for name in brief.columns if set(brief[name]) <= {"–", "0"}]
+    print_table(
+        leaderboard_frame(document), _board_title(document), brief=brief.drop(empty), least=LEAST,
+        legend=LEGEND, parts=parts[1:],
+    )  # fmt: skip
 
 
 def _board_title(document: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import folder_place, make_app, note
-from neuneu.errors import InputError
+from neuneu.cli.options import folder_place, make_app
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, check_known, how_many
 
 app = make_app()
 
@@ -23,7 +24,7 @@ TAKES = {
 def export(
     format_: Annotated[
         str,
-        typer.Argument(metavar="FORMAT", help="neuneu-npy, neuneu-corpus, neuneu-losses, neuneu-summaries."),
+        typer.Argument(help=f"{', '.join(TAKES)}.", metavar="FORMAT", autocompletion=lambda: list(TAKES)),
     ],
     sources: Annotated[
         list[Path],
@@ -68,8 +69,7 @@ def export(
 
     Example: neuneu export neuneu-summaries words.zarr -o results/
     """
-    if format_ not in TAKES:
-        raise InputError(f"unknown; known: {', '.join(TAKES)}", field="format", value=format_)
+    check_known(format_, TAKES, "format", "unknown")
     chosen = {"metric": metric, "n_shot": n_shot, "variant": variant, "split": split, "shard": shard}
     flags = {"compat": compat or None, "published_names": published_names or None}
     for option, value in {**chosen, **flags}.items():
@@ -103,7 +103,7 @@ def export(
         if published_names:
             stores = [with_published_names(store) for store in stores]
         files = write_summaries(stores, output, published=compat, overwrite=overwrite)
-    note(f"{len(files)} files → {output}")
+    note(f"{how_many(len(files), 'file')} → {output}")
 
 
 def _curves(

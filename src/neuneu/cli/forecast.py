@@ -21,12 +21,12 @@ from neuneu.cli.options import (
     Variant,
     broken_in_words,
     make_app,
-    note,
-    print_table,
     read_share,
     show,
     split_names,
 )
+from neuneu.cli.tables import note
+from neuneu.errors import how_many
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,16 +87,17 @@ def forecast(
         losses=losses,
         options={"device": device, "delta": delta, "anchor": anchor},
     )
-    if output is None and not as_json:
-        print_table(brief(found.cells), title(found))
-    else:
-        show(found.cells, "", output=output, as_json=as_json)
+    show(found.cells, title(found), brief=brief(found.cells), least=LEAST, output=output, as_json=as_json)
     if ledger is not None:
         from neuneu.decisions.ledger import enter
 
-        note(f"{enter(found, ledger)} forecasts entered → {ledger}")
+        note(f"{how_many(enter(found, ledger), 'forecast')} entered → {ledger}")
     for line in [*broken_in_words(table), *left_out_in_words(found)]:
         note(line)
+
+
+LEAST = ("reason", "value", "q10", "q90")
+"""Columns that a narrow terminal leaves out first."""
 
 
 def brief(frame: "pl.DataFrame") -> "pl.DataFrame":
@@ -114,7 +115,7 @@ def title(found: "TableForecasts") -> str:
     """What is forecast, in a line for people."""
     units = sorted({each.curve.clock_unit for each in found.curves})
     who = found.runs[0] if len(found.runs) == 1 else f"{len(found.runs)} runs"
-    curves = "1 curve" if len(found.curves) == 1 else f"{len(found.curves)} curves"
+    curves = how_many(len(found.curves), "curve")
     references = "" if found.references == "none" else f", references: {found.references}"
     return f"{', '.join(found.names)}, {who}, {curves}, clock in {' and '.join(units)}{references}"
 

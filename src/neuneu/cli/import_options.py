@@ -29,6 +29,11 @@ def with_format_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def known_formats() -> list[str]:
+    """Completes the formats."""
+    return [AUTO, *formats()]
+
+
 def formats_epilog() -> str:
     """The formats, a paragraph each, for the end of the help."""
     about = {AUTO: "a folder of mixed formats, each file by what it is"}

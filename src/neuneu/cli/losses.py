@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from neuneu.cli.options import AsJson, file_place, folder_place, make_app, note, show
-from neuneu.errors import InputError
+from neuneu.cli.options import AsJson, file_place, folder_place, make_app, one_of, show
+from neuneu.cli.tables import note
+from neuneu.errors import InputError, how_many
 
 app = make_app()
 
@@ -36,7 +37,7 @@ def tokenize(
     ],
     field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
     split: Annotated[
-        str, typer.Option(help="What a document of plain text is: file, line or paragraph.")
+        str, typer.Option(help="What a document of plain text is.", **one_of("file", "line", "paragraph"))
     ] = "file",
     source_tokenizer: Annotated[
         str | None,
@@ -122,24 +123,20 @@ def score(
     bos: Annotated[
         bool, typer.Option("--bos", help="Put a beginning-of-text token before documents.")
     ] = False,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="Of the arithmetic.", **one_of("float32", "bfloat16"))
+    ] = "float32",
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens a batch with padding: bounds memory.")
     ] = 8192,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default a GPU if any.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of stored losses: float16 or float32.")] = "float16",
+    dtype: Annotated[str, typer.Option(help="Of stored losses.", **one_of("float16", "float32"))] = "float16",
     compat: Annotated[
         bool, typer.Option("--compat", help="NeuNeu's published conventions, faults and all.")
     ] = False,
     allow_bin: Annotated[
         bool, typer.Option("--allow-bin", help="Also read weights that are no safetensors.")
     ] = False,
-    statistics: Annotated[
-        str | None,
-        typer.Option(
-            help="Kept beside the losses, in losses.NAME.zarr: rank, entropy, top1, top10 (commas)."
-        ),
-    ] = None,
     shard: Annotated[str, typer.Option(help="i/n: only every n-th checkpoint, from the i-th.")] = "1/1",
     ray: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster to spread over (auto, local, host:port).")
@@ -167,7 +164,6 @@ def score(
         dtype=dtype,
         published=compat,
         allow_bin=allow_bin,
-        statistics=tuple(name.strip() for name in (statistics or "").split(",") if name.strip()),
     )
     store = score_checkpoints(
         find_checkpoints(checkpoints, run=run, step=step, hub=hub, revision=revision, seed=seed),
@@ -180,7 +176,7 @@ def score(
         report=_progress(),
     )
     count = sum(len(store.steps(name)) for name in store.runs)
-    note(f"{count} checkpoints of {len(store.runs)} runs → {output}")
+    note(f"{how_many(count, 'checkpoint')} of {how_many(len(store.runs), 'run')} → {output}")
 
 
 @app.command()
@@ -194,7 +190,7 @@ def words(
         Path | None,
         typer.Option(help="Write the table below to a .parquet, .csv or .json file.", callback=file_place),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="Of stored losses: float16 or float32.")] = "float16",
+    dtype: Annotated[str, typer.Option(help="Of stored losses.", **one_of("float16", "float32"))] = "float16",
     compat: Annotated[
         str | None,
         typer.Option(metavar="TOKENIZER", help="NeuNeu's published (misaligned) words, with this tokenizer."),

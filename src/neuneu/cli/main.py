@@ -6,8 +6,13 @@ from importlib import import_module
 from typing import NoReturn
 
 from neuneu import __version__
-from neuneu.cli.names import COMMANDS, option_names
-from neuneu.errors import InputError, NeuneuError, missing_extra
+from neuneu.cli.bars import bars
+from neuneu.cli.names import COMMANDS, COMPLETE, option_names
+from neuneu.cli.usage import usage_error, usage_errors
+from neuneu.errors import InputError, NeuneuError, check_known, missing_extra
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
 
 
 def overview() -> str:
@@ -36,7 +41,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        _end("interrupted", 130)
+        _end("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _end("", 141)
     except InputError as error:
@@ -55,15 +60,30 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> None:
+    if COMPLETE in os.environ:
+        from neuneu.cli.completion import complete
+
+        sys.exit(complete())
     if not arguments or arguments[0] in ("--help", "-h"):
         print(overview())
         return
     if arguments[0] == "--version":
         print(f"neuneu {__version__}")
         return
-    if arguments[0] not in COMMANDS:
-        raise InputError(f"unknown; known: {', '.join(COMMANDS)}", field="command", value=arguments[0])
-    import_module(COMMANDS[arguments[0]][0]).app(arguments, prog_name="neuneu")
+    check_known(arguments[0], COMMANDS, "command", "unknown")
+    app = import_module(COMMANDS[arguments[0]][0]).app
+    try:
+        with bars():
+            code = app(arguments, prog_name="neuneu", standalone_mode=False)
+    except usage_errors() as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            raise usage_error(error) from error
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def _end(message: str, code: int) -> NoReturn:

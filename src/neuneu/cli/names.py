@@ -32,8 +32,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("neuneu.cli.serve", "The web page and its JSON API."),
     "suite": ("neuneu.cli.suite", "Pretrain and evaluate small language models: runs made at home."),
     "designs": ("neuneu.cli.designs", "The database of models; scores from design decisions."),
+    "completion": ("neuneu.cli.completion", "What bash, zsh or fish needs to complete commands and options."),
 }
 """Command → (module, help line). The module holds a typer app named `app` with a command of this name."""
+
+
+COMPLETE = "_NEUNEU_COMPLETE"
+"""Variable by which a shell asks how a line may go on (typer's protocol)."""
 
 
 def option_names() -> dict[str, str]:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuneu.cli.names import in_options
-from neuneu.errors import InputError
+from neuneu.cli.tables import DIGITS, note, print_table
+from neuneu.errors import InputError, how_many
 from neuneu.files import check_place, to_json, write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from neuneu.curves.table import CurveTable
@@ -29,6 +31,27 @@ def folder_place(path: Path | None) -> Path | None:
 def named_place(path: Path | None) -> Path | None:
     """Callback of an option that names a file where it has an ending, else a folder."""
     return path if path is None else check_place(path, folder=not path.suffix)
+
+
+def one_of(*names: str) -> dict[str, Any]:
+    """What an option of these names takes beside its help: they are shown there and completed.
+
+    Whoever takes the value refuses others, so that names known to a room are checked there alone.
+    """
+    return {"metavar": f"[{'|'.join(names)}]", "autocompletion": lambda: list(names)}
+
+
+def known_forecasters(incomplete: str) -> list[str]:
+    """Completes names of forecasters, after commas too."""
+    from neuneu.forecasters.base import forecaster_names
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in forecaster_names() if name.startswith(last)]
+
+
+def known_references() -> list[str]:
+    """Completes the rules by which finished runs are looked at."""
+    return ["none", "smaller", "finished"]
 
 
 Output = Annotated[
@@ -51,6 +74,7 @@ ReferenceRuns = Annotated[
     typer.Option(
         "--references",
         help="Finished runs to look at: none, smaller or finished (of the same family), or a curve table.",
+        autocompletion=known_references,
     ),
 ]
 SeedsShown = Annotated[
@@ -61,11 +85,20 @@ SeedsShown = Annotated[
 ]
 Losses = Annotated[Path | None, typer.Option("--losses", help="Store of checkpoints' token losses.")]
 Device = Annotated[
-    str | None, typer.Option("--device", help="Where networks work: cpu, cuda, cuda:1 or auto.")
+    str | None,
+    typer.Option(
+        "--device",
+        help="Where networks work: cpu, cuda, cuda:1 or auto.",
+        autocompletion=lambda: ["cpu", "cuda", "auto"],
+    ),
 ]
 Delta = Annotated[
     str | None,
-    typer.Option("--delta", help="Delta probes: anchor, or cumulative (changes added up step by step)."),
+    typer.Option(
+        "--delta",
+        help="Delta probes: anchor, or cumulative (changes added up step by step).",
+        **one_of("anchor", "cumulative"),
+    ),
 ]
 Anchor = Annotated[
     int | None,
@@ -77,7 +110,12 @@ Anchor = Annotated[
 ]
 Methods = Annotated[
     str | None,
-    typer.Option("--forecaster", "-f", help="Names, folders or package.module:Class, separated by commas."),
+    typer.Option(
+        "--forecaster",
+        "-f",
+        help="Names, folders or package.module:Class, separated by commas.",
+        autocompletion=known_forecasters,
+    ),
 ]
 
 
@@ -112,42 +150,26 @@ def _no_options() -> None:
     """Exists so that an app with one command still takes its name."""
 
 
-def show(frame: "pl.DataFrame", title: str, *, output: Path | None = None, as_json: bool = False) -> None:
-    """Print a table for people, or as JSON; write it to `output` if given."""
+def show(
+    frame: "pl.DataFrame",
+    title: str,
+    *,
+    output: Path | None = None,
+    as_json: bool = False,
+    brief: "pl.DataFrame | None" = None,
+    least: "Sequence[str]" = (),
+    legend: str = "",
+    digits: int = DIGITS,
+) -> None:
+    """Print a table for people, or as JSON; write it to `output` if given.
+
+    brief, least, legend, digits: what a terminal shows, as `print_table` takes it; the rest gets `frame`.
+    """
     if output is not None:
         write_table(output, frame)
     if as_json:
         sys.stdout.write(to_json(frame.to_dicts()))
     elif output is None:
-        print_table(frame, title)
+        print_table(frame, title, brief=brief, least=least, legend=legend, digits=digits)
     else:
-        note(f"{len(frame)} rows → {output}")
-
-
-def print_table(frame: "pl.DataFrame", title: str, *, digits: int = 4) -> None:
-    """Print a table on the terminal: numbers to the right, rounded."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", header_style="bold", box=None)
-    table.pad_edge, table.collapse_padding = False, True  # more columns whole on a narrow terminal
-    for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
-    for row in frame.iter_rows():
-        table.add_row(*(_cell(value, digits) for value in row))
-    Console().print(table)
-
-
-def note(message: str) -> None:
-    """A line for people on stderr, so that stdout stays clean."""
-    sys.stderr.write(in_options(message) + "\n")
-
-
-def _cell(value: Any, digits: int) -> str:
-    from rich.markup import escape
-
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.3g}"
-    return escape(str(value))
+        note(f"{how_many(len(frame), 'row')} → {output}")

@@ -18,9 +18,9 @@ from neuneu.cli.options import (
     file_place,
     make_app,
     named_place,
-    note,
     split_names,
 )
+from neuneu.cli.tables import note
 from neuneu.files import check_place
 
 app = make_app()
@@ -31,13 +31,21 @@ Beyond = Annotated[
 ]
 
 
+def known_kinds() -> list[str]:
+    """Completes kinds of figures."""
+    from neuneu.reports.figures import KINDS, MANY
+
+    return [*KINDS, *MANY]
+
+
 @app.command()
 def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            help="fan, compute, leaderboard, ranking, horizon, context, coverage, runs, tasks or steps; all "
-            "(every figure of an evaluation) or trajectories (a file a run) into a folder."
+            help="fan, compute, leaderboard, ranking, decisions, horizon, context, coverage, runs, tasks "
+            "or steps; all (every figure of an evaluation) or trajectories (a file a run) into a folder.",
+            autocompletion=known_kinds,
         ),
     ],
     paths: Annotated[

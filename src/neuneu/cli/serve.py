@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import Losses, ReferenceRuns, make_app, note
+from neuneu.cli.options import Losses, ReferenceRuns, make_app
+from neuneu.cli.tables import note
 
 app = make_app()
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, Output, folder_place, make_app, note, show
+from neuneu.cli.options import AsJson, Output, folder_place, make_app, show
+from neuneu.cli.tables import note
+from neuneu.errors import how_many
 
 app = make_app()
 suite = typer.Typer(
@@ -99,7 +101,7 @@ def evaluate(
     columns = ["run", "step", "task", "metric", "value", "stderr", "n_items", "chance"]
     if output is not None and output.suffix == ".parquet":
         table.write(output)
-        note(f"{len(table)} rows → {output}")
+        note(f"{how_many(len(table), 'row')} → {output}")
         output = None
         if not as_json:
             return
@@ -143,7 +145,7 @@ def harness(
         hub=hub,
         report=note,
     )
-    note(f"{len(table)} rows → {output / 'curves.parquet'}")
+    note(f"{how_many(len(table), 'row')} → {output / 'curves.parquet'}")
 
 
 @suite.command()
@@ -166,9 +168,9 @@ def package(
 
     files = package_losses(folder, output, finished=finished) if losses else []
     table = package_suite(folder, output, finished=finished)
-    note(f"{len(table)} rows of {len(table.runs)} runs → {output / 'curves.parquet'}")
+    note(f"{how_many(len(table), 'row')} of {how_many(len(table.runs), 'run')} → {output / 'curves.parquet'}")
     if files:
-        note(f"token losses of {len(files)} runs → {output / 'losses'}")
+        note(f"token losses of {how_many(len(files), 'run')} → {output / 'losses'}")
 
 
 def _use_threads(threads: int) -> None:

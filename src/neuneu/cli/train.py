@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from neuneu.cli.options import folder_place, make_app, note
+from neuneu.cli.options import folder_place, make_app
+from neuneu.cli.tables import note
 from neuneu.errors import InputError
 
 app = make_app()

@@ -17,10 +17,12 @@ from neuneu.cli.options import (
     Tasks,
     Variant,
     file_place,
+    known_forecasters,
     make_app,
-    note,
     show,
 )
+from neuneu.cli.tables import note
+from neuneu.errors import how_many
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def watch(
         typer.Option(help="Which of two different values of a step stays (a restarted run)."),
     ] = None,
     forecaster: Annotated[
-        str, typer.Option("--forecaster", "-f", help="Name or folder.")
+        str, typer.Option("--forecaster", "-f", help="Name or folder.", autocompletion=known_forecasters)
     ] = DEFAULT_FORECASTER,
     references: ReferenceRuns = "none",
     ledger: Annotated[Path | None, typer.Option(help="Enter forecasts in this file.")] = None,
@@ -101,7 +103,8 @@ def watch(
 
     def told(found: "Status", table: "CurveTable | None") -> None:
         lines = alert_lines(found)
-        note(f"{found.updated}: {len(found.runs)} runs, {len(lines)} alerts → {status}")
+        counts = f"{how_many(len(found.runs), 'run')}, {how_many(len(lines), 'alert')}"
+        note(f"{found.updated}: {counts} → {status}")
         for line in [*lines, *found.problems]:
             note(f"  {line}")
         if page is not None and table is not None and found.runs:
@@ -130,17 +133,19 @@ def settle(
     Example: neuneu settle forecasts.jsonl curves.parquet --by task,horizon
     """
     from neuneu.curves.table import read_curves
-    from neuneu.decisions.ledger import ledger_record
+    from neuneu.decisions.ledger import read_ledger, settle, track_record
     from neuneu.errors import InputError, check_known
 
     columns = [name.strip() for name in by.split(",") if name.strip()]
     for name in columns:
         check_known(name, ("forecaster", "task", "run", "metric", "horizon"), "by", "is none to group by")
-    found = ledger_record(ledger, read_curves(curves), columns)
-    if not found.settled:
-        rule = f"none of the {found.entered} forecasts has come to its horizon in these curves"
+    entered = read_ledger(ledger)
+    settled = settle(entered, read_curves(curves))
+    if not len(settled):
+        rule = f"none of the {len(entered)} forecasts has come to its horizon in these curves"
         raise InputError(rule, where=ledger)
-    show(found.table, found.title, output=output, as_json=as_json)
+    title = f"{len(settled)} of {len(entered)} forecasts settled"
+    show(track_record(settled, columns), title, output=output, as_json=as_json)
 
 
 def _write_page(settings: "Settings", table: "CurveTable", page: Path) -> None:

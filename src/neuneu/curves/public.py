@@ -9,7 +9,7 @@ from pathlib import Path
 from neuneu.curves.readers.finishing import ReadResult
 from neuneu.curves.readers.formats import formats, read_format
 from neuneu.curves.readers.parsing import Given
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.files import check_place
 from neuneu.files.reading import size_text
 from neuneu.hub import Blob, cache_folder, fetch_blobs, list_tree
@@ -116,8 +116,7 @@ CATALOG = {
 
 def find_public(name: str) -> PublicRuns:
     """The table of this name. Raises InputError on others."""
-    if name not in CATALOG:
-        raise InputError(f"unknown; known: {', '.join(CATALOG)}", field="name", value=name)
+    check_known(name, CATALOG, "name", "unknown")
     return CATALOG[name]
 
 

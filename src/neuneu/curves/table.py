@@ -13,7 +13,7 @@ from neuneu.curves.columns import COLUMNS, FILLED, KEY, REQUIRED, SCHEMA, check_
 from neuneu.curves.curve import Curve, CurveKey, Facts
 from neuneu.curves.frames import read_frame, to_polars
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, how_many
 from neuneu.files import FORMULA, write_table
 from neuneu.files.tables import parquet_columns
 
@@ -109,7 +109,12 @@ class CurveTable:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        return f"CurveTable({len(self)} rows, {len(self.runs)} runs, {len(self.tasks)} tasks)"
+        return f"CurveTable({self.in_words()})"
+
+    def in_words(self) -> str:
+        """How much there is: `22 values of 1 run on 2 tasks`."""
+        runs, tasks = how_many(len(self.runs), "run"), how_many(len(self.tasks), "task")
+        return f"{how_many(len(self), 'value')} of {runs} on {tasks}"
 
     def _repr_html_(self) -> str:
         """For notebooks: what is in it, then its first rows."""

@@ -346,3 +346,16 @@ def results_frame(results: Results) -> pl.DataFrame:
         {answers.name: answers.given for answers in results.answers},
         [cells.sources[source] for source in cells.source.tolist()],
     )
+
+
+def leaderboard_frame(document: Row) -> pl.DataFrame:
+    """A row a source and forecaster of a leaderboard, "all" the mean over several; accuracies in [0, 1]."""
+    sections = dict(document["sources"])
+    if len(sections) > 1:
+        sections = {"all": document["overall"], **sections}
+    rows = [
+        {"source": source, **{name: value for name, value in row.items() if not isinstance(value, dict)}}
+        for source, section in sections.items()
+        for row in section
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)

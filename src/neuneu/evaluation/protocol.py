@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from neuneu.curves.curve import Curve
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.evidence.cut import Question
 from neuneu.evidence.cut import seen as seen_checkpoints
 
@@ -45,8 +45,7 @@ class Protocol:
             ("by", self.by, By),
             ("feed", self.feed, Feed),
         ):
-            if value not in get_args(known):
-                raise InputError(f"must be one of {', '.join(get_args(known))}", field=name, value=value)
+            check_known(value, get_args(known), name, "unknown")
         if not 0 < self.context < 1:
             raise InputError("must lie between 0 and 1, both excluded", field="context", value=self.context)
         if self.min_checkpoints < 2:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.evaluation.protocol import MIN_CHECKPOINTS
 from neuneu.files import read_document
 
@@ -168,8 +168,7 @@ def read_manifest(path: str | Path) -> dict[str, dict[str, list[Any]]]:
         if not isinstance(conditions, dict) or not conditions:
             raise InputError("must map fields to lists", where=path, field=side, value=conditions)
         for name, values in conditions.items():
-            if name not in FIELDS:
-                raise InputError(f"must be one of {', '.join(FIELDS)}", where=path, field=side, value=name)
+            check_known(name, FIELDS, side, "unknown", path)
             if not isinstance(values, list) or not values:
                 raise InputError(
                     "must be a list with a value", where=path, field=f"{side}.{name}", value=values

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 References = Callable[[Curve, Curve], bool]
 """Whether the second curve's run is a finished run that a forecaster of the first may look at."""
@@ -105,7 +105,7 @@ def read_references(value: Any) -> FinishedRuns:
         return FinishedRuns(name, RULES[name])
     if isinstance(value, str | Path):
         if not Path(value).suffix and not Path(value).exists():
-            rule = f"must be one of {', '.join(RULES)}, or a curve table"
+            rule = "is no curve table and no rule" + offered(value, RULES)
             raise InputError(rule, field="references", value=str(value))
         table = CurveTable.read(value)
         return FinishedRuns(f"{Path(value).name} ({_count(table)})", table=table)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import CannotForecastError, InputError, import_named
+from neuneu.errors import CannotForecastError, InputError, import_named, offered
 from neuneu.files import read_object
 
 if TYPE_CHECKING:
@@ -325,10 +324,7 @@ def _find(name: str) -> type[Forecaster]:
     if where is None and ":" in name:
         where = name
     if where is None:
-        known = forecaster_names()
-        near = get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        rule = f"neither a forecaster nor a folder. {hint}Known: {', '.join(known)}, or package.module:Class"
+        rule = f"neither a forecaster, a folder nor package.module:Class{offered(name, forecaster_names())}"
         raise InputError(rule, field="forecaster", value=name)
     return where if isinstance(where, type) else _import(where)
 

@@ -6,7 +6,8 @@ from typing import Any
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Report
-from neuneu.losses.scorer import Scorer, ScoreStores
+from neuneu.losses.scorer import Scorer
+from neuneu.losses.zarr_store import ZarrLossStore
 
 RETRIES = 5
 
@@ -15,7 +16,7 @@ def score_on_ray(
     address: str,
     scorer: Scorer,
     checkpoints: list[Checkpoint],
-    stores: ScoreStores,
+    store: ZarrLossStore,
     *,
     gpus: float = 0.0,
     report: Report | None = None,
@@ -42,13 +43,13 @@ def score_on_ray(
             (done, *_), _ = ray.wait(list(waiting))
             checkpoint = waiting.pop(done)
             try:
-                values, facts = ray.get(done)
+                losses, facts = ray.get(done)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, InputError):
                     raise error.cause from error
                 raise
-            stores.write(checkpoint.run, checkpoint.step, values, facts)
-            del values, done
+            store.write(checkpoint.run, checkpoint.step, losses, facts)
+            del losses, done
             if report is not None:
                 count = len(checkpoints) - len(waiting)
                 seconds = perf_counter() - begin

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.files import MAX_LINE, check_file, read_json_lines, read_lines, read_text
 from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
 
@@ -49,8 +49,7 @@ def read_documents(files: Sequence[Path], field: str = "text", split: str = "fil
     or "paragraph" (lines up to a blank one). Raises InputError naming file and line of a bad record; empty
     texts are documents too, blank lines are not.
     """
-    if split not in SPLITS:
-        raise InputError(f"must be one of {', '.join(SPLITS)}", field="split", value=split)
+    check_known(split, SPLITS, "split", "unknown")
     for file in files:
         yield from _READERS[_kind(file)](file, field, split)
 

@@ -1,16 +1,14 @@
 """The demo: packaged runs, forecast from their first half and from their first fifth."""
 
 import math
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.files import to_json, write_table, write_text
+from neuneu.files import write_table, write_text
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, ask
 from neuneu.reports.fans import fan_chart
@@ -86,52 +84,5 @@ def home_curves() -> CurveTable:
     return read_home_curves()
 
 
-def print_demo(found: Demo, *, as_json: bool = False) -> None:
-    """The table and where the files are, for people; or one JSON document."""
-    table = found.table()
-    if as_json:
-        sys.stdout.write(to_json({"scores": table.to_dicts(), "files": [str(path) for path in found.files]}))
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    answer = next(iter(found.answers.values()))
-    console = Console()
-    console.print(
-        f"{len(answer.panels)} curves of {len(answer.runs)} small language models on "
-        f"{len(answer.tasks)} tasks; "
-        "each is forecast from its first part, the rest is compared with what came true.\n",
-        highlight=False,
-        soft_wrap=True,
-    )
-    shown = Table(box=None, header_style="bold")
-    for name in table.columns:
-        left = name in ("context", "forecaster")
-        shown.add_column(name, justify="left" if left else "right", no_wrap=left)
-    scored = answer.scored
-    unit = "points" if scored is not None and scored.percent else "metric units"
-    for row in table.iter_rows(named=True):
-        shown.add_row(*(_text(name, value) for name, value in row.items()))
-        if row["forecaster"] == answer.names[-1]:
-            shown.add_section()
-    console.print(shown)
-    floor = scored.noise_floor * scored.unit if scored is not None else float("nan")
-    console.print(
-        f"\nError: mean distance from the truth, in {unit}; noise between checkpoints alone is {floor:.2f}.",
-        highlight=False,
-    )
-    for path in found.files:
-        console.print(f"→ {escape(str(path))}", highlight=False, soft_wrap=True)
-
-
 def _known(value: float) -> float | None:
     return round(value, 2) if math.isfinite(value) else None
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if name == "in 80 % interval":
-        return f"{100 * value:.0f} %"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -72,13 +72,13 @@ def draw(
 
     Raises InputError on an unknown kind, on files that it cannot be drawn from, and where nothing is left.
     """
-    check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
+    check_known(kind, KINDS, "kind", "unknown")
     return draw_inputs(kind, read_inputs(paths), options)
 
 
 def draw_inputs(kind: str, inputs: Inputs, options: Options | None = None) -> "tuple[Figure, list[str]]":
     """`draw` of tables in memory."""
-    check_known(kind, KINDS, "kind", f"unknown; known: {', '.join(KINDS)}")
+    check_known(kind, KINDS, "kind", "unknown")
     inputs, options = _show_seeds(inputs, options or Options())
     figure, notes = KINDS[kind][0](inputs, options)
     return figure, [*inputs.notes, *notes]
@@ -271,7 +271,7 @@ def write_figures(
 
     Raises InputError where none can be drawn.
     """
-    check_known(kind, MANY, "kind", f"unknown; known: {', '.join(MANY)}")
+    check_known(kind, MANY, "kind", "unknown")
     inputs, options = _show_seeds(read_inputs(paths), options or Options())
     figures = _all(inputs, options) if kind == "all" else _trajectories(inputs, options)
     notes, n_drawn = list(inputs.notes), 0

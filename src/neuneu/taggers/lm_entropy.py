@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import write_json, write_table
 from neuneu.losses.corpus import read_corpus
 from neuneu.losses.open import open_losses
@@ -42,7 +42,7 @@ def lm_entropy(
     chosen = store.runs[0] if run is None else run
     steps = store.steps(chosen)
     if not len(steps):
-        raise InputError(f"has no losses; known: {', '.join(store.runs)}", field="run", value=chosen)
+        raise InputError("has no losses" + offered(chosen, store.runs), field="run", value=chosen)
     at = int(steps[-1]) if step is None else step
     bits = store.read(chosen, at) / math.log(2)
     known = bits[~np.isnan(bits)]

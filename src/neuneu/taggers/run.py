@@ -9,7 +9,7 @@ from typing import cast
 
 import polars as pl
 
-from neuneu.errors import InputError, import_named
+from neuneu.errors import InputError, check_known, import_named
 from neuneu.files import atomic_path
 from neuneu.taggers import cleaning, counts, repetition
 from neuneu.taggers.document_features import BLOCK, read_blocks
@@ -65,8 +65,7 @@ def make_tagger(feature: str, options: TaggerOptions) -> counts.Tagger:
         if not callable(own):
             raise InputError("is not a function of a block of documents", field="feature", value=feature)
         return cast(counts.Tagger, own)
-    if feature not in makers:
-        raise InputError(f"unknown; known: {', '.join([*makers, 'entropy'])}", field="feature", value=feature)
+    check_known(feature, [*makers, "entropy"], "feature", "unknown")
     return makers[feature]()
 
 

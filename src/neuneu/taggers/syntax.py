@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError, MissingExtraError, offered
 from neuneu.taggers.counts import Tagger
 
 
@@ -291,7 +291,7 @@ def syntax_tagger(language: str | None = None) -> Tagger:
     Documents in a language without a grammar get nulls. Raises InputError for a document without `lang`.
     """
     if language is not None and find_language(language) is None:
-        raise InputError(f"unknown; known: {', '.join(GRAMMARS)}", field="language", value=language)
+        raise InputError("unknown" + offered(language, GRAMMARS), field="language", value=language)
     _loaded(find_language(language or "python") or "")
 
     def tag(block: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from neuneu.curves.readers.finishing import ReadResult, finish
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, place_of, stack
 from neuneu.curves.table import KEY
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 FORMAT = "format"
 AUTO = "auto"
@@ -77,8 +77,7 @@ def patterns_of(name: str) -> list[str]:
 
     Raises InputError on an unknown format.
     """
-    if name != AUTO and name not in formats():
-        raise InputError(f"unknown; known: {', '.join([AUTO, *formats()])}", field="format", value=name)
+    check_known(name, [AUTO, *formats()], "format", "unknown")
     readers = formats().values() if name == AUTO else [formats()[name]]
     return sorted({pattern for reader in readers for pattern in reader.names})
 

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from neuneu.designs.database.schema import Table
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 Policy = Literal["error", "keep", "replace", "larger", "smaller"]
 """What to do where a stored value and a new one differ: refuse, keep the stored, take the new, the larger,
@@ -26,7 +26,7 @@ def check_policy(policy: str) -> Policy:
     for known in get_args(Policy):
         if policy == known:
             return known  # type: ignore[no-any-return]
-    raise InputError(f"unknown; known: {', '.join(get_args(Policy))}", field="policy", value=policy)
+    raise InputError("unknown" + offered(policy, get_args(Policy)), field="policy", value=policy)
 
 
 def diff(table: Table, old: pl.DataFrame, new: pl.DataFrame, *, removed: bool = False) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from neuneu.designs.database.metadata import rows_from_facts
 from neuneu.designs.database.metric_names import METRIC_ALIASES
 from neuneu.designs.database.records import NewRows, check_rows, source_row
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import read_document
 
 SECTIONS = ("model", "reference", "architecture", "data", "training_stages", "evaluations")
@@ -71,7 +71,8 @@ def read_contribution(path: str | Path) -> NewRows:
         raise InputError("must be a mapping with the key model", where=path)
     for name in document:
         if name not in SECTIONS:
-            raise InputError(f"unknown section; known: {', '.join(SECTIONS)}", where=path, field=str(name))
+            rule = "unknown" + offered(name, SECTIONS)
+            raise InputError(rule, where=path, field=str(name))
     model = document.get("model")
     if not isinstance(model, str) or model == "org/name":
         raise InputError("must name the model", where=path, field="model", value=model)
@@ -122,9 +123,8 @@ def _stages(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     for stage in stages:
         for key, value in stage.items():
             if key not in _STAGE:
-                raise InputError(
-                    f"unknown; known: {', '.join(_STAGE)}", where=path, field=f"training_stages.{key}"
-                )
+                rule = "unknown" + offered(key, _STAGE)
+                raise InputError(rule, where=path, field=f"training_stages.{key}")
             kind = _STAGE[key]
             good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
             if value is not None and not (good and (kind is str or abs(value) < 1e300)):
@@ -163,7 +163,8 @@ def _evaluations(document: Mapping[str, Any], model: str, path: Path, source: st
         where = f"{path}, evaluation {number}"
         for key in entry:
             if key not in _EVALUATION:
-                raise InputError(f"unknown; known: {', '.join(_EVALUATION)}", where=where, field=str(key))
+                rule = "unknown" + offered(key, _EVALUATION)
+                raise InputError(rule, where=where, field=str(key))
         for key, kind in (("benchmark", str), ("shots", int), ("metric", str), ("value", (int, float))):
             if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
                 raise InputError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import read_document
 
 TAXONOMY: Mapping[str, Any] = {
@@ -49,8 +49,8 @@ def check_type(path: str, where: str | Path | None = None) -> str:
         if level is None and depth == 1 and part:
             return path  # a topic
         if not level or part not in level:
-            known = ", ".join(level) if level else "nothing below"
-            raise InputError(f"known here: {known}", where=where, field="doc_type", value=path)
+            rule = "has nothing below it" if not level else "unknown" + offered(part, level)
+            raise InputError(rule, where=where, field="doc_type", value=path)
         level = level[part]
     return path
 
@@ -119,7 +119,8 @@ def read_record(path: str | Path) -> dict[str, Any]:
         document = _published(document, path)
     for key in document:
         if key not in _KEYS:
-            raise InputError(f"unknown; known: {', '.join(_KEYS)}", where=path, field=key)
+            rule = "unknown" + offered(key, _KEYS)
+            raise InputError(rule, where=path, field=key)
     domains = read_domains(document.get("domains"), path)
     summary: dict[str, float] = {}
     known = [domain.tokens_billions for domain in domains if domain.tokens_billions is not None]
@@ -166,7 +167,8 @@ def read_domains(entries: Any, path: Path, depth: int = 0) -> list[Domain]:
             continue
         for key in entry:
             if key not in (*_FIELDS, "feature_statistics"):
-                raise InputError(f"unknown; known: {', '.join(_FIELDS)}", where=where, field=key)
+                rule = "unknown" + offered(key, _FIELDS)
+                raise InputError(rule, where=where, field=key)
         name, types = entry.get("name"), entry.get("doc_type")
         if not isinstance(name, str) or not name:
             raise InputError("must be text", where=where, field="name", value=name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 VERSION = 2
 """Schema version that this package writes."""
@@ -53,9 +53,8 @@ class Table:
         for column in self.columns:
             if column.name == name:
                 return column
-        raise InputError(
-            f"unknown; known: {', '.join(c.name for c in self.columns)}", field="column", value=name
-        )
+        rule = "unknown" + offered(name, [column.name for column in self.columns])
+        raise InputError(rule, field="column", value=name)
 
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
@@ -211,7 +210,7 @@ def find_table(name: str) -> Table:
     """The table of this name or short name (model, dataset, evaluation, features)."""
     full = SHORT_NAMES.get(name, name)
     if full not in TABLES:
-        raise InputError(f"unknown; known: {', '.join([*SHORT_NAMES, *TABLES])}", field="table", value=name)
+        raise InputError("unknown" + offered(name, [*SHORT_NAMES, *TABLES]), field="table", value=name)
     return TABLES[full]
 
 

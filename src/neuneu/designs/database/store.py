@@ -24,7 +24,7 @@ from neuneu.designs.database.schema import (
     find_table,
     migrations,
 )
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError, MissingExtraError, check_known
 from neuneu.files import atomic_path, check_file, refusing_place
 from neuneu.files.writing import refusal_of_system
 
@@ -130,8 +130,7 @@ class DesignStore:
         """
         import duckdb
 
-        if as_ not in get_args(Format):
-            raise InputError(f"unknown; known: {', '.join(get_args(Format))}", field="as_", value=as_)
+        check_known(as_, get_args(Format), "as_", "unknown")
         try:
             statements = self._connection.extract_statements(sql)
             if len(statements) != 1 or "SELECT" not in str(statements[0].type):

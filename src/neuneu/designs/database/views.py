@@ -7,7 +7,7 @@ import polars as pl
 from neuneu.designs.database.aliases import Aliases
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.designs.database.store import DesignStore, canonical
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 Choice = Literal["first", "last", "largest", "smallest", "mean"]
 """Which of several values of one measurement is taken, in the order of source files and their records."""
@@ -23,8 +23,7 @@ def evaluations(
     Where aliases bring several values together `choice` takes one: the first of the database (source, then
     record), the last, the largest, the smallest, or the mean (with the mean of the standard errors).
     """
-    if choice not in get_args(Choice):
-        raise InputError(f"unknown; known: {', '.join(get_args(Choice))}", field="choice", value=choice)
+    check_known(choice, get_args(Choice), "choice", "unknown")
     frame = canonical(store, store.table("evaluation"), aliases).drop_nulls("metric_value")
     order = {"largest": "metric_value", "smallest": "metric_value"}.get(choice)
     if choice == "mean":

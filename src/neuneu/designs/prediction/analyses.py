@@ -9,7 +9,7 @@ import polars as pl
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import folds
 from neuneu.designs.prediction.significance import benjamini_hochberg
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 DOMAINS = ("web", "code", "books", "reference", "academic")
 LEAST = 10
@@ -118,8 +118,7 @@ def correlations(table: DesignTable, *, of: str = "tasks") -> pl.DataFrame:
     scores = {task.key: table.y[:, k] for k, task in enumerate(table.tasks)}
     numbers = dict(table.numbers)
     pools = {"tasks": (scores, scores), "features": (numbers, numbers), "both": (numbers, scores)}
-    if of not in pools:
-        raise InputError(f"known: {', '.join(pools)}", field="of", value=of)
+    check_known(of, pools, "of", "unknown")
     left, right = pools[of]
     test: Callable[..., Any] = getattr(stats, "pearsonr" if of == "tasks" else "kendalltau")
     rows = []
@@ -151,8 +150,7 @@ def components(table: DesignTable, count: int = 3, *, of: str = "tasks") -> tupl
     """
     numbers = [name for name in table.numbers if of == "features" or table.kinds[name] == "generation"]
     known = {"tasks": [task.key for task in table.tasks], "features": numbers, "generation": numbers}
-    if of not in known:
-        raise InputError(f"known: {', '.join(known)}", field="of", value=of)
+    check_known(of, known, "of", "unknown")
     names = known[of]
     if not names:
         raise InputError("this table has no such features", field="of", value=of)

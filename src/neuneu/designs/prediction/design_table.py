@@ -13,7 +13,7 @@ from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations, facts
 from neuneu.designs.prediction.folds import LARGEST, Indices, family, joined, organisation, twins
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 Matrix = NDArray[np.float64]
 
@@ -118,8 +118,7 @@ class DesignTable:
             return list(chosen[name])
         found = [name] if name in every else [f for f in every if f.endswith(f"_{name}")]
         if len(found) != 1:
-            known = ", ".join([*chosen, *every])
-            raise InputError(f"unknown; known: {known}", field="features", value=name)
+            raise InputError("unknown" + offered(name, [*chosen, *every]), field="features", value=name)
         return found
 
     def with_features(self, names: Sequence[str]) -> "DesignTable":
@@ -145,8 +144,8 @@ class DesignTable:
         if split in ("random", "time") or split.startswith(LARGEST):
             return self.twins
         if split not in self.labels:
-            known = ", ".join(["random", "time", f"{LARGEST}K", *self.labels])
-            raise InputError(f"unknown; known: {known}", field="split", value=split)
+            known = ["random", "time", f"{LARGEST}K", *self.labels]
+            raise InputError("unknown" + offered(split, known), field="split", value=split)
         return joined(self.twins, self.labels[split])
 
     @property

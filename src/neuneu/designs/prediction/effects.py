@@ -15,7 +15,7 @@ from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.explain import tree_shap
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.nested import outer
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 FRACTION = 0.5
 """Of the models that one point of the smooth line looks at (LOESS, Cleveland 1979), as published."""
@@ -81,9 +81,7 @@ def effect_curves(
     replacement; trees are grown anew on each. Raises InputError where the feature is no number or fewer than
     ten models have it.
     """
-    if feature not in table.numbers:
-        rule = f"must be one of {', '.join(table.numbers)}"
-        raise InputError(rule, field="against", value=feature)
+    check_known(feature, table.numbers, "against", "unknown")
     if draws < 2:
         raise InputError("must be at least 2", field="draws", value=draws)
     known = table.numbers[feature][~np.isnan(table.numbers[feature])]

@@ -15,7 +15,7 @@ from neuneu.curves.tasks import find_metric
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.predictors import Predictor, each_task
-from neuneu.errors import InputError
+from neuneu.errors import check_known
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def fit_form(form: Form, n: Matrix, d: Matrix, loss: Matrix) -> Matrix:
 
 def form_predictor(name: str) -> Predictor:
     """The predictor of a form by name: kaplan, chinchilla, sigmoid; fitted to each task by itself."""
-    if name not in FORMS:
-        raise InputError(f"known: {', '.join(FORMS)}", field="predictor", value=name)
+    check_known(name, FORMS, "predictor", "unknown")
     form = FORMS[name]
 
     def predict(table: DesignTable, task: int, train: Indices, test: Indices) -> Matrix:

@@ -12,7 +12,7 @@ from neuneu.designs.prediction.boosting import Trees, bin_table, fit
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.predictors import Predictor, each_task
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError, MissingExtraError, check_known
 from neuneu.files import atomic_path, write_table
 from neuneu.files.arrays import load_arrays
 
@@ -70,8 +70,7 @@ def tune(X: Matrix, y: Matrix, seed: int, engine: str) -> Tuned:
 
 def find_grid(engine: str) -> ParameterGrid:
     """The grid of an engine; InputError where there is none of this name."""
-    if engine not in GRIDS:
-        raise InputError(f"unknown; known: {', '.join(GRIDS)}", field="engine", value=engine)
+    check_known(engine, GRIDS, "engine", "unknown")
     return GRIDS[engine]
 
 

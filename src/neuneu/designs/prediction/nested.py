@@ -19,7 +19,7 @@ from neuneu.designs.prediction.forms import FORMS, form_predictor
 from neuneu.designs.prediction.grids import grid_predictor
 from neuneu.designs.prediction.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
 from neuneu.designs.prediction.published_method import published_predictor, selected_predictor
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 INNER = 5
 COVERAGE = 0.8
@@ -179,8 +179,7 @@ def evaluate(
     groups whole. workers: processes; the result does not depend on their number.
     """
     for method in methods:
-        if method not in METHODS:
-            raise InputError(f"unknown; known: {', '.join(METHODS)}", field="predictor", value=method)
+        check_known(method, METHODS, "predictor", "unknown")
     groups = table.groups(split)  # of all features: what is left out must not make twins
     table, scope = narrowed(table, scope, methods)
     questions = [

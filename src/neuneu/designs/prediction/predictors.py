@@ -11,7 +11,7 @@ from neuneu.designs.prediction.boosting import bin_table, fit
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices, folds
 from neuneu.designs.prediction.gaussian import ScoreProcess, fit_gaussian
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import MissingExtraError, check_known
 
 Predictor = Callable[[DesignTable, Indices, Indices], Matrix]
 """(table, training rows, rows to predict) → scores (rows to predict, tasks). All preprocessing is fitted on
@@ -245,8 +245,7 @@ MAKERS: dict[str, Callable[[str], Predictor]] = {
 
 def predictor(name: str, scope: str = "all") -> Predictor:
     """A predictor by name, on the features of a scope: scale, all or non-scale."""
-    if name not in MAKERS:
-        raise InputError(f"unknown; known: {', '.join(MAKERS)}", field="predictor", value=name)
+    check_known(name, MAKERS, "predictor", "unknown")
     return MAKERS[name](scope)
 
 

@@ -24,7 +24,7 @@ from neuneu.designs.prediction.folds import largest_fold, organisation
 from neuneu.designs.prediction.grids import Keeper, Tuned, find_grid, tune
 from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 Matrix = NDArray[np.float64]
 
@@ -67,8 +67,7 @@ class TaskRows:
         ends = [known for known in self.features if known.endswith(f"_{name}")]
         found = [name] if name in self.features else ends
         if len(found) != 1:
-            rule = f"must be one of {', '.join(self.features)}"
-            raise InputError(rule, field="features", value=name)
+            raise InputError("unknown" + offered(name, self.features), field="features", value=name)
         return found[0]
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from neuneu.designs.database.schema import DATASETS, MODELS
 from neuneu.designs.prediction.published_protocol import DATABASE_FEATURES, SCALE, TaskRows, seed_errors
 from neuneu.designs.prediction.selection import ChosenFeatures
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 SEEDS = 10
 """Splits that the published search averages over: seeds 0 to 9."""
@@ -48,8 +48,7 @@ def search(
         raise InputError("must be at least 1", field="seeds", value=seeds)
     left = [*(candidates(rows) if names is None else names)]
     for name in left:
-        if name not in rows.features:
-            raise InputError(f"known: {', '.join(candidates(rows))}", field="feature", value=name)
+        check_known(name, candidates(rows), "feature", "unknown")
 
     def one(job: tuple[Sequence[str], int]) -> float:
         return seed_errors(rows, job[0], job[1]).model

@@ -11,7 +11,7 @@ import polars as pl
 from neuneu.curves.tasks import find_metric
 from neuneu.designs.prediction.design_table import DesignTable, Matrix, floats
 from neuneu.designs.prediction.targets import DesignTask
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.files.tables import read_parquet
 
 HOME = "home"
@@ -113,8 +113,7 @@ def _choose(frame: pl.DataFrame, metric: str | None, tasks: Sequence[str], where
     if tasks:
         known = frame["task"].unique().to_list()
         for name in tasks:
-            if name not in known:
-                raise InputError(f"known: {', '.join(sorted(known))}", where=where, field="task", value=name)
+            check_known(name, sorted(known), "task", "unknown", where)
         frame = frame.filter(pl.col("task").is_in(list(tasks)))
     else:
         frame = frame.filter(pl.col("model").n_unique().over("task", "setting") >= LEAST * runs)

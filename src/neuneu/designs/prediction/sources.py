@@ -17,7 +17,7 @@ from neuneu.designs.prediction.published_search import as_published, search, sel
 from neuneu.designs.prediction.runs import read_runs
 from neuneu.designs.prediction.sweep import forecast, with_rows
 from neuneu.designs.prediction.task_files import tasks_of
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files.tables import read_parquet
 
 
@@ -117,8 +117,7 @@ def find_feature(table: DesignTable, name: str) -> str:
         return name
     found = [known for known in table.numbers if known.endswith(f"_{name}")]
     if len(found) != 1:
-        rule = f"must be one of {', '.join(table.numbers)}"
-        raise InputError(rule, field="feature", value=name)
+        raise InputError("unknown" + offered(name, table.numbers), field="feature", value=name)
     return found[0]
 
 
@@ -161,8 +160,8 @@ def read_cells(path: str | Path, method: str | None = None) -> pl.DataFrame:
         return frame
     found = frame.filter(pl.col("method") == method)
     if found.is_empty():
-        known = ", ".join(frame["method"].unique().sort())
-        raise InputError(f"known: {known}", where=path, field="predictor", value=method)
+        rule = "unknown" + offered(method, frame["method"].unique().sort())
+        raise InputError(rule, where=path, field="predictor", value=method)
     return found
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from neuneu.designs.prediction.design_table import LOGARITHMIC, PARTS, DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.nested import predict_rows
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 
 FAR = 20.0
 """Points of the data that may differ from every known mix before a prediction is called an extrapolation."""
@@ -32,8 +32,7 @@ def with_rows(
     count = len(ids)
     for given in numbers:
         for name in given:
-            if name not in table.numbers:
-                raise InputError(f"known: {', '.join(table.numbers)}", field="feature", value=name)
+            check_known(name, table.numbers, "feature", "unknown")
 
     def longer(name: str, column: Matrix) -> Matrix:
         base = np.nan if like is None else column[like]
@@ -129,11 +128,8 @@ def sweep(
     changed at the expense of the others, in proportion. The model and its twins are left out of training, so
     that their own scores do not hold the curve in place. truth: the model's score, null where unknown.
     """
-    if model not in table.ids:
-        raise InputError("not in this table", field="model", value=model)
-    if feature not in table.numbers:
-        rule = f"no number of this table; known: {', '.join(table.numbers)}"
-        raise InputError(rule, field="feature", value=feature)
+    check_known(model, table.ids, "model", "is not in this table")
+    check_known(feature, table.numbers, "feature", "is no number of this table")
     if not values:
         raise InputError("must hold at least one value", field="values")
     base = table.ids.index(model)

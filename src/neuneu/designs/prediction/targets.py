@@ -9,7 +9,7 @@ import polars as pl
 
 from neuneu.curves.tasks import find_metric
 from neuneu.designs.database.schema import metric_range
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,6 @@ def find_tasks(names: Sequence[str], tasks: Sequence[DesignTask] = PUBLISHED_TAS
         plain = re.sub(r"[ (:]+", " ", name.rstrip(")")).strip()
         matches = [t for t in tasks if plain in (t.name, f"{t.name} {t.setting}")]
         if not matches:
-            raise InputError(f"unknown; known: {', '.join(t.key for t in tasks)}", field="task", value=name)
+            raise InputError("unknown" + offered(name, [t.key for t in tasks]), field="task", value=name)
         found += matches
     return tuple(found) if names else tuple(tasks)

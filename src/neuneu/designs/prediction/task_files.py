@@ -12,7 +12,7 @@ from neuneu.designs.database.metric_names import METRIC_ALIASES, check_setting
 from neuneu.designs.database.store import DesignStore
 from neuneu.designs.database.views import evaluations
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, find_tasks, matches
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import read_document
 
 FIELDS = ("name", "setting", "metric", "pattern")
@@ -47,7 +47,8 @@ def _task(entry: Any, where: str) -> DesignTask:
         raise InputError("must be a mapping", where=where)
     for key, value in entry.items():
         if key not in FIELDS:
-            raise InputError(f"unknown; known: {', '.join(FIELDS)}", where=where, field=key)
+            rule = "unknown" + offered(key, FIELDS)
+            raise InputError(rule, where=where, field=key)
         if not isinstance(value, str) or not value.strip():
             raise InputError("must be text", where=where, field=key, value=value)
     for key in FIELDS[:3]:

@@ -1,0 +1,65 @@
+"""How far long work has come: told by whoever does it, heard by whoever asked for it.
+
+Rooms wrap what takes long in `counted`; nothing is printed and nothing is passed along. The command line
+listens (`neuneu.cli.bars`); where nobody does, this costs nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """Hears of work within work."""
+
+    def begin(self, what: str, total: int | None) -> Any:
+        """Work begins; returns what it is called from now on.
+
+        what: the things that are counted, `curves`; total: how many, where that is known.
+        """
+
+    def at(self, work: Any, done: int, now: str) -> None:
+        """So many things of a work are done. now: the one that is worked on, empty where it has no name."""
+
+    def end(self, work: Any) -> None:
+        """A work has ended, and with it what is within it."""
+
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """What is counted in the block is told to this listener."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """The items one by one; whoever listens is told how many of how many are done.
+
+    what: their plural, `curves`; total: how many, where the items do not know. Texts among the items are
+    told by name.
+    """
+    listener = _listener.get()
+    if listener is None:
+        yield from items
+        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    work = listener.begin(what, total)
+    try:
+        done = 0
+        for item in items:
+            listener.at(work, done, item if isinstance(item, str) else "")
+            yield item
+            done += 1
+        listener.at(work, done, "")
+    finally:
+        listener.end(work)
