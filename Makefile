@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test slow quick durations check docs fuzz bench reproduce format clean
+.PHONY: setup demo test slow quick durations check docs package fuzz bench reproduce format clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,11 @@ check: setup
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: setup
 	$(BIN)/python -m mkdocs build --strict
+
+# Wheel and sdist in fresh environments: without extras, with each, with the oldest versions and the newest.
+# make package LEGS="bare sdist" runs some.
+package: setup
+	$(BIN)/python -m tests.package.legs $(LEGS)
 
 format: setup
 	$(BIN)/ruff format .

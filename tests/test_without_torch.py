@@ -1,25 +1,36 @@
-"""Without torch everything works that needs no network; what needs it names the extra."""
+"""Without torch everything works that needs no network; without any extra, all that reads and forecasts.
+
+What needs an extra names it.
+"""
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-BLOCK = """
+from neuneu.errors import EXTRA_OF
+
+
+def blocked(names: Iterable[str]) -> str:
+    """A program's beginning after which importing these fails as if they were not installed."""
+    return f"""
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        if name.split(".")[0] in {sorted(names)}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Block())
 """
-"""Importing torch fails as if it were not installed."""
 
-PROGRAM = (
-    BLOCK
-    + """
+
+BLOCK = blocked(["torch"])
+BARE = blocked([*EXTRA_OF, "ftfy", "pycld2", "tree_sitter", "submitit", "wandb", "trackio", "tensorboard"])
+"""Nothing but what `pip install neuneu` brings."""
+
+PROGRAM = """
 import contextlib, io, json
 from neuneu.cli.main import main
 ended = []
@@ -35,7 +46,6 @@ for arguments in json.loads(sys.argv[1]):
     ended.append([arguments[0], code, errors.getvalue()[-400:]])
 print(json.dumps(ended))
 """
-)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +64,10 @@ def folder(home, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def ended(commands: list[list[str]], cwd: Path) -> list[tuple[str, int, str]]:
-    """Name, exit code and errors of each command, run without torch in one process."""
+def ended(commands: list[list[str]], cwd: Path, block: str = BLOCK) -> list[tuple[str, int, str]]:
+    """Name, exit code and errors of each command, run in one process without what is blocked."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
+        [sys.executable, "-c", block + PROGRAM, json.dumps(commands)],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -81,6 +91,30 @@ def test_what_needs_no_network_works(folder: Path) -> None:
     ]
     for name, code, errors in ended(commands, folder):
         assert code == 0, (name, errors)
+
+
+def test_what_reads_and_forecasts_needs_no_extra(folder: Path) -> None:
+    commands = [
+        ["import", "auto", "m", "-o", "b.parquet"], ["inspect", "c.parquet"], ["data", "list"],
+        ["forecast", "c.parquet", "--context", "0.5"],
+        ["evaluate", "c.parquet", "-f", "neuneu-2", "--no-fit"],
+        ["rank", "c.parquet"], ["advise", "c.parquet", "--target", "0.9", "--context", "0.5"],
+        ["atlas", "hellaswag", "--params", "1e9", "--tokens", "1e11"],
+    ]  # fmt: skip
+    for name, code, errors in ended(commands, folder, BARE):
+        assert code == 0, (name, errors)
+    lacking = {"report": "report", "plot": "report", "serve": "app", "score": "lm", "train": "neural"}
+    asked = [
+        ["report", "c.parquet", "-o", "b.html"], ["plot", "fan", "c.parquet", "-o", "b.png"], ["serve"],
+        ["score", "m", "-c", "x", "-o", "l"], ["train", "t.yaml"],
+    ]  # fmt: skip
+    for name, code, errors in ended(asked, folder, BARE):
+        assert (code, f"neuneu[{lacking[name]}]" in errors) == (2, True), (name, errors)
+    program = (
+        BARE + "import neuneu\ntry: neuneu.NeuNeuForecaster\nexcept neuneu.MissingExtraError as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "neuneu[neural]" in done.stdout
 
 
 def test_the_page_and_the_demo_need_no_torch() -> None:

@@ -142,10 +142,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Public names are loaded when they are first used."""
+    """Public names are loaded when they are first used; what lacks a library names its extra."""
     if name not in _WHERE:
         raise AttributeError(f"module 'neuneu' has no attribute {name!r}")
-    module = import_module(_WHERE[name])
+    try:
+        module = import_module(_WHERE[name])
+    except ModuleNotFoundError as error:
+        from neuneu.errors import missing_extra
+
+        raise missing_extra(error) or error from error
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from neuneu.curves.table import CurveTable
-from neuneu.decisions.ledger import enter, read_ledger, settle, track_record
+from neuneu.decisions.ledger import enter, ledger_record, read_ledger, settle, track_record
 from neuneu.decisions.stopping import should_stop
 from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
@@ -44,6 +44,47 @@ def test_what_came_settles_what_was_said(table, entered):
         ((settled["q10"] <= settled["value"]) & (settled["value"] <= settled["q90"])).mean()
     )
     assert len(settle(ledger, until(table, 20))) == 0
+
+
+def test_a_page_gets_what_became_of_a_ledger_in_one_piece(table, entered):
+    found = ledger_record(entered, table)
+    assert (found.entered, found.settled) == (6, 4)
+    assert found.title == "4 of 6 forecasts settled"
+    assert found.table["task"].to_list() == ["hellaswag", "piqa"]
+    assert found.table["forecasts"].to_list() == [2, 2]
+    assert found.overall["forecasts"].to_list() == [4]
+    settled = settle(read_ledger(entered), table)
+    assert found.overall["mae"][0] == pytest.approx(settled["mae"].mean())
+    assert found.brief["bias"][0] == pytest.approx(100 * found.table["bias"][0], abs=0.01)
+    early = ledger_record(entered, until(table, 20))
+    assert (early.settled, len(early.table), len(early.overall)) == (0, 0, 0)
+
+
+def test_a_killed_writer_loses_nothing_that_was_entered_and_the_next_goes_on(table, tmp_path):
+    """Killed at any time, a reader sees whole lines and every forecast that `enter` said it had added."""
+    until(table, 15).write(tmp_path / "c.parquet")
+    program = (
+        "from neuneu.curves.table import read_curves; from neuneu.decisions.ledger import enter;"
+        "from neuneu.forecasts.forecast import forecast;"
+        "from neuneu.forecasts.horizons import Horizon, given;"
+        "t = read_curves('c.parquet');"
+        "[print(enter(forecast(t, ['last-value'], plan=given([Horizon(20.0 + k)])), 'l.jsonl'), flush=True)"
+        " for k in range(10**6)]"
+    )
+    entered = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as process:
+            said = [int(process.stdout.readline()) for _ in range(5)]
+            process.kill()
+            said += [int(line) for line in process.stdout.read().split()]
+        entered += sum(said)
+        ledger = read_ledger(tmp_path / "l.jsonl")
+        assert len(ledger) >= entered
+        assert len(ledger) % 6 == 0 or not (tmp_path / "l.jsonl").read_bytes().endswith(b"\n")
+        assert len(ledger.unique(["task", "run", "clock"])) == len(ledger)
+        entered = len(ledger)
 
 
 def test_the_same_forecast_is_entered_once_and_a_grown_curve_again(table, entered):

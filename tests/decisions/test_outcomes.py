@@ -73,6 +73,8 @@ def test_pairs_are_those_of_the_races_and_scores_follow_by_hand(found):
     worth = dict(zip(race.runs, race.truth, strict=True))
     for row in one.iter_rows(named=True):
         assert row["right"] == float(worth[row["favourite"]] > worth[row["other"]])
+    coin = one.with_columns(p=pl.lit(0.5), right=pl.lit(0.5))
+    assert pair_scores(coin)["brier"].to_list() == [0.25]
     scores = pair_scores(one).row(0, named=True)
     assert scores["brier"] == pytest.approx(((one["p"] - one["right"]) ** 2).mean())
     assert scores["right"] > 0.8  # the recipes differ by far more than the noise

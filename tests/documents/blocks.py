@@ -26,6 +26,8 @@ PROGRAMS = ("neuneu ", "python -m ", "make ", "sbatch ", "pip ")
 """What a block without a language begins with if it is one of commands."""
 LANGUAGES = {"sh": "sh", "bash": "sh", "console": "console", "python": "python", "output": "output"}
 COMMENT = re.compile(r"<!--\s*(\w[\w ]*?)\s*(?::\s*(.*?)|\n(.*?))?\s*-->", re.DOTALL)
+IGNORED = ("figures", "end of figures")
+"""Comments for others: `python -m benchmarks.tables` puts tables there."""
 MARKS = ("not run", "here", "file", "folder", "run", "python", "slow", "elsewhere", "ends with")
 
 
@@ -76,7 +78,7 @@ def read_blocks(text: str) -> list[Block]:
                     blocks.append(Block(name, value, line, hidden=True))
                 elif name in MARKS:
                     marks[name] = value
-                else:
+                elif name not in IGNORED:
                     raise ValueError(f"line {line}: unknown comment {name!r}")
         elif token.type in ("fence", "code_block"):
             fence = token.type == "fence"

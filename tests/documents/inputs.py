@@ -1,5 +1,6 @@
 """Small inputs that pages find in their folder: made, or taken from the packaged runs."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,3 +65,59 @@ def in_flight(folder: Path) -> None:
     table = _packaged(lambda run: "llama-800k" in run and run.endswith("seed0"), 3)
     half = table.frame.filter(pl.col("tokens") < pl.col("planned_tokens") / 2)
     CurveTable.from_frame(half).write(folder / "in-flight.parquet")
+
+
+@kit
+def my_runs(folder: Path) -> None:
+    """my-runs.parquet: finished runs with parameters and tokens, to extend the atlas."""
+    import numpy as np
+
+    tokens = np.geomspace(1e9, 1e11, 10).astype(int)
+    rows = {"run": "mine", "task": "hellaswag", "metric": "acc_norm", "step": np.arange(1, 11) * 1000,
+            "tokens": tokens, "value": 0.6 - 3.3 * (tokens / 1e7) ** -0.4, "params": 1_300_000_000,
+            "n_shot": 0, "family": "mine", "planned_tokens": 100_000_000_000}  # fmt: skip
+    CurveTable.from_frame(pl.DataFrame(rows)).write(folder / "my-runs.parquet")
+
+
+@kit
+def more(folder: Path) -> None:
+    """more.csv: another packaged run."""
+    _packaged(lambda run: "mamba-50k" in run, 1).write(folder / "more.csv")
+
+
+@kit
+def history(folder: Path) -> None:
+    """history.jsonl: a history of Weights & Biases."""
+    lines = [
+        {"_step": step, "eval/piqa/acc": 0.5 + step / 1e5, "train/tokens": step * 1000}
+        for step in range(0, 5000, 500)
+    ]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@kit
+def pythia_clone(folder: Path) -> None:
+    """pythia/: two result files where EleutherAI's repository has them."""
+    for step in (1000, 3000):
+        document = {"results": {"piqa": {"acc": 0.5 + step / 1e5}}, "config": {"num_fewshot": 0}}
+        path = folder / f"pythia/evals/pythia-v1/pythia-70m/zero-shot/70m_step{step}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document))
+
+
+@kit
+def two_sources(folder: Path) -> None:
+    """ladder.parquet and pythia.parquet: packaged runs under two families' names, split.yaml beside."""
+    for name, size in (("ladder", "50k"), ("pythia", "200k")):
+        table = _packaged(lambda run, size=size: f"llama-{size}" in run and run.endswith("seed0"), 3)  # type: ignore[misc]
+        named = table.frame.with_columns(family=pl.lit(name), source=pl.lit(name))
+        CurveTable.from_frame(named).write(folder / f"{name}.parquet")
+
+
+@kit
+def new_run(folder: Path) -> None:
+    """new-run.parquet: a packaged run at half of its training, called my-run; finished-runs.parquet."""
+    home = read_home_curves().filter(task=["text_prose", "text_code", "piqa"])
+    half = home.filter(run="home/llama-800k-prose-seed0").frame.filter(pl.col("tokens") < 500_000)
+    CurveTable.from_frame(half.with_columns(run=pl.lit("my-run"))).write(folder / "new-run.parquet")
+    home.filter(run=[run for run in home.runs if "llama-200k" in run]).write(folder / "finished-runs.parquet")

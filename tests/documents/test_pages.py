@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 from tests.documents.blocks import page_mark, pages, read_blocks
 from tests.documents.session import Session
 
-NOT_RUN = 0
+NOT_RUN = 1
 """Blocks of all pages that are not run, each with its reason in the page. Raise it with a reason only."""
 
 HERE = "tutorials/"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from neuneu.errors import InputError
 from neuneu.losses.corpus import read_corpus
-from neuneu.losses.forward import head_losses, token_losses
+from neuneu.losses.forward import head_losses, head_values, token_losses, token_values
 from neuneu.losses.models import load_model
+from neuneu.losses.statistics import STATISTICS
 from neuneu.losses.windows import plan_windows, scored_mask
 
 BOS = 0
@@ -124,3 +125,41 @@ def test_a_broken_model_is_refused(tmp_path: Path, save_model: Any, corpus: Path
         InputError, match=f"{scored_mask(windows, len(text.tokens)).sum()} tokens have no finite"
     ):
         token_losses(model, text.tokens, windows)
+
+
+@given(seed=st.integers(0, 10**6), width=st.integers(1, 6), size=st.sampled_from([11, 4096, 9000]))
+def test_statistics_of_a_head_are_those_of_its_whole_logits(seed: int, width: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(7, width, generator=generator)
+    weight = 2 * torch.randn(size, width, generator=generator)
+    targets = torch.randint(size, (7,), generator=generator)
+    loss, rank, entropy, top1, top10 = head_values(hidden, weight, None, targets, STATISTICS)
+    logits = (hidden @ weight.T).double()
+    shares = torch.softmax(logits, 1)
+    torch.testing.assert_close(loss, head_losses(hidden, weight, None, targets))
+    above = (logits > logits.gather(1, targets[:, None]) + 1e-5).sum(1)
+    at_least = (logits > logits.gather(1, targets[:, None]) - 1e-5).sum(1)
+    assert ((above < rank) & (rank <= at_least)).all()
+    expected = -(shares * torch.log_softmax(logits, 1)).sum(1)
+    torch.testing.assert_close(entropy.double(), expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(top1.double(), shares.max(1).values, atol=1e-4, rtol=1e-4)
+    ten = shares.topk(10, dim=1).values.sum(1)
+    torch.testing.assert_close(top10.double(), ten, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_statistics_come_with_the_same_losses(
+    kind: str, tmp_path: Path, save_model: Any, corpus: Path
+) -> None:
+    text = read_corpus(corpus)
+    model = load_model(save_model(tmp_path / "model", kind))
+    windows = plan_windows(text.bounds, 64, 32)
+    values = token_values(model, text.tokens, windows, statistics=("top1", "rank"))
+    assert list(values) == ["loss", "top1", "rank"]
+    np.testing.assert_array_equal(values["loss"], token_losses(model, text.tokens, windows))
+    scored = ~np.isnan(values["loss"])
+    first = scored & (values["rank"] == 1)
+    np.testing.assert_allclose(np.exp(-values["loss"][first]), values["top1"][first], rtol=1e-3)
+    assert (np.exp(-values["loss"][scored]) <= values["top1"][scored] + 1e-6).all()
+    with pytest.raises(InputError, match="statistics"):
+        token_values(model, text.tokens, windows, statistics=("median",))

@@ -19,6 +19,7 @@ from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, parse_step
 from neuneu.losses.corpus import read_corpus, tokenize_corpus
 from neuneu.losses.forward import token_losses
 from neuneu.losses.models import load_model
+from neuneu.losses.open import open_losses
 from neuneu.losses.scorer import Scoring
 from neuneu.losses.scoring import score_checkpoints
 from neuneu.losses.windows import plan_windows
@@ -39,8 +40,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, runs: Path, corpus: Path) ->
 
 
 def test_stored_losses_are_the_model_s(whole: Path, runs: Path, corpus: Path) -> None:
-    from neuneu.losses.open import open_losses
-
     store, text = open_losses(whole), read_corpus(corpus)
     assert store.runs == ["alpha", "beta"]
     assert store.steps("beta").tolist() == [0, 5, 20]
@@ -60,6 +59,32 @@ def test_shards_and_reruns_end_in_the_same_bytes(
         score_checkpoints([runs], corpus, tmp_path / "s", SCORING, shard=(number, 3), report=lines.append)
     assert len(lines) == 6  # none twice, none left out
     assert contents(tmp_path / "s") == contents(whole)
+
+
+def test_statistics_lie_in_stores_beside_the_losses(
+    whole: Path, runs: Path, corpus: Path, tmp_path: Path
+) -> None:
+    asked = Scoring(window=32, stride=16, statistics=("rank", "entropy"))
+    store = tmp_path / "losses.zarr"
+    shutil.copytree(whole, store)  # losses without statistics: what lacks is scored again
+    score_checkpoints([runs], corpus, store, asked)
+    assert contents(store) == contents(whole)
+    ranks, entropies = (open_losses(tmp_path / f"losses.{name}.zarr") for name in ("rank", "entropy"))
+    losses = open_losses(store)
+    assert ranks.runs == losses.runs
+    rank, entropy, loss = (kept.read("beta", 20) for kept in (ranks, entropies, losses))
+    np.testing.assert_array_equal(np.isnan(rank), np.isnan(loss))
+    seen = ~np.isnan(loss)
+    assert (rank[seen] >= 1).all()
+    assert (rank[seen] % 1 == 0).all()
+    assert np.corrcoef(np.log(rank[seen]), loss[seen])[0, 1] > 0.5
+    assert (entropy[seen] >= 0).all()
+    with pytest.raises(InputError, match="published"):
+        score_checkpoints([runs], corpus, tmp_path / "p.zarr", Scoring(published=True, statistics=("rank",)))
+    assert not (tmp_path / "p.zarr").exists()
+    with pytest.raises(InputError, match="rank, entropy, top1, top10"):
+        score_checkpoints([runs], corpus, tmp_path / "p.zarr", Scoring(statistics=("median",)))
+    assert not (tmp_path / "p.zarr").exists()
 
 
 def test_killed_at_random_moments_no_checkpoint_is_lost_or_scored_twice(

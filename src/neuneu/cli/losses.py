@@ -137,6 +137,12 @@ def score(
     allow_bin: Annotated[
         bool, typer.Option("--allow-bin", help="Also read weights that are no safetensors.")
     ] = False,
+    statistics: Annotated[
+        str | None,
+        typer.Option(
+            help="Kept beside the losses, in losses.NAME.zarr: rank, entropy, top1, top10 (commas)."
+        ),
+    ] = None,
     shard: Annotated[str, typer.Option(help="i/n: only every n-th checkpoint, from the i-th.")] = "1/1",
     ray: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster to spread over (auto, local, host:port).")
@@ -164,6 +170,7 @@ def score(
         dtype=dtype,
         published=compat,
         allow_bin=allow_bin,
+        statistics=tuple(name.strip() for name in (statistics or "").split(",") if name.strip()),
     )
     store = score_checkpoints(
         find_checkpoints(checkpoints, run=run, step=step, hub=hub, revision=revision, seed=seed),

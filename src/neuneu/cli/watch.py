@@ -133,19 +133,17 @@ def settle(
     Example: neuneu settle forecasts.jsonl curves.parquet --by task,horizon
     """
     from neuneu.curves.table import read_curves
-    from neuneu.decisions.ledger import read_ledger, settle, track_record
+    from neuneu.decisions.ledger import ledger_record
     from neuneu.errors import InputError, check_known
 
     columns = [name.strip() for name in by.split(",") if name.strip()]
     for name in columns:
         check_known(name, ("forecaster", "task", "run", "metric", "horizon"), "by", "is none to group by")
-    entered = read_ledger(ledger)
-    settled = settle(entered, read_curves(curves))
-    if not len(settled):
-        rule = f"none of the {len(entered)} forecasts has come to its horizon in these curves"
+    found = ledger_record(ledger, read_curves(curves), columns)
+    if not found.settled:
+        rule = f"none of the {found.entered} forecasts has come to its horizon in these curves"
         raise InputError(rule, where=ledger)
-    title = f"{len(settled)} of {len(entered)} forecasts settled"
-    show(track_record(settled, columns), title, output=output, as_json=as_json)
+    show(found.table, found.title, output=output, as_json=as_json)
 
 
 def _write_page(settings: "Settings", table: "CurveTable", page: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,51 @@ def track_record(settled: pl.DataFrame, by: Iterable[str] = ("forecaster", "task
             pl.col("width80").mean(),
         )
     )
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """What became of a ledger's forecasts, for a page or a terminal.
+
+    entered, settled: how many forecasts there are, and how many have come to their horizon; table: of the
+    settled ones, `track_record` by the columns asked for, most forecasts first, empty where none is settled;
+    overall: the same over all of them, a row or none.
+
+    A report gets it by `ledger_record(path, table)` and shows `title`, `overall` and `brief`.
+    """
+
+    entered: int
+    settled: int
+    table: pl.DataFrame
+    overall: pl.DataFrame
+
+    @property
+    def title(self) -> str:
+        """How many forecasts have come to their horizon."""
+        return f"{self.settled} of {self.entered} forecasts settled"
+
+    @property
+    def brief(self) -> pl.DataFrame:
+        """The table for people: error, bias and width in points, coverage in per cent of 80."""
+        values = [(pl.col(name) * 100).round(2) for name in ("mae", "bias", "width80")]
+        return self.table.with_columns(*values, (pl.col("coverage80") * 100).round(0))
+
+
+def ledger_record(
+    path: str | Path, curves: CurveTable, by: Iterable[str] = ("task", "horizon")
+) -> LedgerRecord:
+    """What became of the forecasts in a ledger, by what has been measured since.
+
+    curves: all that has been measured; by: see `track_record`. Raises InputError where the file is no ledger.
+    """
+    entered = read_ledger(path)
+    settled = settle(entered, curves)
+    columns = list(by)
+    table = track_record(settled, columns).sort(
+        ["forecasts", *columns], descending=[True, *[False] * len(columns)]
+    )
+    every = track_record(settled.with_columns(every=pl.lit(1)), ["every"]).drop("every")
+    return LedgerRecord(len(entered), len(settled), table, every)
 
 
 def _value(known: dict[Any, Curve], row: tuple[Any, ...]) -> float | None:

@@ -277,14 +277,19 @@ def _points(question: Question, quantiles: Floats) -> Floats:
 
 
 def pair_scores(pairs: pl.DataFrame, by: Sequence[str] = ("forecaster", "rule", "context")) -> pl.DataFrame:
-    """Pairs named right, mean P and Brier score, by these columns."""
+    """Pairs named right, mean P and Brier score, by these columns.
+
+    The score of a pair is (1 − p)² where the favourite won, p² where not; of a coin, p = ½, a quarter.
+    """
+    p, right = pl.col("p"), pl.col("right")
+    brier = right * (1 - p) ** 2 + (1 - right) * p**2
     return (
         pairs.group_by(list(by), maintain_order=True)
         .agg(
             pl.len().alias("pairs"),
             pl.col("right").mean(),
             pl.col("p").mean(),
-            ((pl.col("p") - pl.col("right")) ** 2).mean().alias("brier"),
+            brier.mean().alias("brier"),
         )
         .sort(list(by))
     )

@@ -6,8 +6,7 @@ from typing import Any
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Report
-from neuneu.losses.scorer import Scorer
-from neuneu.losses.zarr_store import ZarrLossStore
+from neuneu.losses.scorer import Scorer, ScoreStores
 
 RETRIES = 5
 
@@ -16,7 +15,7 @@ def score_on_ray(
     address: str,
     scorer: Scorer,
     checkpoints: list[Checkpoint],
-    store: ZarrLossStore,
+    stores: ScoreStores,
     *,
     gpus: float = 0.0,
     report: Report | None = None,
@@ -43,13 +42,13 @@ def score_on_ray(
             (done, *_), _ = ray.wait(list(waiting))
             checkpoint = waiting.pop(done)
             try:
-                losses, facts = ray.get(done)
+                values, facts = ray.get(done)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, InputError):
                     raise error.cause from error
                 raise
-            store.write(checkpoint.run, checkpoint.step, losses, facts)
-            del losses, done
+            stores.write(checkpoint.run, checkpoint.step, values, facts)
+            del values, done
             if report is not None:
                 count = len(checkpoints) - len(waiting)
                 seconds = perf_counter() - begin

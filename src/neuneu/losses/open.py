@@ -9,11 +9,10 @@ import numpy as np
 
 from neuneu.curves.curve import Floats, Integers
 from neuneu.curves.readers.datadecide_models import published_names
-from neuneu.errors import InputError
+from neuneu.errors import InputError, missing_extra
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.published_layouts import PublishedLosses, read_item_losses
 from neuneu.losses.summaries import LossSummaries
-from neuneu.losses.zarr_store import ZarrLossStore
 
 
 class RenamedLosses(LossStore):
@@ -89,12 +88,20 @@ def _open(path: str | Path) -> LossStore:
     if not path.exists():
         raise InputError("no such folder", where=path)
     if (path / "zarr.json").is_file():
-        return ZarrLossStore(path)
+        return _open_zarr(path)
     if any(PublishedLosses.find(path)):
         return PublishedLosses(path)
     if any(LossSummaries.find(path)):
         return LossSummaries(path)
     return read_item_losses(path) if any(path.glob("*.npz")) else PublishedLosses(path)
+
+
+def _open_zarr(path: Path) -> LossStore:
+    try:
+        from neuneu.losses.zarr_store import ZarrLossStore
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
+    return ZarrLossStore(path)
 
 
 def open_units(path: str | Path) -> list[LossStore]:

@@ -41,12 +41,42 @@ class Scoring:
     dtype: str = "float16"
     published: bool = False
     allow_bin: bool = False
+    statistics: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         """What losses in one store must share."""
         shared = ("window", "stride", "bos", "precision", "published")
         return {name: value for name, value in asdict(self).items() if name in shared}
+
+
+def statistic_path(store: str | Path, name: str) -> Path:
+    """Where a statistic is kept: losses.zarr → losses.rank.zarr."""
+    path = Path(store)
+    return path.with_name(f"{path.stem}.{name}{path.suffix}")
+
+
+@dataclass(frozen=True)
+class ScoreStores:
+    """The stores that one pass writes, "loss" first; a checkpoint is there when it is in all of them."""
+
+    of: dict[str, ZarrLossStore]
+
+    @property
+    def losses(self) -> ZarrLossStore:
+        """The store of the losses."""
+        return self.of["loss"]
+
+    def has(self, run: str, step: int) -> bool:
+        """Whether this checkpoint is in every store."""
+        return all(store.has(run, step) for store in self.of.values())
+
+    def write(
+        self, run: str, step: int, values: dict[str, NDArray[np.float32]], facts: dict[str, Any]
+    ) -> None:
+        """Write a checkpoint to every store that lacks it."""
+        for name, store in self.of.items():
+            store.write(run, step, values[name], facts)
 
 
 @dataclass(frozen=True)
@@ -74,24 +104,32 @@ class Scorer:
             return compat.plan_published(self.corpus.bounds, window)
         return plan_windows(self.corpus.bounds, window, stride, bos=self.scoring.bos)
 
-    def open_store(self, path: str | Path) -> ZarrLossStore:
-        """The store of these losses, made if absent."""
+    def open_store(self, path: str | Path) -> "ScoreStores":
+        """The store of these losses, made if absent, with those of the statistics asked for."""
         corpus, published = self.corpus, self.scoring.published
         n_published = int(compat.published_lengths(corpus.bounds, self.scoring.window or 0).sum())
-        return ZarrLossStore.create(
-            path,
-            fingerprint=corpus.fingerprint,
-            n_positions=n_published if published else len(corpus.tokens),
-            settings=self.scoring.settings,
-            dtype="float32" if published else self.scoring.dtype,
-        )
 
-    def score(self, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Losses of one checkpoint, and the facts that are kept with them."""
+        def made(place: Path, dtype: str, about: dict[str, Any]) -> ZarrLossStore:
+            return ZarrLossStore.create(
+                place,
+                fingerprint=corpus.fingerprint,
+                n_positions=n_published if published else len(corpus.tokens),
+                settings=self.scoring.settings | about,
+                dtype=dtype,
+            )
+
+        stores = {"loss": made(Path(path), "float32" if published else self.scoring.dtype, {})}
+        for name in self.scoring.statistics:
+            dtype = "float32" if name == "rank" else self.scoring.dtype
+            stores[name] = made(statistic_path(path, name), dtype, {"statistic": name})
+        return ScoreStores(stores)
+
+    def score(self, checkpoint: Checkpoint) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """Losses and statistics of one checkpoint by name, and the facts that are kept with them."""
         import torch
         import transformers
 
-        from neuneu.losses.forward import token_losses
+        from neuneu.losses.forward import token_values
 
         scoring = self.scoring
         device = scoring.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -100,11 +138,12 @@ class Scorer:
         model = load_model(folder, allow_bin=scoring.allow_bin, device=device)
         bos = _bos_token(model, folder) if scoring.bos else None
         try:
-            losses = token_losses(
+            values = token_values(
                 model,
                 self.corpus.tokens,
                 self._windows,
                 bos_id=bos,
+                statistics=scoring.statistics,
                 batch_tokens=scoring.batch_tokens,
                 precision=scoring.precision,
                 mask_id=0 if scoring.published else None,
@@ -112,9 +151,10 @@ class Scorer:
         except InputError as error:
             raise InputError(error.rule, where=folder, field=error.field, value=error.value) from error
         if scoring.published:
-            losses = compat.pack_published(
-                losses, self.corpus.tokens, self.corpus.bounds, scoring.window or 0
+            packed = compat.pack_published(
+                values["loss"], self.corpus.tokens, self.corpus.bounds, scoring.window or 0
             )
+            values = {"loss": packed}
         facts = {
             "model": type(model).__name__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -124,7 +164,7 @@ class Scorer:
             "device": device,
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         }
-        return losses, facts
+        return values, facts
 
     def _check(self, folder: Path) -> None:
         """Refuse a model that cannot read the window, or whose own tokenizer has another vocabulary."""

@@ -11,6 +11,7 @@ from neuneu.losses.checkpoints import Checkpoint, find_checkpoints
 from neuneu.losses.cluster import score_on_ray
 from neuneu.losses.corpus import Report
 from neuneu.losses.scorer import Scorer, Scoring, context_length
+from neuneu.losses.statistics import check_statistics
 from neuneu.losses.zarr_store import ZarrLossStore
 
 LONGEST_WINDOW = 2048
@@ -40,20 +41,20 @@ def score_checkpoints(
     if not 1 <= number <= of:
         raise InputError("must be i/n with 1 ≤ i ≤ n", field="shard", value=f"{number}/{of}")
     scorer = Scorer(str(corpus), _resolve(scoring or Scoring(), found[0], Path(output)))
-    store = scorer.open_store(output)
+    stores = scorer.open_store(output)
     share = found[number - 1 :: of]
-    todo = [checkpoint for checkpoint in share if not store.has(checkpoint.run, checkpoint.step)]
+    todo = [checkpoint for checkpoint in share if not stores.has(checkpoint.run, checkpoint.step)]
     if ray is not None and todo:
-        score_on_ray(ray, scorer, todo, store, gpus=gpus, report=report)
-        return store
+        score_on_ray(ray, scorer, todo, stores, gpus=gpus, report=report)
+        return stores.losses
     for count, checkpoint in enumerate(todo, 1):
         begin = perf_counter()
-        losses, facts = scorer.score(checkpoint)
-        store.write(checkpoint.run, checkpoint.step, losses, facts)
+        values, facts = scorer.score(checkpoint)
+        stores.write(checkpoint.run, checkpoint.step, values, facts)
         if report is not None:
             speed = len(scorer.corpus.tokens) / (perf_counter() - begin)
             report(f"{checkpoint.run} step {checkpoint.step}: {count} of {len(todo)}, {speed:,.0f} tokens/s")
-    return store
+    return stores.losses
 
 
 def _as_checkpoints(checkpoints: Sequence[Checkpoint] | Iterable[str | Path]) -> list[Checkpoint]:
@@ -66,6 +67,9 @@ def _as_checkpoints(checkpoints: Sequence[Checkpoint] | Iterable[str | Path]) ->
 def _resolve(scoring: Scoring, first: Checkpoint, store: Path) -> Scoring:
     """Fill in window and stride: from the store if there is one, else from the first checkpoint."""
     values = asdict(scoring)
+    check_statistics(scoring.statistics)
+    if scoring.published and scoring.statistics:
+        raise InputError("are not kept under the published conventions", field="statistics")
     if scoring.published:
         values["window"] = values["window"] or compat.PUBLISHED_WINDOW
         values["stride"] = values["window"]

@@ -1,0 +1,139 @@
+"""Tables of the documents, made from what is committed under results/: `python -m benchmarks.tables`.
+
+A document says where a table stands, between `<!-- figures: NAME -->` and `<!-- end of figures -->`. What
+stands there is compared with what the results give, and ends with 1 where it differs; --write puts it there.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from neuneu.files import read_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
+DOCUMENTS = ("README.md", "docs/index.md", "docs/science.md", "docs/neuneu-2.md", "docs/data.md")
+BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
+
+SOURCES = {
+    "olmo_ladder_final_new": "OLMo ladder, final-new",
+    "olmo_ladder_moreeval": "OLMo ladder, more-eval",
+    "olmo_ladder_moreeval_const": "OLMo ladder, constant rate",
+    "open_sci_ref": "open-sci-ref",
+    "gemstones": "Gemstones",
+    "pythia_v1": "Pythia",
+    "datadecide_sample": "DataDecide, four runs' beginnings",
+}
+PUBLIC = ("gemstones", "olmo_ladder_moreeval", "open_sci_ref", "pythia_v1")
+"""The sources that `neuneu data get` fetches."""
+NAMES = {
+    "last-value": "last value", "power-law": "power law", "gaussian-process": "Gaussian process",
+    "lightgbm": "LightGBM", "reference-shift": "reference shift",
+    "best-constant": "best constant in hindsight",
+}  # fmt: skip
+EVERY = ("last-value", "power-law", "gaussian-process", "lightgbm", "neuneu-2", "best-constant")
+ALONE, SMALLER, FINISHED = "none", "same-source", "finished"
+"""What may be looked at besides the curve, as the results name it."""
+
+
+@cache
+def measured(references: str, forecaster: str, source: str) -> tuple[float, float, int]:
+    """Error and coverage in per cent, means over seeds, and how many curves; NaN where none was measured."""
+    rows = [
+        row
+        for key, sources in read_json(RESULTS).items()
+        if key.startswith(f"references {references}, seed ") and "neuneu-2" in key
+        for row in sources[source]
+        if row["forecaster"] == forecaster
+    ]
+    if not rows:
+        return float("nan"), float("nan"), 0
+    shares = [row["coverage80"] for row in rows if row["coverage80"] is not None]
+    covered = float(np.mean(shares)) if shares else float("nan")
+    return 100 * float(np.mean([row["mae"] for row in rows])), 100 * covered, rows[0]["n_curves"]
+
+
+def mean_over(references: str, forecaster: str, sources: Sequence[str] = tuple(SOURCES)) -> float:
+    """Mean error over sources, each once."""
+    return float(np.mean([measured(references, forecaster, source)[0] for source in sources]))
+
+
+def span(*references: str) -> str:
+    """From the lowest to the highest coverage of neuneu-2 by source."""
+    shares = [measured(one, "neuneu-2", source)[1] for one in references for source in SOURCES]
+    return f"{min(shares):.0f} to {max(shares):.0f} %"
+
+
+def headline() -> Iterator[str]:
+    """The README's table and what is to be said of it."""
+    yield "| | curve alone | with finished smaller runs | with all finished runs of the family |"
+    yield "|---|---|---|---|"
+    for name in ("last-value", "power-law", "gaussian-process", "lightgbm"):
+        yield f"| {NAMES[name]} | {mean_over(ALONE, name):.2f} | | |"
+    shift = [f"{mean_over(one, 'reference-shift'):.2f}" for one in (SMALLER, FINISHED)]
+    yield f"| reference shift | | {shift[0]} | {shift[1]} |"
+    ours = [f"**{mean_over(one, 'neuneu-2'):.2f}**" for one in (ALONE, SMALLER, FINISHED)]
+    yield f"| **neuneu-2** | {' | '.join(ours)} |"
+    yield ""
+    public = [f"{mean_over(one, 'neuneu-2', PUBLIC):.2f}" for one in (ALONE, SMALLER, FINISHED)]
+    yield (
+        f"Its 80 % intervals held the truth {span(ALONE)} of the time, by source, and "
+        f"{span(SMALLER, FINISHED)} with references. Over the four sources that `neuneu data get` fetches "
+        f"the three columns are {public[0]}, {public[1]} and {public[2]} "
+        f"(power law {mean_over(ALONE, 'power-law', PUBLIC):.2f})."
+    )
+
+
+def by_source(references: str, names: Sequence[str]) -> Iterator[str]:
+    """A row a source: error, and in brackets the share inside the 80 % interval; the least error is bold."""
+    heads = [NAMES.get(name, name) for name in names]
+    if references != ALONE:
+        heads = [f"{head} (curve alone)" if head == NAMES["power-law"] else head for head in heads]
+    yield f"| source | curves | {' | '.join(heads)} |"
+    yield f"|---|---|{'---|' * len(names)}"
+    for source, title in [*SOURCES.items(), ("all", "**mean over sources**")]:
+        told = [measured(ALONE if name == "power-law" else references, name, source) for name in names]
+        contest = [f"{row[0]:.2f}" for row, name in zip(told, names, strict=True) if name != "best-constant"]
+        cells = []
+        for (error, covered, _), name in zip(told, names, strict=True):
+            text = f"{error:.2f}"
+            if name != "best-constant":
+                text = f"**{text}**" if text == min(contest, key=float) else text
+                text += f" ({covered:.0f} %)"
+            cells.append(text)
+        curves = max(row[2] for row in told)
+        yield f"| {title} | {curves:,} | {' | '.join(cells)} |"
+
+
+FIGURES: dict[str, Callable[[], Iterator[str]]] = {
+    "headline": headline,
+    "curve-alone": lambda: by_source(ALONE, EVERY),
+    "smaller-runs": lambda: by_source(SMALLER, ("power-law", "reference-shift", "ladder", "neuneu-2")),
+    "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] = ()) -> int:
+    """Compare, or write; 1 where a document does not say what the results give."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args(argv)
+    differ = 0
+    for path in (ROOT / name for name in DOCUMENTS if (ROOT / name).is_file()):
+        text = path.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda found: found[1] + "\n".join(FIGURES[found[2]]()) + "\n\n" + found[4], text)
+        if new != text:
+            differ += 1
+            sys.stdout.write(f"{path.name}: {'written' if asked.write else f'differs from {RESULTS.name}'}\n")
+            if asked.write:
+                path.write_text(new, encoding="utf-8")
+    return 0 if asked.write else min(differ, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
