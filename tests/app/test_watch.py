@@ -295,4 +295,4 @@ def test_an_update_of_many_curves_is_quick_and_memory_stays(tmp_path: Path) -> N
     watcher.update()
     assert watcher.followed.memory.parsed == parsed + 12
     assert float(np.median(took)) < 1.0
-    assert len(watcher.followed.memory._made) == 32
+    assert len(watcher.followed.memory) == 32

@@ -220,7 +220,7 @@ def test_memory_is_bounded_by_what_is_there(folder: Path) -> None:
         assert followed.read() is not None
         path.unlink()
     followed.read()
-    assert len(followed.memory._made) == len(followed._looks.stamps) == 6
+    assert len(followed.memory) == len(followed._looks.stamps) == 6
     assert len(followed._looks.young) <= 6
 
 

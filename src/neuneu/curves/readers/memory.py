@@ -50,6 +50,9 @@ class FileMemory:
             report.skip(path, known.failed)
         return known.value  # type: ignore[no-any-return]
 
+    def __len__(self) -> int:
+        return len(self._made)
+
     def knows(self, path: str) -> bool:
         """Whether something is kept of a file."""
         return path in self._made
