@@ -1,6 +1,8 @@
 """A run as its trainer sees it, without any trainer."""
 
 import logging
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -169,3 +171,21 @@ def test_an_objective_is_asked_for_the_best_value_so_far():
     assert not loss.ask("t", values, [0.9], higher=False)
     with pytest.raises(InputError, match="end"):
         Objective("acc", 0, None, {})
+
+
+EXTRAS = {
+    "ForecastCallback": ("transformers", "lm"), "LightningForecastCallback": ("lightning", "lightning"),
+    "ForecastPruner": ("optuna", "optuna"), "ForecastScheduler": ("ray", "tune"),
+}  # fmt: skip
+
+
+def test_a_missing_library_names_its_extra():
+    code = (
+        f"import sys, neuneu as nn\nfor name, (library, _) in {EXTRAS}.items():\n"
+        "    sys.modules[library] = None\n    try: getattr(nn, name)\n"
+        "    except nn.MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        f"{library} is not installed: pip install 'neuneu[{extra}]'" for library, extra in EXTRAS.values()
+    ], done.stderr

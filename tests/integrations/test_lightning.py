@@ -33,8 +33,12 @@ class Tiny(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+def batches_of():
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4, 2)), batch_size=4)
+
+
 def fit(folder, accuracies, callbacks, **more):
-    rows = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4, 2)), batch_size=4)
+    rows = batches_of()
     trainer = Trainer(
         accelerator="cpu", devices=1, max_steps=STEPS, max_epochs=STEPS, callbacks=callbacks,
         logger=CSVLogger(folder), enable_progress_bar=False, enable_model_summary=False,

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("ray.tune")
 
 from ray.tune.schedulers import TrialScheduler
+from tests.integrations.documented import example
 from tests.steady import Steady
 
 import neuneu as nn
@@ -17,34 +18,23 @@ from neuneu.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-CODE = """
-import sys
+CODE = f"""
 import ray
-from ray import tune
-import neuneu as nn
-from tests.steady import Steady
-
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+from ray import tune
 
 def train(config):
-    for _ in range(12):
-        tune.report({"score": config["level"]})
+    for _ in range(20):
+        tune.report({{"score": config["level"]}})
 
-scheduler = nn.ForecastScheduler(end=12, forecaster=Steady())
-tuner = tune.Tuner(
-    train,
-    param_space={"level": tune.grid_search([0.6, 0.2, 0.7])},
-    tune_config=tune.TuneConfig(
-        metric="score", mode="max", scheduler=scheduler, max_concurrent_trials=1, reuse_actors=True
-    ),
-    run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0),
-)
-found = tuner.fit()
-for result in found:
+space = {{"level": tune.grid_search([0.8, 0.2, 0.81])}}
+{example("tune.Tuner")}
+for result in tuner.get_results():
     print("found", result.config["level"], result.metrics["training_iteration"], flush=True)
 print("found", scheduler.debug_string(), flush=True)
 ray.shutdown()
 """
+"""The example of docs/decisions.md, with a training that reports a constant."""
 
 
 def test_it_stops_what_will_not_come_to_the_best_so_far_and_says_why(tmp_path: Path) -> None:
@@ -54,14 +44,22 @@ def test_it_stops_what_will_not_come_to_the_best_so_far_and_says_why(tmp_path: P
         text=True,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"},
+        env=os.environ
+        | {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+            "HOME": str(tmp_path),
+        },
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line for line in done.stdout.splitlines() if line.startswith("found ")]
     *trials, told = [line.removeprefix("found ") for line in lines]
-    assert trials == ["0.6 12", "0.2 5", "0.7 12"]
+    assert [trial.split()[0] for trial in trials] == ["0.8", "0.2", "0.81"]
+    assert int(trials[1].split()[1]) < 20
+    assert trials[0].endswith(" 20")
+    assert trials[2].endswith(" 20")
     assert told.startswith("Using forecasts: 1 trials stopped; the last: trial")
-    assert "likely to reach 0.6 at clock 12" in told
+    assert "likely to reach 0.8 at clock 20" in told
     assert "stopping: trial" in done.stderr
 
 
