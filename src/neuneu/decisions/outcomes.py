@@ -34,6 +34,8 @@ RANK, PLAIN = "rank", "plain"
 OF_RACE = ("source", "params", "task", "context", "forecaster", "rule")
 MEAN = "mean over benchmarks"
 """In place of a task: the mean over all that the runs of a race share."""
+SINGLE = "single tasks"
+"""What decisions over one task are called beside those over MEAN."""
 
 
 @dataclass(frozen=True)
@@ -331,11 +333,16 @@ def decisions_document(found: Outcomes) -> dict[str, Any]:
 
     Single tasks and means over benchmarks apart; regrets in the metric's own numbers.
     """
-    kind = pl.when(pl.col("task") == MEAN).then(pl.lit(MEAN)).otherwise(pl.lit("single tasks")).alias("over")
+    kind = pl.when(pl.col("task") == MEAN).then(pl.lit(MEAN)).otherwise(pl.lit(SINGLE)).alias("over")
     pairs = found.pairs().with_columns(kind)
     means = pl.col("expected_regret").mean(), pl.col("regret").mean(), pl.len().alias("races")
     saved = pl.col("compute_saved").mean(), pl.col("regret").mean(), pl.len().alias("races")
     by = ["over", "forecaster", "rule"]
+    tenths = [
+        reliability(part, found.seed).select(pl.lit(over).alias("over"), pl.all())
+        for over in (SINGLE, MEAN)
+        if len(part := pairs.filter(over=over))
+    ]
     picks = found.picks().with_columns(kind).group_by([*by, "context"], maintain_order=True).agg(*means)
     dropping = (
         found.dropping().with_columns(kind).group_by([*by, "threshold"], maintain_order=True).agg(*saved)
@@ -347,7 +354,7 @@ def decisions_document(found: Outcomes) -> dict[str, Any]:
         },
         "n_races": len(found.races),
         "pairs": pair_scores(pairs, (*by, "context")).to_dicts(),
-        "reliability": reliability(pairs, found.seed).to_dicts(),
+        "reliability": pl.concat(tenths).to_dicts(),
         "picks": picks.to_dicts(),
         "dropping": dropping.to_dicts(),
     }
