@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import atomic_path, parse_json, read_bytes
+from neuneu.progress import counted, heard
 
 HUB = "hf://"
 """Begins the address of a data set on the Hugging Face hub: hf://OWNER/NAME."""
@@ -303,8 +304,9 @@ def fetch_blobs(
             temporary.write_bytes(content)
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for count, _ in enumerate(pool.map(fetch, missing), 1):
-            if count % TELL_EVERY == 0 or count == len(missing):
+        fetched = counted(pool.map(fetch, missing), "files", len(missing))
+        for count, _ in enumerate(fetched, 1):
+            if (not heard() and count % TELL_EVERY == 0) or count == len(missing):
                 tell(f"fetched {count} of {len(missing)} files")
 
 

@@ -41,11 +41,16 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def heard() -> bool:
+    """Whether anybody listens."""
+    return _listener.get() is not None
+
+
 def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """The items one by one; whoever listens is told how many of how many are done.
 
-    what: their plural, `curves`; total: how many, where the items do not know. Texts among the items are
-    told by name.
+    what: their plural, `curves`; total: how many, where the items do not know. Items that are texts, or have
+    a `name`, are told by it.
     """
     listener = _listener.get()
     if listener is None:
@@ -57,9 +62,14 @@ def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator
     try:
         done = 0
         for item in items:
-            listener.at(work, done, item if isinstance(item, str) else "")
+            listener.at(work, done, _name(item))
             yield item
             done += 1
         listener.at(work, done, "")
     finally:
         listener.end(work)
+
+
+def _name(item: object) -> str:
+    name = item if isinstance(item, str) else getattr(item, "name", "")
+    return name if isinstance(name, str) else ""

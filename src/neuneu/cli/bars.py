@@ -2,8 +2,9 @@
 
 import sys
 import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neuneu.progress import listening
@@ -39,7 +40,18 @@ class Work:
     total: int | None
     done: int = 0
     now: str = ""
+    began: float = field(default_factory=time.monotonic)
     bar: "TaskID | None" = None
+
+    @property
+    def left(self) -> str:
+        """The time that the rest takes at the pace so far, `1:30 left`; empty where it cannot be told."""
+        if not self.done or self.total is None:
+            return ""
+        seconds = (time.monotonic() - self.began) / self.done * (self.total - self.done)
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
 class Bars:
@@ -91,7 +103,7 @@ class Bars:
 
     def _show(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         with self.lock:
             if not self.works:
@@ -100,7 +112,7 @@ class Bars:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
                 TextColumn("{task.fields[now]}"),
                 console=Console(stderr=True),
                 transient=True,
@@ -114,6 +126,5 @@ class Bars:
         if self.progress is None:
             return
         if work.bar is None:
-            work.bar = self.progress.add_task(work.what, total=work.total, completed=work.done, now=work.now)
-        else:
-            self.progress.update(work.bar, completed=work.done, now=work.now)
+            work.bar = self.progress.add_task(work.what, total=work.total, now="", left="")
+        self.progress.update(work.bar, completed=work.done, now=work.now, left=work.left)

@@ -9,7 +9,6 @@ from neuneu.cli.designs_common import EXPLAIN, draw
 from neuneu.cli.designs_explain import Seeds, Split, for_terminal
 from neuneu.cli.designs_predict import Figure, Metric, Runs, Source, Store, Tasks, show_summary
 from neuneu.cli.options import AsJson, Output, file_place, one_of, show
-from neuneu.cli.tables import note
 from neuneu.errors import InputError, how_many
 
 diagnostics = typer.Typer()
@@ -93,7 +92,7 @@ def ablate(
     from neuneu.designs.prediction.sources import load_table
 
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
-    rows = leave_one_out(table, predictor, split=split, seeds=range(seeds), workers=workers, progress=note)
+    rows = leave_one_out(table, predictor, split=split, seeds=range(seeds), workers=workers)
     frame = summary(rows, "all")
     draw(figure, lambda charts: charts.errors_by_task(frame, "all"))
     title = f"{predictor} without a group, {split} folds, {how_many(seeds, 'seed')}; skill and p against all"

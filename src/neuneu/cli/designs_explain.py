@@ -134,7 +134,7 @@ def _against(
     feature = find_feature(table, name)
     dots = effect_values(table, feature, split=split, seeds=range(seeds), scope=features)
     curves, peaks = effect_curves(
-        table, feature, split=split, draws=draws, scope=features, cluster=cluster, band=band, progress=note
+        table, feature, split=split, draws=draws, scope=features, cluster=cluster, band=band
     )
     if lines is not None:
         write_table(lines, curves)
@@ -213,7 +213,7 @@ def select(
             )
         return
     table = load_table(store, runs, source=source, metric=metric, tasks=task or [])
-    found = selections(table, selector=_selector(method), split=split, seeds=range(seeds or 1), progress=note)
+    found = selections(table, selector=_selector(method), split=split, seeds=range(seeds or 1))
     if steps is not None:
         write_table(steps, found)
     frame = choices(found)

@@ -163,7 +163,6 @@ def predict(
         scope=features,
         selected=selected_features(selected),
         workers=workers,
-        progress=note,
     )
     if reference not in methods:
         reference = methods[0]

@@ -139,7 +139,6 @@ def evaluate(
         fit=fit,
         seed=seed,
         options={"device": device, "delta": delta, "anchor": anchor},
-        progress=note,
     )
     if output is not None:
         write_results(results, output, published=published)

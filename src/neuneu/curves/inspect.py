@@ -12,6 +12,7 @@ from neuneu.curves.conditions import condition_changes, setting_changes
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import KEY, REQUIRED, fill_facts
 from neuneu.curves.tasks import find_metric, find_task
+from neuneu.progress import counted
 
 ALIVE = 0.05
 """A curve is at chance if its best accuracy is not this much above chance."""
@@ -169,7 +170,10 @@ def outliers(frame: pl.DataFrame) -> pl.DataFrame:
     where the mean jump over the run's curves exceeds OUTLIER; curves without a trend, which would look the
     same with another checkpoint in its place, weigh little.
     """
-    parts = [_run_outliers(run) for run in with_clock(frame).partition_by("run", maintain_order=True)]
+    parts = [
+        _run_outliers(run)
+        for run in counted(with_clock(frame).partition_by("run", maintain_order=True), "runs")
+    ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=PROBLEM_SCHEMA)
 
 

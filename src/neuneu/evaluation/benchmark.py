@@ -1,6 +1,6 @@
 """Forecasters × cells → results: every method answers the same questions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,14 +32,13 @@ from neuneu.forecasters.base import (
 from neuneu.forecasts.cells import FALLBACK, Answers
 from neuneu.forecasts.forecast import ask, in_words, label_of, share_options
 from neuneu.losses.loss_store import LossStore
+from neuneu.progress import counted
 
 YARDSTICKS = (FALLBACK, "power-law")
 """What every method is compared with; the first one's forecast is scored where a method declines."""
 
 CHUNK = 1024
 """Questions answered in one call: bounds memory."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,6 @@ def run_benchmark(
     forecasters: Sequence[str | Path | Forecaster],
     sources: Sequence[Source],
     setting: EvaluationSettings,
-    progress: Progress | None = None,
 ) -> tuple[Cells, list[Scored]]:
     """Every method on the same cells, the yardsticks (last-value, power-law) first whether named or not.
 
@@ -197,11 +195,9 @@ def run_benchmark(
         _Method(each, cells, setting, taken.get(label_of(each), {})) for each in (*YARDSTICKS, *others)
     ]
     builders = [EvidenceBuilder(s.table, setting.losses, setting.references) for s in sources]
-    for number, fold in enumerate(setting.split.folds, start=1):
+    for fold in counted(setting.split.folds, "folds"):
         train = fold.train() if setting.fit else None
-        for method in methods:
-            if progress is not None:
-                progress(f"fold {number} of {len(setting.split.folds)}: {method.name}")
+        for method in counted(methods, "forecasters"):
             method.answer(fold, train, builders, methods[0].given.quantiles)
     return cells, [method.scored() for method in methods]
 
@@ -233,7 +229,7 @@ class _Method:
         forecaster = self._fit(train)
         self.seconds["fit"] += perf_counter() - began
         began = perf_counter()
-        for source, chunk in _chunks(self.cells, fold):
+        for source, chunk in counted(list(_chunks(self.cells, fold)), "batches of curves"):
             asked = [self.cells.questions[i] for i in chunk]
             if isinstance(forecaster, Refusal):
                 answers: list[Forecast | Refusal] = [forecaster] * len(chunk)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from neuneu.errors import InputError
-from neuneu.evaluation.benchmark import EvaluationSettings, Progress, run_benchmark
+from neuneu.evaluation.benchmark import EvaluationSettings, run_benchmark
 from neuneu.evaluation.leaderboard import Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
 from neuneu.evaluation.published_results import write_published
@@ -31,7 +31,6 @@ def evaluate(
     fit: bool = True,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
 ) -> Results:
     """Compare forecasters on the same cells of finished runs.
 
@@ -54,7 +53,7 @@ def evaluate(
     allowed, store = read_evidence(references, losses, runs)
     chosen = selection or Selection()
     setting = EvaluationSettings(asked, split, store, allowed, chosen, fit, seed, options or {})
-    cells, answers = run_benchmark(each_seed(forecasters), sources, setting, progress)
+    cells, answers = run_benchmark(each_seed(forecasters), sources, setting)
     return Results(cells, answers, setting)
 
 

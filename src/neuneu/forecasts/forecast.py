@@ -26,6 +26,7 @@ from neuneu.forecasters.base import (
 from neuneu.forecasts.cells import CurveForecast, to_cells
 from neuneu.forecasts.horizons import Plan, in_flight, later_checkpoints
 from neuneu.losses.loss_store import LossStore
+from neuneu.progress import counted
 
 LeftOut = dict[CurveKey, str]
 """Curves that were chosen but not asked → why."""
@@ -77,7 +78,9 @@ def ask(
     forecaster: Forecaster, questions: Sequence[Question], builder: EvidenceBuilder
 ) -> list[Forecast | Refusal]:
     """One forecaster's answers to questions about the curves of one table."""
-    evidences = [builder.ask(question, sees_future=forecaster.sees_future) for question in questions]
+    evidences = [
+        builder.ask(question, sees_future=forecaster.sees_future) for question in counted(questions, "curves")
+    ]
     return forecaster.forecast_many(evidences, [question.horizons for question in questions])
 
 
@@ -118,7 +121,7 @@ def forecast(
     questions, left_out = make_questions(
         chosen, share, plan or (later_checkpoints if share < 1 else in_flight)
     )
-    answers = {name: ask(loaded[name], questions, builder) for name in names}
+    answers = {name: ask(loaded[name], questions, builder) for name in counted(names, "forecasters")}
     if all(isinstance(answer, Refusal) for answer in answers[names[0]]):
         first = answers[names[0]][0]
         raise CannotForecastError(f"{names[0]}: {first.reason if isinstance(first, Refusal) else ''}")

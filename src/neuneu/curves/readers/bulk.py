@@ -12,6 +12,7 @@ import polars as pl
 
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.table import SCHEMA
+from neuneu.progress import counted, heard
 
 PATIENCE = 2.0
 """Seconds between two words on how far a reading is, and before the first."""
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Progress(Iterable[T]):
-    """Items one by one; tells now and then how many are done."""
+    """Items one by one; tells now and then how many are done, where nobody listens to what is counted."""
 
     def __init__(self, items: Sequence[T], tell: Callable[[str], None] | None) -> None:
         self.items, self.tell = items, tell
@@ -39,8 +40,8 @@ class Progress(Iterable[T]):
         collects = gc.isenabled()
         gc.disable()  # parsed documents hold no circles, and looking for them takes a fifth of the time
         try:
-            for done, item in enumerate(self.items):
-                if self.tell is not None and time.monotonic() - last > PATIENCE:
+            for done, item in enumerate(counted(self.items, "files")):
+                if self.tell is not None and not heard() and time.monotonic() - last > PATIENCE:
                     last = time.monotonic()
                     self.tell(f"read {done:,} of {len(self.items):,} files")
                 yield item

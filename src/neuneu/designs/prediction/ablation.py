@@ -1,12 +1,13 @@
 """What each group of features is worth: one method on the same folds, with one group left out at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
 from neuneu.designs.prediction.design_table import DesignTable
 from neuneu.designs.prediction.nested import evaluate
 from neuneu.errors import InputError
+from neuneu.progress import counted
 
 
 def leave_one_out(
@@ -16,7 +17,6 @@ def leave_one_out(
     split: str = "random",
     seeds: Sequence[int] = range(5),
     workers: int = 1,
-    progress: Callable[[str], None] = lambda line: None,
 ) -> pl.DataFrame:
     """Predictions as of `nested.evaluate`, where `method` says which features: all, or without GROUP.
 
@@ -26,8 +26,8 @@ def leave_one_out(
     if len(kinds) < 2:
         raise InputError("has one group of features only", field="features", value=kinds[0])
     frames = []
-    for name, scope in {"all": "all", **{f"without {kind}": f"-{kind}" for kind in kinds}}.items():
-        found = evaluate(table, [method], split=split, seeds=seeds, scope=scope, workers=workers)
+    scopes = {"all": "all", **{f"without {kind}": f"-{kind}" for kind in kinds}}
+    for name in counted(scopes, "groups"):
+        found = evaluate(table, [method], split=split, seeds=seeds, scope=scopes[name], workers=workers)
         frames.append(found.with_columns(pl.lit(name).alias("method")))
-        progress(name)
     return pl.concat(frames)

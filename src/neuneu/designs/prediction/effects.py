@@ -4,7 +4,7 @@ What Liu et al. 2025 read their 15 to 25 % of code from. Their line is refitted 
 each draw of models grows its trees anew, so that the interval holds what the trees do not know either.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from neuneu.designs.prediction.explain import tree_shap
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.nested import outer
 from neuneu.errors import InputError, check_known
+from neuneu.progress import counted
 
 FRACTION = 0.5
 """Of the models that one point of the smooth line looks at (LOESS, Cleveland 1979), as published."""
@@ -71,7 +72,6 @@ def effect_curves(
     scope: str = "all",
     cluster: str = "model",
     band: tuple[float, float] = (15.0, 25.0),
-    progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(curves, peaks): smooth lines of SHAP values, and where they are highest, with 95 % intervals.
 
@@ -92,11 +92,9 @@ def effect_curves(
     whole = _lines(table, feature, at, split, 0, scope)
     rng = np.random.default_rng(0)
     drawn = []
-    for draw in range(draws):
+    for draw in counted(range(draws), "draws"):
         rows = draw_models(table, cluster, rng)
         drawn.append(_lines(table.only(rows), feature, at, split, draw, scope))
-        if (draw + 1) % 20 == 0:
-            progress(f"{draw + 1} of {draws} draws")
     return _told(table, at, whole, np.stack(drawn), band)
 
 

@@ -9,6 +9,7 @@ from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.nested import outer
 from neuneu.errors import InputError, MissingExtraError
+from neuneu.progress import counted
 
 SETTINGS = {"max_depth": 3, "learning_rate": 0.1, "nthread": 1, "seed": 0}
 ROUNDS = 100
@@ -29,8 +30,8 @@ def shap_values(
     X = table.matrix(names)
     labels = [_texts(table, name) for name in names]
     frames = []
-    for seed in seeds:
-        for fold, (train, test) in enumerate(outer(table, split, groups, seed)):
+    for seed in counted(seeds, "seeds"):
+        for fold, (train, test) in enumerate(counted(outer(table, split, groups, seed), "folds")):
             for k, task in enumerate(table.tasks):
                 rows = table.known(test, k)
                 values = tree_shap(X, table.y[:, k], table.known(train, k), rows)[:, : len(names)]

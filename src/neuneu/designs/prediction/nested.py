@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import starmap
 from multiprocessing import get_context
 from typing import Literal
 
@@ -20,6 +19,7 @@ from neuneu.designs.prediction.grids import grid_predictor
 from neuneu.designs.prediction.predictors import MAKERS, Predictor, boosted, lightgbm, predictor, tuned
 from neuneu.designs.prediction.published_method import published_predictor, selected_predictor
 from neuneu.errors import InputError, check_known
+from neuneu.progress import counted
 
 INNER = 5
 COVERAGE = 0.8
@@ -171,7 +171,6 @@ def evaluate(
     scope: str = "all",
     selected: Selected | None = None,
     workers: int = 1,
-    progress: Callable[[str], None] = lambda line: None,
 ) -> pl.DataFrame:
     """Every method on the same folds: a row a (task, method, seed, fold, model) with the 80 % interval.
 
@@ -189,17 +188,12 @@ def evaluate(
         for method in methods
     ]
     jobs = [(table, question, groups, scope, selected) for question in questions]
-    frames = []
     if workers > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             futures = [pool.submit(_answer, *job) for job in jobs]
-            for question, future in zip(questions, futures, strict=True):
-                frames.append(future.result())
-                _tell(progress, question, questions)
+            frames = [future.result() for future in counted(futures, "fits")]
     else:
-        for question, frame in zip(questions, starmap(_answer, jobs), strict=True):
-            frames.append(frame)
-            _tell(progress, question, questions)
+        frames = [_answer(*job) for job in counted(jobs, "fits")]
     return pl.concat(frames)
 
 
@@ -216,12 +210,6 @@ def narrowed(table: DesignTable, scope: str, methods: Sequence[str]) -> tuple[De
             if method in ON_SCALE:
                 raise InputError(f"{method} always uses scale", field="features", value=scope)
     return table.with_features([*scale, *names]), ",".join(names)
-
-
-def _tell(progress: Callable[[str], None], question: FoldQuestion, questions: Sequence[FoldQuestion]) -> None:
-    last = questions[-1]
-    if question.method == last.method and question.fold == last.fold:
-        progress(f"seed {question.seed} of {questions[0].seed} to {last.seed}")
 
 
 def _answer(

@@ -25,6 +25,7 @@ from neuneu.designs.prediction.grids import Keeper, Tuned, find_grid, tune
 from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
 from neuneu.errors import InputError, offered
+from neuneu.progress import counted
 
 Matrix = NDArray[np.float64]
 
@@ -250,7 +251,7 @@ def compare(
         return one(SCALE, "scale", seed), one(selected, "selected", seed)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        pairs = list(pool.map(both, seeds))
+        pairs = list(counted(pool.map(both, seeds), "seeds", len(seeds)))
     scale = np.array([pair[0].model for pair in pairs])
     chosen = np.array([pair[1].model for pair in pairs])
     return {
@@ -294,7 +295,7 @@ def published_table(
         raise InputError("must be at least 2", field="seeds", value=seeds)
     chosen = read_selected(selected) if isinstance(selected, str | Path) else {}
     table = []
-    for rows in build_rows(store, tasks):
+    for rows in counted(build_rows(store, tasks), "tasks"):
         key = (rows.task.name, rows.task.setting)
         if isinstance(selected, str | Path):
             if key not in chosen:

@@ -14,6 +14,7 @@ from neuneu.designs.database.schema import DATASETS, MODELS
 from neuneu.designs.prediction.published_protocol import DATABASE_FEATURES, SCALE, TaskRows, seed_errors
 from neuneu.designs.prediction.selection import ChosenFeatures
 from neuneu.errors import InputError, check_known
+from neuneu.progress import counted
 
 SEEDS = 10
 """Splits that the published search averages over: seeds 0 to 9."""
@@ -56,7 +57,8 @@ def search(
     with ThreadPoolExecutor(max(1, workers)) as pool:
 
         def errors(sets: Sequence[Sequence[str]]) -> list[float]:
-            found = list(pool.map(one, [(chosen, seed) for chosen in sets for seed in range(seeds)]))
+            jobs = [(chosen, seed) for chosen in sets for seed in range(seeds)]
+            found = list(counted(pool.map(one, jobs), "fits", len(jobs)))
             return [float(np.mean(found[k : k + seeds])) for k in range(0, len(found), seeds)]
 
         chosen: tuple[str, ...] = SCALE

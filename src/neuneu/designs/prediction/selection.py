@@ -10,6 +10,7 @@ from neuneu.designs.prediction.boosting import bin_table, fit
 from neuneu.designs.prediction.design_table import DesignTable
 from neuneu.designs.prediction.folds import LARGEST, Indices, folds
 from neuneu.errors import InputError
+from neuneu.progress import counted
 
 DEPTH, RATE, ROUNDS = 3, 0.1, 60
 
@@ -76,7 +77,6 @@ def selections(
     selector: Selector = forward_selection,
     split: str = "random",
     seeds: Sequence[int] = range(1),
-    progress: Callable[[str], None] = lambda line: None,
 ) -> pl.DataFrame:
     """What is selected in each of the training parts of a split: a row a (task, seed, fold, step).
 
@@ -85,7 +85,7 @@ def selections(
     if split == "time" or split.startswith(LARGEST):
         raise InputError("must keep groups, or nothing, whole", field="split", value=split)
     groups, rows = table.groups(split), []
-    for k, task in enumerate(table.tasks):
+    for k, task in enumerate(counted(table.tasks, "tasks")):
         for seed in seeds:
             for fold, (train, _) in enumerate(folds(groups, 3, seed)):
                 found = selector(table, k, train, groups, seed=seed)
@@ -93,7 +93,6 @@ def selections(
                 key = (task.name, task.setting, task.metric, seed, fold)
                 steps = zip(added, found.errors, strict=True)
                 rows += [(*key, step, name, error) for step, (name, error) in enumerate(steps)]
-        progress(task.key)
     names = ("task", "setting", "metric", "seed", "fold", "step", "feature", "error")
     return pl.DataFrame(rows, schema=names, schema_overrides={"feature": pl.String}, orient="row")
 

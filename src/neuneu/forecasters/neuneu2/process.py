@@ -13,6 +13,7 @@ from neuneu.errors import InputError, MissingExtraError
 from neuneu.evidence.evidence import Evidence, nearest_references, relation
 from neuneu.evidence.questions import Questions
 from neuneu.forecasters.neuneu2.expected import Laws, process_mean
+from neuneu.progress import counted
 
 if TYPE_CHECKING:
     import torch
@@ -257,7 +258,7 @@ class Process:
         """
         means, deviations, likelihoods = [np.empty(0)], [np.empty(0)], [np.empty(0)]
         parameters = np.array(self.log_variances), np.array(self.log_lengths)
-        for start in range(0, len(evidences), CHUNK):
+        for start in counted(range(0, len(evidences), CHUNK), "batches of curves"):
             part = slice(start, start + CHUNK)
             asked = log_horizons[part]
             known = None if laws is None else laws[part]
@@ -431,7 +432,7 @@ def train_process(
     )
     optimiser = torch.optim.Adam([variances, lengths], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=WARM_UP)
-    for _ in range(steps):
+    for _ in counted(range(steps), "steps of the fit"):
         drawn = rng.choice(len(evidences), min(QUESTIONS_AT_ONCE, len(evidences)), p=share)
         hidden = rng.random(len(drawn)) < WITHOUT_REFERENCES
         asked = [
