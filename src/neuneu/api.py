@@ -35,9 +35,6 @@ Library = Literal["polars", "pandas", "arrow"]
 Names = str | Sequence[str] | None
 Method = str | Path | Forecaster
 
-NOTEBOOK_CHARTS = 12
-"""A notebook shows at most so many curves of a forecast; its report shows more."""
-
 
 def read_results(
     *paths: str | Path,
@@ -154,13 +151,13 @@ class Forecasts(asking.TableForecasts):
         write_text(path, self._page(title=title))
         return Path(path)
 
-    def _page(self, title: str | None = None, **limits: int) -> str:
+    def _page(self, title: str | None = None) -> str:
         from neuneu.reports.answer import ask
         from neuneu.reports.html import ReportOrigin, render_report
 
         assert self.table is not None
         answer = ask(self.table, self.forecasters, **self.asked)
-        return render_report(answer, ReportOrigin(title=title or "Forecasts of training runs"), **limits)
+        return render_report(answer, ReportOrigin(title=title or "Forecasts of training runs"))
 
     def _repr_html_(self) -> str:
         """The report in a frame of its own, or the table where the extra `report` is missing."""
@@ -169,7 +166,7 @@ class Forecasts(asking.TableForecasts):
         from neuneu.errors import MissingExtraError
 
         try:
-            page = self._page(max_charts=NOTEBOOK_CHARTS)
+            page = self._page()
         except MissingExtraError:
             return str(self.cells._repr_html_())
         return f'<iframe srcdoc="{escape(page)}" style="width:100%;height:640px;border:0"></iframe>'

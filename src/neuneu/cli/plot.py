@@ -18,6 +18,7 @@ from neuneu.cli.options import (
     file_place,
     make_app,
     named_place,
+    read_share,
     split_names,
 )
 from neuneu.cli.tables import note
@@ -116,9 +117,9 @@ def report(
     ] = Path("report.html"),
     forecaster: Methods = None,
     context: Annotated[
-        float,
-        typer.Option(help="Share of each run's clock that is seen; 1 forecasts past the last checkpoint."),
-    ] = 0.2,
+        str,
+        typer.Option(help="What may be seen: all of runs in flight, or a share of each clock, to look back."),
+    ] = "all",
     beyond: Beyond = None,
     run: Runs = None,
     task: Tasks = None,
@@ -128,11 +129,18 @@ def report(
     references: ReferenceRuns = "none",
     losses: Losses = None,
     title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
-    charts: Annotated[int, typer.Option(help="Draw at most this many curves.", min=1)] = 60,
+    seeds: SeedsShown = "each",
+    since: Annotated[
+        Path | None,
+        typer.Option(help="An earlier report (.html) or a ledger (.jsonl): tell what has changed since."),
+    ] = None,
 ) -> None:
-    """Write a self-contained HTML report: forecasts beside baselines, scored where the truth is known.
+    """Write a self-contained HTML report: what each run will score, how sure that is, which run leads.
 
-    Example: neuneu report curves.parquet --forecaster power-law --context 0.2 -o report.html
+    Runs in flight are forecast to their planned end, without a plan to three times their clock. A share looks
+    back instead: forecasts from the first part of each run, scored against what came.
+    Examples: neuneu report runs.parquet --since yesterday.html -o today.html;
+    neuneu report finished.parquet --context 0.2 -o report.html
     """
     from neuneu.evidence.select import Selection
     from neuneu.reports.report_files import report_files
@@ -142,12 +150,13 @@ def report(
             curves,
             output,
             forecasters=split_names(forecaster),
-            context=context,
+            context=read_share(context),
             beyond=beyond,
             selection=Selection(run or (), task or (), metric, n_shot, variant),
             references=references,
             losses=losses,
             title=title,
-            max_charts=charts,
+            seeds=seeds,
+            since=since,
         )
     )

@@ -34,15 +34,13 @@ from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, LEVELS, Forecast, Forecaster
 from neuneu.forecasts.cells import on_levels
 from neuneu.forecasts.forecast import ask, read_evidence, ready_forecaster
+from neuneu.forecasts.horizons import UNPLANNED, end_in_flight
 
 THRESHOLD = 0.05
 """Advise to stop where success is less likely than this."""
 
 FLOPS_PER_TOKEN = 6.0
 """Floating-point operations of training, for each parameter and token (Kaplan et al. 2020)."""
-
-UNPLANNED = 3.0
-"""Runs in flight of which no plan is known are taken to go on to this multiple of the farthest clock."""
 
 ADVICE_IN_BRIEF = ("run", "done", "q50", "p_success", "advice", "compute_saved", "regret")
 """The columns of `advise` that fit a terminal."""
@@ -163,12 +161,15 @@ def compare_runs(
     losses: Any = None,
     in_flight: bool = False,
     seeds: str = Seeds.each,
+    own_ends: bool = False,
 ) -> Comparison:
     """Each run's distribution at a common horizon: the mean over the benchmarks that all runs have.
 
     Of each task one setting counts (see `shared_curves`). horizon: a clock value, by default the farthest end
     that any run has or plans; in_flight: whether runs without a plan go on (to UNPLANNED times the farthest
-    clock) rather than having ended; a run whose plan ends before it is compared at its own end. context:
+    clock) rather than having ended; a run whose plan ends before it is compared at its own end; own_ends:
+    whether every run is, where none is planned at its last checkpoint (looking back) or at
+    `end_in_flight` (all seen). context:
     share of each run's clock that may be seen, to look back; all where None. A value that has been measured
     is known up to the noise between checkpoints: what is compared is the run, not the draw of one checkpoint.
     In the quantiles of a mean, a run's errors on its tasks are taken as fully dependent (quantiles of the
@@ -188,12 +189,14 @@ def compare_runs(
     shared, of_run = shared_curves(chosen, named=bool(selection.runs))
     share = check_share(context)
     every = [curve for curves in of_run.values() for curve in curves]
-    at = (
-        float(horizon) if horizon is not None else _default_horizon(every, in_flight=in_flight and share == 1)
-    )
+    ends = {run: _run_end(curves, share, own=own_ends) for run, curves in of_run.items()}
+    if horizon is not None:
+        at = float(horizon)
+    else:
+        at = max(ends.values()) if own_ends else _default_horizon(every, in_flight and share == 1)
     if not math.isfinite(at) or at <= 0:
         raise InputError("must be positive and finite", field="horizon", value=at)
-    questions = {curve.key: _question(curve, share, min(at, _own_end(curve))) for curve in every}
+    questions = {curve.key: _question(curve, share, min(at, ends[curve.key.run])) for curve in every}
     ahead = [question for question in questions.values() if question.end < question.horizons[0]]
     answers = ask(method, ahead, builder) if ahead else []
     quantiles: dict[CurveKey, Floats] = {}
@@ -248,16 +251,19 @@ def _among_peers(
     return found
 
 
-def _default_horizon(curves: Sequence[Curve], *, in_flight: bool) -> float:
+def _default_horizon(curves: Sequence[Curve], in_flight: bool) -> float:
     """The farthest end that any run has or plans; of runs in flight without a plan UNPLANNED times that."""
     farthest = max(planned_end(curve) for curve in curves)
     unplanned = all(curve.facts.planned_tokens is None for curve in curves)
     return UNPLANNED * farthest if in_flight and unplanned else farthest
 
 
-def _own_end(curve: Curve) -> float:
-    """Where a run ends by its plan; a run without one may go on."""
-    return planned_end(curve) if curve.facts.planned_tokens is not None else math.inf
+def _run_end(curves: Sequence[Curve], share: float, *, own: bool) -> float:
+    """Where a run ends: by its plan; without one it may go on, unless each run is taken at its own end."""
+    last = max(curves, key=lambda curve: float(curve.clock[-1]))
+    if own:
+        return end_in_flight(last) if share == 1 else float(last.clock[-1])
+    return planned_end(last) if last.facts.planned_tokens is not None else math.inf
 
 
 def _question(curve: Curve, share: float, at: float) -> Question:

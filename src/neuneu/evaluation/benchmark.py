@@ -29,6 +29,7 @@ from neuneu.forecasters.base import (
     make_forecaster,
     resolve_forecaster,
 )
+from neuneu.forecasters.fitted import fitted_in_words
 from neuneu.forecasts.cells import FALLBACK, Answers
 from neuneu.forecasts.forecast import ask, in_words, label_of, share_options
 from neuneu.losses.loss_store import LossStore
@@ -267,7 +268,10 @@ class _Method:
 
     def scored(self) -> Scored:
         """What was answered."""
-        as_is = "as given" if isinstance(self.forecaster, Forecaster) else "as it ships"
+        as_is = "as given"
+        if not isinstance(self.forecaster, Forecaster):
+            runs = {q.curve.key.run: q.curve.facts for q in self.cells.questions}
+            as_is = "; ".join(filter(None, ["as it ships", fitted_in_words([str(self.forecaster)], runs)]))
         how = self.setting.split.rule if self.fitted else as_is
         if self.fitted and self.ships:
             how += "; as it ships where the runs left were too few to fit on"

@@ -10,14 +10,14 @@ import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
 from neuneu.errors import InputError
-from neuneu.evidence.finished import planned_end
+from neuneu.evidence.finished import FINISHED, planned_end
 
 MULTIPLES = (2.0, 5.0, 10.0)
 """Default horizons of a run in flight, as multiples of the context end."""
 AHEAD = 24
 """Points that a drawn forecast has beyond the last checkpoint."""
-BEYOND = 2.0
-"""A drawn forecast of a run without a planned end goes on to this multiple of its last clock."""
+UNPLANNED = 3.0
+"""A run in flight of which no plan is known is taken to go on to this multiple of its clock."""
 MOST_BEYOND = 1000
 START = 0.02
 """A drawn forecast starts at this share of the way from the context end to the first horizon."""
@@ -82,6 +82,18 @@ def later_checkpoints(curve: Curve, end: float) -> Floats:
     return curve.after(end).clock
 
 
+def end_in_flight(curve: Curve) -> float:
+    """Clock where a run in flight will end: by its plan, else UNPLANNED times its clock.
+
+    A run that has reached its planned end stays there.
+    """
+    last = float(curve.clock[-1])
+    if curve.facts.planned_tokens is None or curve.clock_unit != "tokens":
+        return UNPLANNED * last
+    planned = planned_end(curve)
+    return last if last >= FINISHED * planned else planned
+
+
 def in_flight(curve: Curve, end: float) -> Floats:
     """2, 5 and 10 times the context end; where the planned end is known, that and what lies before it."""
     if end <= 0:
@@ -103,7 +115,8 @@ def drawn(beyond: float | None = None) -> Plan:
 def _drawn(beyond: float | None, curve: Curve, end: float) -> Floats:
     """Later checkpoints, then points up to `beyond` final clocks where that is asked or all has been seen.
 
-    Before them a point close to the context end, so that a drawn fan starts there.
+    Without `beyond` a run that is all seen goes on to `end_in_flight`: there is nothing to ask of one that
+    has ended. Before them a point close to the context end, so that a drawn fan starts there.
     """
     later = later_checkpoints(curve, end)
     last = float(curve.clock[-1])
@@ -112,7 +125,7 @@ def _drawn(beyond: float | None, curve: Curve, end: float) -> Floats:
     elif len(later):
         final = last
     else:
-        final = planned_end(curve) if planned_end(curve) > last else BEYOND * last
+        final = end_in_flight(curve)
     ahead = np.linspace(last, final, AHEAD + 1)[1:] if final > last else np.empty(0)
     horizons = np.concatenate([later, ahead])
     return np.concatenate([end + START * (horizons[:1] - end), horizons])

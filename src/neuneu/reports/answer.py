@@ -1,13 +1,15 @@
 """An answer: forecasts of curves beside the baselines, and how close they came where that is known."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from neuneu.curves.curve import Curve
+from neuneu.curves.seeds import JoinedSeeds, Seeds, show_seeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.scores import Estimate, ScoredCells
@@ -15,7 +17,8 @@ from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
 from neuneu.forecasts.cells import FALLBACK, CurveForecast, cells_by_forecaster
 from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, label_of
-from neuneu.forecasts.horizons import drawn
+from neuneu.forecasts.horizons import drawn, end_in_flight
+from neuneu.reports.overview import Overview, make_overview
 
 BASELINES = (FALLBACK, "power-law")
 """What every report shows beside the chosen forecaster."""
@@ -36,9 +39,16 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Forecasts with their scores."""
+    """Forecasts with their scores.
+
+    ended: curves that have reached their planned end, where runs in flight are asked; overview: the runs
+    compared; seeds: which runs are the mean of several, where those were taken as one.
+    """
 
     forecasts: TableForecasts
+    ended: Sequence[Curve] = ()
+    overview: Overview = field(default_factory=Overview)
+    seeds: JoinedSeeds | None = None
 
     @cached_property
     def panels(self) -> list[CurveForecast]:
@@ -58,7 +68,7 @@ class Answer:
     @property
     def n_left_out(self) -> int:
         """Curves with nothing to see or to ask."""
-        return len(self.forecasts.left_out)
+        return len(self.forecasts.left_out) - len(self.ended)
 
     @property
     def chosen(self) -> str:
@@ -74,6 +84,20 @@ class Answer:
     def tasks(self) -> list[str]:
         """Names of the tasks, sorted."""
         return self.forecasts.tasks
+
+    @property
+    def every_run(self) -> list[str]:
+        """Names of all runs, those that have ended too: as they lead, then the larger ones first."""
+        facts = self.overview.facts
+        named = {panel.curve.key.run for panel in self.panels} | {curve.key.run for curve in self.ended}
+        led = [row.run for row in self.overview.rows if row.run in named]
+        rest = sorted(named - set(led), key=lambda run: (-(facts[run].params or 0), run))
+        return led + rest
+
+    @property
+    def every_task(self) -> list[str]:
+        """Names of all tasks, sorted, those of runs that have ended too."""
+        return sorted({*self.tasks, *(curve.key.task for curve in self.ended)})
 
     @property
     def cells(self) -> pl.DataFrame:
@@ -133,17 +157,34 @@ def ask(
     forecasters: Sequence[str | Path | Forecaster] = (),
     *,
     selection: Selection | None = None,
-    context: float | None = 0.2,
+    context: float | None = None,
     beyond: float | None = None,
     references: Any = None,
     losses: Any = None,
+    seeds: str = Seeds.each,
 ) -> Answer:
-    """`forecast` with the default forecaster where none is named, the baselines, and horizons to draw."""
+    """`forecast` with the default forecaster where none is named, the baselines, and horizons to draw.
+
+    context: share of each run's clock that may be seen, to look back; without it the runs are in flight, and
+    asked up to `end_in_flight` (up to `beyond` times their clock where that is given). Where all of them
+    have ended there are no forecasts, and what was measured is compared. seeds: `band` takes runs that differ
+    in their seed alone as one.
+    """
     given = [forecasters] if isinstance(forecasters, str | Path | Forecaster) else list(forecasters)
     given = given or [DEFAULT_FORECASTER]
     chosen = [*given, *(name for name in BASELINES if name not in map(label_of, given))]
-    found = forecast(
-        table, chosen, selection=selection, context=context, plan=drawn(beyond), references=references,
-        losses=losses,
-    )  # fmt: skip
-    return Answer(found)
+    selection = selection or Selection()
+    known: dict[str, Any] = {"context": context, "references": references, "losses": losses}
+    overview = make_overview(table, chosen[0], selection=selection, seeds=seeds, **known)
+    table, runs, joined = show_seeds(table, seeds, selection.runs)
+    selection = replace(selection, runs=runs)
+    ended: list[Curve] = []
+    if context in (None, 1) and beyond is None:
+        curves = selection.of(table).curves
+        ended = [curve for curve in curves if end_in_flight(curve) <= curve.clock[-1]]
+        if len(ended) == len(curves):
+            left_out = dict.fromkeys((curve.key for curve in ended), "has reached its planned end")
+            nothing = TableForecasts([], list(dict.fromkeys(map(label_of, chosen))), left_out=left_out)
+            return Answer(nothing, ended, overview, joined)
+    found = forecast(table, chosen, selection=selection, plan=drawn(beyond), **known)
+    return Answer(found, ended, overview, joined)

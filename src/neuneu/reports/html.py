@@ -1,7 +1,6 @@
 """The HTML report: one file that holds everything, works offline and has no way to load or send anything."""
 
 import json
-import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from neuneu import __version__
 from neuneu.errors import MissingExtraError
-from neuneu.evaluation.scores import Estimate
-from neuneu.forecasters.base import Refusal
-from neuneu.forecasts.cells import CurveForecast
-from neuneu.reports import style
-from neuneu.reports.answer import Answer, Line
-from neuneu.reports.drawing import draw_panel, readings
+from neuneu.reports import style, tables
+from neuneu.reports.answer import Answer
+from neuneu.reports.chart_data import chart_data, panel_of
+from neuneu.reports.former import Former, changes_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-MAX_CHARTS = 60
-MAX_ENDS = 1000
 
 
 @dataclass(frozen=True)
@@ -35,40 +29,67 @@ class ReportOrigin:
     seed: int = 0
 
 
-def render_report(answer: Answer, origin: ReportOrigin | None = None, max_charts: int = MAX_CHARTS) -> str:
+def render_report(answer: Answer, origin: ReportOrigin | None = None, former: Former | None = None) -> str:
     """The report of an answer as one HTML document.
 
-    All names are escaped, whatever they hold. Where there are more than `max_charts` curves that many are
-    drawn, evenly picked, and the page says so; the scores are always of all. No dates: the same
-    answer, the same bytes. Raises MissingExtraError without jinja2.
+    All names are escaped, whatever they hold. former: an earlier report or ledger, to tell what has changed.
+    No dates: the same answer, the same bytes. Raises MissingExtraError without jinja2.
     """
     origin = origin or ReportOrigin()
-    drawn = [answer.panels[index] for index in style.spread(len(answer.panels), max_charts)]
-    scored = answer.scored
+    scored, overview = answer.scored, answer.overview
     floor = scored.noise_floor * scored.unit if scored else float("nan")
+    unit = "points" if scored is None or scored.percent else "metric units"
+    changes = changes_of(answer, former) if former is not None else None
     page: str = template("report.html.j2").render(
         title=origin.title,
-        lead=_lead(answer),
+        lead=tables.lead(answer),
         css=asset("report.css"),
-        script=asset("report.js"),
+        script=asset("charts.js") + "\n" + asset("report.js"),
         colours=colour_rules(answer.names),
         names=answer.names,
-        unit="points" if scored and scored.percent else "metric units",
-        tiles=_tiles(answer, floor),
-        lines=[_line_texts(line) for line in answer.lines],
+        unit=unit,
+        headline=tables.headline(answer),
+        fitted=tables.fitted_note(answer),
+        runs=tables.runs_table(answer, changes.by_run if changes else None) if overview.rows else None,
+        settings=tables.settings_in_words(overview),
+        lacking=list(overview.lacking.items()),
+        changes=changes,
+        trust=tables.trust_table(overview.trust) if overview.trust is not None else None,
+        tiles=tables.tiles(answer, floor),
+        scores=tables.scores_table(answer, unit, floor) if scored else None,
         n_cells=f"{len(scored.values):,}" if scored else "0",
         n_scored=len(scored.grouping.run) if scored else 0,
-        floor=_number(floor) if math.isfinite(floor) else "",
-        by_task=_by_task(answer),
-        shown=_shown(len(drawn), len(answer.panels), answer.n_left_out),
-        runs=list(dict.fromkeys(panel.curve.key.run for panel in drawn)),
-        tasks=sorted({panel.curve.key.task for panel in drawn}),
-        charts=[_chart(panel, answer.names) for panel in drawn],
-        ends=[_end(panel, answer.names) for panel in answer.panels[:MAX_ENDS]],
-        ends_hidden=max(0, len(answer.panels) - MAX_ENDS),
+        by_task=tables.tasks_table(answer),
+        shown=tables.shown(answer),
+        data=embedded(report_data(answer)),
         made=_made(origin, answer),
     )
     return page
+
+
+def report_data(answer: Answer) -> dict[str, Any]:
+    """The numbers that the charts are drawn from (see `chart_data`): runs as they lead, tasks by name."""
+    place = {run: i for i, run in enumerate(answer.every_run)}
+    panels = [*answer.panels, *map(panel_of, answer.ended)]
+    panels.sort(key=lambda panel: (place[panel.curve.key.run], *map(str, panel.curve.key[1:])))
+    facts = answer.overview.facts
+    known = {run: {"params": f.params} for run, f in facts.items() if f.params is not None}
+    rows = [
+        {"run": row.run, "at": row.at, "q50": row.q50, "p_best": row.p_best} for row in answer.overview.rows
+    ]
+    return {
+        "context": answer.context,
+        "overview": rows,
+        **chart_data(panels, answer.names, known, answer.seeds),
+    }
+
+
+def embedded(document: dict[str, Any]) -> str:
+    """JSON that may stand inside a script element, marked as safe: no name in it can end the element."""
+    from markupsafe import Markup
+
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def template(name: str) -> "Template":
@@ -95,142 +116,19 @@ def asset(name: str) -> str:
 
 
 def colour_rules(names: Sequence[str]) -> str:
-    """Style rules that give forecaster i the class f<i>, lighter where the page is dark."""
+    """Style rules: forecaster i has the class f<i>, overlaid run i the class r<i>; lighter on a dark page."""
     from markupsafe import Markup
 
-    found = list(style.colours(names).values())
-    light = "".join(f".f{i}{{--c:{colour}}}" for i, colour in enumerate(found))
-    dark = "".join(f".f{i}{{--c:{_lighter(colour)}}}" for i, colour in enumerate(found))
-    return Markup(f"{light}\n@media (prefers-color-scheme:dark){{{dark}}}")
+    found = [(f"f{i}", colour) for i, colour in enumerate(style.colours(names).values())]
+    found += [(f"r{i}", colour) for i, colour in enumerate(style.CYCLE)]
+    light = "".join(f".{name}{{--c:{colour}}}" for name, colour in found)
+    dark = "".join(f".{name}{{--c:{_lighter(colour)}}}" for name, colour in found)
+    return Markup(f"{light}\n@media screen and (prefers-color-scheme:dark){{{dark}}}")
 
 
 def _lighter(colour: str, share: float = 0.35) -> str:
     parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
-
-
-def _lead(answer: Answer) -> str:
-    n, runs, tasks = len(answer.panels), len(answer.runs), len(answer.tasks)
-    seen = (
-        "all that is known of each run"
-        if answer.context == 1
-        else f"the first {answer.context:.0%} of each run’s clock".replace("%", " %")
-    )
-    others = " and ".join(answer.names[1:])
-    return (
-        f"{_plural(n, 'curve')} of {_plural(runs, 'run')} on {_plural(tasks, 'task')}, forecast from {seen} "
-        f"by {answer.chosen}" + (f", beside {others}." if others else ".")
-    )
-
-
-def _tiles(answer: Answer, floor: float) -> list[dict[str, str]]:
-    scored = answer.scored
-    if scored is None:
-        return []
-    chosen, *others = answer.lines
-    unit = "points" if scored.percent else ""
-    tiles = [
-        {
-            "name": f"error of {chosen.forecaster}",
-            "value": _number(chosen.mae.value),
-            "note": unit or "mean absolute",
-        }
-    ]
-    for line in others:
-        share = 1 - chosen.mae.value / line.mae.value if line.mae.value > 0 else 0.0
-        better = f"{chosen.forecaster} errs {abs(share):.0%} {'less' if share >= 0 else 'more'}".replace(
-            "%", " %"
-        )
-        tiles.append(
-            {"name": f"error of {line.forecaster}", "value": _number(line.mae.value), "note": better}
-        )
-    if math.isfinite(floor):
-        tiles.append(
-            {
-                "name": "noise between checkpoints",
-                "value": _number(floor),
-                "note": "the floor for any forecast",
-            }
-        )
-    coverage = f"{100 * chosen.coverage80.value:.0f} %"
-    tiles.append({"name": "in the 80 % interval", "value": coverage, "note": "80 % is right"})
-    return tiles
-
-
-def _line_texts(line: Line) -> dict[str, str]:
-    return {
-        "name": line.forecaster,
-        "mae": _number(line.mae.value),
-        "interval": _interval(line.mae),
-        "pinball": _number(line.pinball),
-        "coverage": f"{100 * line.coverage80.value:.1f} %" if math.isfinite(line.coverage80.value) else "–",
-        "width": _number(line.width80),
-        "skill": _skill(line),
-        "refused": f"{line.n_refused:,}",
-    }
-
-
-def _by_task(answer: Answer) -> list[dict[str, Any]]:
-    scored = answer.scored
-    if scored is None:
-        return []
-    tasks = scored.place["task"].to_numpy()
-    rows = []
-    for task in sorted(set(tasks.tolist())):
-        values = [scored.mean(name, "mae", tasks == task).value * scored.unit for name in answer.names]
-        best = min(values)
-        cells = [{"text": _number(value), "best": value == best} for value in values]
-        rows.append({"task": task, "cells": cells})
-    return rows if len(rows) > 1 else []
-
-
-def _shown(drawn: int, n: int, left_out: int) -> str:
-    text = f"{_plural(n, 'curve')}." if drawn == n else f"{drawn} of {n:,} curves are drawn, evenly picked."
-    if left_out:
-        why = "nothing before the context’s end or nothing after it"
-        text += f" {_plural(left_out, 'curve')} had {why} and {'was' if left_out == 1 else 'were'} left out."
-    return text
-
-
-def _chart(panel: CurveForecast, names: Sequence[str]) -> dict[str, Any]:
-    from markupsafe import Markup
-
-    key = panel.curve.key
-    found = readings(panel, names[:1])
-    answer = panel.forecasts.get(names[0])
-    last = f"declined: {answer.reason}" if isinstance(answer, Refusal) else found[-1].text
-    setting = [key.metric, f"{key.n_shot}-shot" if key.n_shot is not None else "", key.variant or ""]
-    return {
-        "run": key.run,
-        "task": key.task,
-        "setting": ", ".join(part for part in setting if part),
-        "svg": Markup(draw_panel(panel, names)),
-        "readings": json.dumps([[reading.x, reading.text] for reading in found], ensure_ascii=False),
-        "last": last,
-    }
-
-
-def _end(panel: CurveForecast, names: Sequence[str]) -> dict[str, str]:
-    key, curve = panel.curve.key, panel.curve
-    percent = style.in_percent(key.metric)
-    row = {
-        "run": key.run,
-        "task": key.task,
-        "seen_to": style.readable(panel.end),
-        "seen": style.value_text(float(panel.context.values[-1]), percent),
-        "at": "–", "median": "declined", "interval": "–", "truth": "–",
-    }  # fmt: skip
-    forecast = panel.answered.get(names[0])
-    if forecast is None:
-        return row
-    last = float(forecast.horizons[-1])
-    known = curve.values[curve.clock == last]
-    row |= {"at": style.readable(last), "median": style.value_text(float(forecast.median[-1]), percent)}
-    if {0.1, 0.9} <= set(forecast.levels):
-        row["interval"] = " to ".join(style.value_text(float(e), percent) for e in forecast.interval(0.8)[-1])
-    if len(known):
-        row["truth"] = style.value_text(float(known[0]), percent)
-    return row
 
 
 def _made(origin: ReportOrigin, answer: Answer) -> list[tuple[str, str]]:
@@ -249,22 +147,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "unknown"
-
-
-def _skill(line: Line) -> str:
-    share = line.skill_vs_last_value
-    if not math.isfinite(share) or line.forecaster == "last-value":
-        return "–"
-    return f"{100 * share:+.0f} %"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "–"
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.low:.2f} to {estimate.high:.2f}" if math.isfinite(estimate.low) else "–"
-
-
-def _plural(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

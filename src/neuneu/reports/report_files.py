@@ -4,12 +4,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from neuneu.curves.seeds import Seeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
 from neuneu.files import sha256_of, write_text
+from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.reports.answer import ask
-from neuneu.reports.html import MAX_CHARTS, ReportOrigin, render_report
+from neuneu.reports.former import read_former
+from neuneu.reports.html import ReportOrigin, render_report
+from neuneu.reports.tables import plural
 
 
 def report_files(
@@ -17,34 +21,46 @@ def report_files(
     output: Path,
     *,
     forecasters: Sequence[str] = (),
-    context: float = 0.2,
+    context: float | None = None,
     beyond: float | None = None,
     selection: Selection | None = None,
     references: str = "none",
     losses: Path | None = None,
     title: str | None = None,
-    max_charts: int = MAX_CHARTS,
+    seeds: str = Seeds.each,
+    since: Path | None = None,
 ) -> str:
-    """Forecast the curves of these files and write the report; returns a line for people."""
+    """Forecast the curves of these files and write the report; returns a line for people.
+
+    context: share of each clock that may be seen, to look back; None for runs in flight; since: an earlier
+    report or a ledger, to tell what has changed (see `read_former`); the rest as `ask` takes it.
+    """
     if output.suffix not in (".html", ".htm"):
         raise InputError("must end in .html", field="output", value=str(output))
+    label = Path(forecasters[0]).name if forecasters else DEFAULT_FORECASTER
+    former = read_former(since, label) if since is not None else None  # may be the file that is written
     answer = ask(  # the table is held by no name: of millions of rows, it goes before the scores are made
         CurveTable.read_sound(*curves), forecasters, selection=selection, context=context, beyond=beyond,
-        references=references, losses=losses,
+        references=references, losses=losses, seeds=seeds,
     )  # fmt: skip
-    command = ["neuneu", "report", *(path.name for path in curves), "--context", f"{context:g}"]
+    command = ["neuneu", "report", *(path.name for path in curves)]
+    command += ["--context", f"{context:g}"] if context is not None else []
     command += ["--forecaster", ",".join(Path(name).name for name in forecasters)] if forecasters else []
     command += ["--beyond", f"{beyond:g}"] if beyond is not None else []
     command += [part for name, value in (selection or Selection()).named() for part in (f"--{name}", value)]
     command += ["--references", _plain_name(references)] if references != "none" else []
     command += ["--losses", losses.name] if losses is not None else []
+    command += ["--seeds", seeds] if seeds != Seeds.each else []
+    command += ["--since", since.name] if since is not None else []
     origin = ReportOrigin(
         title=title or "Forecasts of training runs",
         command=shlex.join(command),
         data="; ".join(f"{path.name}, sha256 {_fingerprint(path)}" for path in curves),
     )
-    write_text(output, render_report(answer, origin, max_charts))
-    return f"{len(answer.panels)} curves → {output}"
+    write_text(output, render_report(answer, origin, former))
+    n = len(answer.panels) + len(answer.ended)
+    nothing = "" if answer.panels else "; all runs have ended: look back with --context 0.2"
+    return f"{plural(n, 'curve')} → {output}{nothing}"
 
 
 def _plain_name(references: str) -> str:
