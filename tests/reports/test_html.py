@@ -111,8 +111,8 @@ def test_no_name_becomes_markup(tiny: CurveTable, run: str, task: str, variant: 
 
 def test_the_report_loads_nothing(small: CurveTable) -> None:
     page = render_report(ask(small, context=0.5))
-    found = re.findall(r"https?://[^\s\"]*|//[a-z]+\.|url\((?!#)|@import|<link|<img|<iframe|srcset", page)
-    assert set(found) <= {"http://www.w3.org/2000/svg", "url("}  # a namespace; clip paths of the same picture
+    found = re.findall(r"https?://|//[a-z]+\.|url\((?!#\$)|@import|<link|<img|<iframe|srcset", page)
+    assert not found
     assert "default-src 'none'" in page
     assert [value for name, value in Page(page).attributes if name in ("src", "href")] == ["#charts"]
 

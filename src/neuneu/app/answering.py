@@ -163,7 +163,7 @@ def _document(answer: Answer) -> dict[str, Any]:
     return ForecastAnswer(
         forecaster=answer.chosen,
         context=answer.context,
-        n_curves=len(answer.panels),
+        n_curves=answer.n_curves,
         n_left_out=answer.n_left_out,
         noise_floor=scored.noise_floor * scored.unit if scored else None,
         scores=[

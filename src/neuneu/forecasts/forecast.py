@@ -157,6 +157,8 @@ def _question(curve: Curve, share: float, plan: Plan) -> Question:
     horizons = plan(curve, float(curve.clock[size - 1]))
     if not len(horizons):
         rule = f"leaves nothing to ask of {curve.key.run} on {curve.key.task}: no checkpoint comes after it"
+        if share == 1:
+            rule = f"{curve.key.run} has reached its planned end; look back with a share such as 0.2"
         raise InputError(rule, field="context", value=share)
     return Question(curve, size, horizons, share)
 

@@ -15,7 +15,7 @@ from neuneu.errors import InputError
 from neuneu.evaluation.scores import Estimate, ScoredCells
 from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
-from neuneu.forecasts.cells import FALLBACK, CurveForecast, cells_by_forecaster
+from neuneu.forecasts.cells import CELLS, FALLBACK, CurveForecast, cells_by_forecaster
 from neuneu.forecasts.forecast import TableForecasts, by_size, forecast, label_of
 from neuneu.forecasts.horizons import drawn, end_in_flight
 from neuneu.reports.overview import Overview, make_overview
@@ -102,7 +102,12 @@ class Answer:
     @property
     def cells(self) -> pl.DataFrame:
         """Every forecast, a row a forecaster and horizon, with the columns of cells.parquet."""
-        return self.forecasts.cells
+        return self.forecasts.cells if self.panels else pl.DataFrame(schema=CELLS)
+
+    @property
+    def n_curves(self) -> int:
+        """Curves that were asked, or have ended."""
+        return len(self.panels) + len(self.ended)
 
     @property
     def scored(self) -> ScoredCells | None:

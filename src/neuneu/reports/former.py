@@ -130,7 +130,7 @@ def _seen(document: Mapping[str, Any]) -> list[tuple[CurveKey, float]]:
 def _from_ledger(path: Path, forecaster: str) -> Former:
     lines = read_ledger(path).filter(pl.col("forecaster") == forecaster)
     if not len(lines):
-        rule = f"holds no forecast by {forecaster}; enter some with --ledger"
+        rule = f"holds no forecast by {forecaster}; `forecast` and `watch` enter some when given a ledger"
         raise InputError(rule, where=path, field="since")
     lines = lines.filter(pl.col("context_clock") == pl.col("context_clock").max().over(KEY))
     lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY)).sort("clock")

@@ -58,9 +58,8 @@ def report_files(
         data="; ".join(f"{path.name}, sha256 {_fingerprint(path)}" for path in curves),
     )
     write_text(output, render_report(answer, origin, former))
-    n = len(answer.panels) + len(answer.ended)
     nothing = "" if answer.panels else "; all runs have ended: look back with --context 0.2"
-    return f"{plural(n, 'curve')} → {output}{nothing}"
+    return f"{plural(answer.n_curves, 'curve')} → {output}{nothing}"
 
 
 def _plain_name(references: str) -> str:

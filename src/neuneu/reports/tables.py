@@ -57,9 +57,8 @@ def number(value: float) -> str:
 
 def lead(answer: Answer) -> str:
     """What the report is about, in a sentence."""
-    n_curves = len(answer.panels) + len(answer.ended)
     what = (
-        f"{plural(n_curves, 'curve')} of {plural(len(answer.every_run), 'run')} on "
+        f"{plural(answer.n_curves, 'curve')} of {plural(len(answer.every_run), 'run')} on "
         f"{plural(len(answer.every_task), 'task')}"
     )
     if not answer.panels:
@@ -288,7 +287,7 @@ def _decimal(value: float | None, scale: float) -> Cell:
 
 def shown(answer: Answer) -> str:
     """How many curves there are, and how many were left out."""
-    text = f"{plural(len(answer.panels) + len(answer.ended), 'curve')}."
+    text = f"{plural(answer.n_curves, 'curve')}."
     if answer.n_left_out:
         was = "was" if answer.n_left_out == 1 else "were"
         why = "nothing before the context’s end or nothing after it"

@@ -21,7 +21,8 @@ const neuneu = (() => {
     return made;
   };
   const el = maker((name) => document.createElement(name));
-  const svg = maker((name) => document.createElementNS("http://www.w3.org/2000/svg", name));
+  const SPACE = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
+  const svg = maker((name) => document.createElementNS(SPACE, name));
 
   // ---- words, as neuneu/reports/style.py has them
   const plain = (number, digits) => String(Number(Number(number).toPrecision(digits)));
