@@ -118,7 +118,7 @@ def report(
     forecaster: Methods = None,
     context: Annotated[
         str,
-        typer.Option(help="What may be seen: all of runs in flight, or a share of each clock, to look back."),
+        typer.Option(help="What may be seen: all (runs in flight), or a share of the clock, to look back."),
     ] = "all",
     beyond: Beyond = None,
     run: Runs = None,
