@@ -56,7 +56,7 @@ def curves(folder: Path) -> None:
 def _packaged(wanted: Callable[[str], bool], most: int) -> CurveTable:
     table = read_home_curves()
     names = [run for run in table.runs if wanted(run)][:most]
-    return table.filter(run=names, task=["text_prose", "text_code", "piqa"])
+    return table.filter(run=names, task=["text_prose", "text_code", "piqa", "arc_easy"])
 
 
 @kit
