@@ -121,3 +121,53 @@ def new_run(folder: Path) -> None:
     half = home.filter(run="home/llama-800k-prose-seed0").frame.filter(pl.col("tokens") < 500_000)
     CurveTable.from_frame(half.with_columns(run=pl.lit("my-run"))).write(folder / "new-run.parquet")
     home.filter(run=[run for run in home.runs if "llama-200k" in run]).write(folder / "finished-runs.parquet")
+
+
+@kit
+def samples(folder: Path) -> None:
+    """results/step1000 and step2000: what each of 400 items of piqa got, with --log_samples."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    first = rng.random(400) < 0.6
+    for step, right in ((1000, first), (2000, first | (rng.random(400) < 0.2))):
+        rows = [
+            {"doc_id": i, "doc_hash": f"h{i}", "target": "0", "acc": float(one)}
+            for i, one in enumerate(right)
+        ]
+        place = folder / f"results/step{step}/samples_piqa_2026-01-01T00-00-00.jsonl"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@kit
+def ledger(folder: Path) -> None:
+    """forecasts.jsonl and curves.parquet: forecasts of half a run, and the run as it ended."""
+    import neuneu as nn
+    from neuneu.decisions.ledger import enter
+
+    run = _packaged(lambda run: "llama-800k-prose-seed0" in run, 1)
+    run.write(folder / "curves.parquet")
+    half = CurveTable.from_frame(run.frame.filter(pl.col("tokens") < pl.col("planned_tokens") / 2))
+    enter(folder / "forecasts.jsonl", nn.forecast(half, tasks="text_prose"))
+
+
+@kit
+def evaluations(folder: Path) -> None:
+    """results/a, b, cnn and noloss: evaluations of packaged runs, by the last steps only."""
+    import neuneu as nn
+
+    table = _packaged(lambda run: "llama-50k" in run, 3)
+    for name, method in (("a", "log-linear"), ("b", "mean-k"), ("cnn", "log-linear"), ("noloss", "mean-k")):
+        nn.evaluate(table, method, tasks="text_prose", fit=False).write(folder / f"results/{name}")
+
+
+@kit
+def loss_store(folder: Path) -> None:
+    """losses.zarr: a checkpoint's losses of a hundred tokens."""
+    import numpy as np
+
+    from neuneu.losses.zarr_store import ZarrLossStore
+
+    store = ZarrLossStore.create(folder / "losses.zarr", fingerprint="made", n_positions=100)
+    store.write("web-300M", 1000, np.linspace(0.1, 9, 100))

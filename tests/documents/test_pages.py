@@ -11,8 +11,6 @@ from tests.documents.session import Session
 NOT_RUN = 4
 """Blocks of all pages that are not run, each with its reason in the page. Raise it with a reason only."""
 
-LATER = {"reports", "decisions", "designs", "losses", "neuneu", "suite", "contributing-models"}
-
 
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT).with_suffix("")).removeprefix("docs/")
@@ -23,11 +21,7 @@ def _parameters() -> list[object]:
     for path in pages():
         text = path.read_text(encoding="utf-8")
         marks = [pytest.mark.slow] if page_mark(text, "slow") is not None else []
-        if (
-            _name(path) not in LATER
-            and page_mark(text, "elsewhere") is None
-            and any(block.runs for block in read_blocks(text))
-        ):
+        if page_mark(text, "elsewhere") is None and any(block.runs for block in read_blocks(text)):
             found.append(pytest.param(path, marks=marks, id=_name(path)))
     return found
 
@@ -56,6 +50,10 @@ def test_what_is_not_run_says_why() -> None:
         if block.runs and "not run" in block.marks
     ]
     assert all(len(reason) > 10 for *_, reason in reasons), reasons
+    named = [test for *_, reason in reasons for test in re.findall(r"(?:tests|tutorials)/[\w/.-]+\w", reason)]
+    assert [
+        test for test in named if not (ROOT / test).exists() and not (ROOT / "docs" / test).exists()
+    ] == []
     assert len(reasons) == NOT_RUN, reasons
 
 
