@@ -149,7 +149,7 @@ def ledger(folder: Path) -> None:
     run = _packaged(lambda run: "llama-800k-prose-seed0" in run, 1)
     run.write(folder / "curves.parquet")
     half = CurveTable.from_frame(run.frame.filter(pl.col("tokens") < pl.col("planned_tokens") / 2))
-    enter(folder / "forecasts.jsonl", nn.forecast(half, tasks="text_prose"))
+    enter(nn.forecast(half, tasks="text_prose"), folder / "forecasts.jsonl")
 
 
 @kit
