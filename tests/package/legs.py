@@ -50,6 +50,9 @@ EXTRAS = {
     "app": "from neuneu.app.server import make_app; make_app()",
     "cluster": "import ray, submitit",
     "bench": "import statsforecast; from neuneu import make_forecaster; make_forecaster('damped-holt')",
+    "lightning": "import neuneu; neuneu.LightningForecastCallback; import lightning",
+    "optuna": "import neuneu; neuneu.ForecastPruner(end=20, metric='acc')",
+    "tune": "import neuneu; neuneu.ForecastScheduler(end=20, of='acc')",
     "track": "import wandb, trackio, tensorboard",
     "docs": "import mkdocs, material, mkdocstrings, nbconvert",
 }
@@ -138,7 +141,9 @@ def other_python(version: str) -> Callable[[Place], None]:
     """A leg without extras on another Python."""
 
     def leg(place: Place) -> None:
-        python = place.environment(f"python-{version}", f"{place.wheel}[report,trees]", python=version)
+        name, interpreter = f"python-{version}", find_python(version)
+        assert interpreter is not None
+        python = place.environment(name, f"{place.wheel}[report,trees]", python=interpreter)
         check(python, REPORT, place.folder)
 
     return leg
@@ -180,11 +185,14 @@ def check(python: Path, program: str, folder: Path) -> None:
     _run(python, "-c", program, cwd=folder, env=variables)
 
 
-def find_python(version: str) -> bool:
-    """Whether uv finds this interpreter here, without fetching one."""
-    return subprocess.run(
-        ["uv", "python", "find", "--no-python-downloads", version], capture_output=True, check=False
-    ).returncode == 0  # fmt: skip
+def find_python(version: str) -> str | None:
+    """An interpreter of this version that is here: one that uv finds, or of pyenv. None is fetched."""
+    command = ["uv", "python", "find", "--no-python-downloads", version]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else None
 
 
 def _run(*command: object, **options: object) -> None:
@@ -217,7 +225,7 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.write(f"built {place.wheel.name} ({size:.0f} MB) in {time.monotonic() - start:.0f} s\n")
         for name in asked:
             version = name.removeprefix("python-")
-            if version in OTHERS and not find_python(version):
+            if version in OTHERS and find_python(version) is None:
                 sys.stdout.write(f"{name}: not run, no interpreter\n")
                 continue
             start = time.monotonic()
