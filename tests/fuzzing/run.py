@@ -3,7 +3,8 @@
 python -m tests.fuzzing.run [--minutes N | --inputs N] [--seed N] [--table FILE]
 
 An input may be refused by one InputError that names the file, or read. Anything else is a fault: another
-exception, an error without the file's name, more than five seconds of processor time, the end of the process.
+exception, an error without the file's name, more than five seconds of processor time, also of the process
+that unpacks Parquet, a minute of waiting, the end of the process.
 Each fault is printed with the words that make it again: reader, seed, number.
 """
 
@@ -27,12 +28,16 @@ from tests.fuzzing.mutations import mutate
 from tests.fuzzing.targets import Target, make_targets
 
 from neuneu.errors import InputError, NeuneuError
+from neuneu.files import apart
 
 SECONDS = 5.0
 """Processor time that one input may take."""
 
+WAIT = 60.0
+"""Seconds of the clock that one input may take, on a machine that is busy with other things: a hang."""
+
 MEMORY = 2**30
-"""Bytes that the process may hold."""
+"""Bytes that the process may hold, and that which unpacks Parquet for it."""
 
 FEW = 12
 """Files that are all there for each input; of more, those of one case."""
@@ -82,6 +87,13 @@ class Spoiler:
                 raise RuntimeError(f"{self.target.name}: {file} is not read: {words}")
 
     def _read(self, file: Path) -> tuple[str, str]:
+        before = _apart_seconds()
+        what, words = self._outcome(file)
+        if _apart_seconds() - before > SECONDS:
+            return "too slow", f"{file}, unpacked apart"
+        return what, words
+
+    def _outcome(self, file: Path) -> tuple[str, str]:
         try:
             with _limited():
                 self.target.read(self.home, file)
@@ -102,10 +114,28 @@ class Spoiler:
 @contextmanager
 def _limited() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAIT)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+_apart_peak = 0.0
+
+
+def _apart_seconds() -> float:
+    """Processor time of all processes that unpacked Parquet; notes the most memory of the one that lives."""
+    global _apart_peak  # noqa: PLW0603
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = ended.ru_utime + ended.ru_stime
+    if apart._known is not None:
+        pid = apart._known.process.pid
+        _apart_peak = max(_apart_peak, peak_of(pid))
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def _slow(*_: object) -> None:
@@ -115,6 +145,7 @@ def _slow(*_: object) -> None:
 def prepare() -> None:
     """Limits of this process, and silence: what libraries say of spoilt files is not the point."""
     signal.signal(signal.SIGPROF, _slow)
+    signal.signal(signal.SIGALRM, _slow)
     warnings.simplefilter("ignore")
     os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -154,15 +185,15 @@ def run(
     return counts
 
 
-def own_peak() -> float:
-    """Most memory of this process since it began its program, in MiB.
+def peak_of(process: int | str = "self") -> float:
+    """Most memory of a process since it began its program, in MiB; 0 where it ended.
 
     `ru_maxrss` also counts what the process that started it held before.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return 0.0
 
 
 def main() -> int:
@@ -188,9 +219,10 @@ def main() -> int:
     for name, count in counts.items():
         total += count
         print(f"{name:28} " + "  ".join(f"{what} {count[what]:6}" for what in ("read", "refused", *FAULTS)))
-    peak = own_peak()
+    peak = max(peak_of(), _apart_peak)
     print(f"{'all':28} " + "  ".join(f"{what} {total[what]:6}" for what in ("read", "refused", *FAULTS)))
-    print(f"{sum(total.values())} inputs in {time.monotonic() - began:.0f} s, {peak:.0f} MB at most")
+    seconds = time.monotonic() - began
+    print(f"{sum(total.values())} inputs in {seconds:.0f} s, {peak:.0f} MB at most ({_apart_peak:.0f} apart)")
     if given.table is not None:
         document = {name: dict(count) for name, count in counts.items()}
         given.table.write_text(json.dumps({"peak_mb": round(peak), "readers": document}, indent=2) + "\n")
