@@ -10,7 +10,7 @@ from tests.fuzzing.mutations import HOSTILE, mutate
 EACH = 8
 """Inputs a reader: enough to see a reader that lost its guard, in seconds."""
 
-READERS = 44
+READERS = 46
 
 
 def test_spoilt_inputs_of_every_reader_are_refused_by_name_or_read(tmp_path: Path) -> None:

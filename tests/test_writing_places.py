@@ -255,34 +255,98 @@ def test_stdout_that_cannot_be_written_is_one_line(inputs: dict[str, Path]) -> N
     assert done.stderr.splitlines() == ["neuneu: output: cannot be used: No space left on device"]
 
 
+STORED = ("--store", "IN.duckdb")
 READS = {
-    "inspect": ("inspect", "IN.parquet"),
-    "forecast": ("forecast", "IN.csv"),
-    "rank": ("rank", "IN.json"),
-    "advise": ("advise", "IN.parquet"),
-    "evaluate": ("evaluate", "IN.parquet"),
-    "report": ("report", "IN.parquet", "-o", "OUT/r.html"),
-    "plot": ("plot", "fan", "IN.parquet", "-o", "OUT/f.png"),
-    "import": ("import", "lm-eval", "IN.json", "-o", "OUT/c.csv"),
-    "export": ("export", "neuneu-npy", "IN.parquet", "-o", "OUT/npy"),
-    "train": ("train", "IN.yaml", "-o", "OUT/m"),
-    "convert": ("convert", "IN.pt", "-o", "OUT/m"),
-    "serve": ("serve", "IN.parquet", "--port", "0"),
-    "tokenize": ("tokenize", "IN.jsonl", "-t", "nowhere", "-o", "OUT/c"),
-    "suite status": ("suite", "status", "IN.yaml", "-o", "OUT"),
-    "suite run": ("suite", "run", "IN.yaml", "-o", "OUT"),
-    "designs import": ("designs", "import", "lm-eval", "IN.json", "--store", "OUT/d.duckdb"),
-    "designs import scores": ("designs", "import", "scores", "IN.csv", "--store", "OUT/d.duckdb"),
-    "designs validate": ("designs", "validate", "IN.yaml"),
-    "designs add": ("designs", "add", "IN.yaml", "--store", "OUT/d.duckdb"),
-    "designs stats": ("designs", "stats", "--store", "IN.duckdb"),
-    "designs diff": ("designs", "diff", "IN.duckdb", "IN.duckdb"),
+    "atlas": ("piqa", "--params", "1e8", "--tokens", "1e9", "--finished", "IN.parquet"),
+    "compare": ("IN.jsonl", "IN.jsonl"),
+    "import": ("lm-eval", "IN.json", "-o", "OUT/c.csv"),
+    "inspect": ("IN.parquet",),
+    "data get": ("pythia", "--from", "IN", "-o", "OUT/c.parquet"),
+    "rank": ("IN.json",),
+    "advise": ("IN.parquet",),
+    "evaluate": ("IN.parquet",),
+    "export": ("neuneu-npy", "IN.parquet", "-o", "OUT/npy"),
+    "forecast": ("IN.csv",),
+    "tokenize": ("IN.jsonl", "-t", "nowhere", "-o", "OUT/c"),
+    "score": ("IN", "--corpus", "IN", "-o", "OUT/l.zarr"),
+    "words": ("IN.zarr", "--corpus", "IN.zarr"),
+    "plot": ("fan", "IN.parquet", "-o", "OUT/f.png"),
+    "report": ("IN.parquet", "-o", "OUT/r.html"),
+    "serve": ("IN.parquet", "--port", "0"),
+    "train": ("IN.yaml", "-o", "OUT/m"),
+    "convert": ("IN.pt", "-o", "OUT/m"),
+    "watch": ("IN", "--status", "OUT/status.json"),
+    "settle": ("IN.jsonl", "IN.parquet"),
+    "suite run": ("IN.yaml", "-o", "OUT"),
+    "suite status": ("IN.yaml", "-o", "OUT"),
+    "suite evaluate": ("IN", "--blimp", "IN"),
+    "suite harness": ("IN", "--task", "piqa", "-o", "OUT/h"),
+    "suite package": ("IN", "-o", "OUT/p"),
+    "designs import": ("lm-eval", "IN.json", "--store", "OUT/d.duckdb"),
+    "designs stats": STORED,
+    "designs query": ("SELECT 1", *STORED),
+    "designs profile": ("m", *STORED),
+    "designs conflicts": STORED,
+    "designs gaps": STORED,
+    "designs export": (*STORED, "OUT"),
+    "designs finished": (*STORED, "-o", "OUT/f.parquet"),
+    "designs diff": ("IN.duckdb", "IN.duckdb"),
+    "designs migrate": STORED,
+    "designs alias": (*STORED, "a", "b"),
+    "designs template": ("--checkpoint", "IN"),
+    "designs validate": ("IN.yaml",),
+    "designs add": ("IN.yaml", "--store", "OUT/d.duckdb"),
+    "designs record": ("IN.csv", "-o", "OUT/r.yaml"),
+    "designs sheet": STORED,
+    "designs predict": STORED,
+    "designs facts": ("nowhere.parquet", *STORED, "-o", "OUT/f.parquet"),
+    "designs explain": STORED,
+    "designs select": STORED,
+    "designs sweep": ("m", "params", *STORED),
+    "designs forecast": ("IN.yaml",),
+    "designs composition": STORED,
+    "designs correlate": STORED,
+    "designs components": STORED,
+    "designs coverage": STORED,
+    "designs errors": ("IN.parquet",),
+    "designs ablate": STORED,
+    "designs tree": STORED,
+    "designs generate": ("IN", "-o", "OUT/g.jsonl"),
+    "designs tag": ("entropy", "--input", "IN.jsonl", "-o", "OUT/t.json"),
+    "designs aggregate": ("m", "--tagged", "counts=IN.parquet", "-o", "OUT/a.csv"),
+    "designs filter": ("IN.jsonl", "--repetition", "IN.jsonl", "--kept", "OUT/k.jsonl"),
+    "designs sample": ("IN.jsonl", "-n", "5", "-o", "OUT/s.jsonl"),
+    "designs cost": ("IN.jsonl", "--price", "1"),
+    "designs agreement": ("IN.parquet", "--labels", "IN.csv"),
+    "designs realism": ("--real", "IN.parquet", "--generated", "IN.parquet"),
+    "designs distributions": ("--tagged", "mine=IN.parquet", "--column", "num_tokens"),
 }
-"""Commands that read a file: one that is no regular file, or may not be read, ends them."""
+"""Command → arguments with an input that is no regular file, is not there, or may not be read."""
+
+FOLDERS = (
+    "score",
+    "words",
+    "data get",
+    "suite evaluate",
+    "suite harness",
+    "suite package",
+    "designs generate",
+)
+"""Those whose input is a folder, so that a pipe in its place is none."""
+
+SAID_BEFORE = {"data get": 2}
+"""Lines that tell what is fetched, before anything is."""
+
+READ_NOTHING = ("data list", "demo", "designs fetch", "designs home")
+"""Commands without an input of the user's."""
+
+
+def test_every_command_that_reads_is_tried() -> None:
+    assert {name for name, _ in commands()} == {*READS, *READ_NOTHING}
 
 
 @pytest.mark.parametrize("name", READS)
-def test_pipes_folders_and_unreadable_files_are_named(run: Run, name: str) -> None:
+def test_pipes_folders_and_unreadable_files_are_named(run: Run, inputs: dict[str, Path], name: str) -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
         folder.chmod(0o777)
@@ -292,9 +356,10 @@ def test_pipes_folders_and_unreadable_files_are_named(run: Run, name: str) -> No
             ("secret", "Permission denied"),
         ):
             arguments = [
-                part.replace("IN", f"{folder}/{kind}").replace("OUT", f"{folder}/out") for part in READS[name]
+                str(inputs.get(part, part.replace("IN", f"{folder}/{kind}").replace("OUT", f"{folder}/out")))
+                for part in (*name.split(), *READS[name])
             ]
-            path = next(Path(part) for part in arguments if part.startswith(f"{folder}/{kind}"))
+            path = next(Path(part.split("=")[-1]) for part in arguments if f"{folder}/{kind}" in part)
             if kind == "pipe":
                 os.mkfifo(path)
             if kind == "secret":
@@ -303,8 +368,9 @@ def test_pipes_folders_and_unreadable_files_are_named(run: Run, name: str) -> No
             with as_nobody() if kind == "secret" else nullcontext():
                 code, lines = run(*arguments)
             assert code == 2, lines
-            assert len(lines) == 1, lines
-            assert words in lines[0]
-            assert path.name in lines[0]
+            assert [line for line in lines if line.startswith("neuneu: ")] == lines[-1:], lines
+            assert len(lines) == 1 + SAID_BEFORE.get(name, 0), lines
+            assert name in FOLDERS or words in lines[-1]
+            assert path.name in lines[-1]
             path.unlink(missing_ok=True)
         assert not list(folder.iterdir())

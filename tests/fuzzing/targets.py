@@ -362,3 +362,21 @@ def _results(home: Path) -> Iterator[Target]:
     yield _target(
         home, "results cells", {"cells.parquet": cells.write_parquet}, lambda f, file: read_cells(f / file)
     )
+    from neuneu.decisions.ledger import enter, read_ledger
+
+    enter(forecast(CurveTable.from_frame(ROWS), ["last-value"], context=0.5), home / "ledger.jsonl")
+    ledger = {"ledger.jsonl": (home / "ledger.jsonl").read_bytes()}
+    yield _target(home, "results ledger", ledger, lambda folder, file: read_ledger(folder / file))
+    sample = {
+        "doc_id": 0, "doc_hash": "a", "target": "1", "filter": "none", "metrics": ["acc"], "acc": 1.0,
+        "resps": [[["-1.5", "True"]]],
+    }  # fmt: skip
+    samples = "".join(json.dumps({**sample, "doc_id": n, "doc_hash": f"h{n}"}) + "\n" for n in range(4))
+    from neuneu.curves.items import read_items
+
+    yield _target(
+        home,
+        "results samples",
+        {"samples_piqa_2026.jsonl": samples},
+        lambda folder, file: read_items(folder / file),
+    )

@@ -151,3 +151,21 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run: must not be empty"):
         store.write("", 1, np.zeros(4))
     assert zarr_store.FORMAT in (tmp_path / "s/zarr.json").read_text()
+
+
+def test_what_zarr_opens_by_itself_is_looked_at_first(tmp_path: Path) -> None:
+    store = make(tmp_path / "l.zarr")
+    store.write("run", 1, np.array([0.5, 1.5, np.nan, 3.0]))
+    (chunk,) = (tmp_path / "l.zarr" / "run" / "step1" / "c").rglob("*")
+    content = chunk.read_bytes()
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(InputError, match="is no regular file"):  # and no reader that waits for ever
+        store.read("run", 1)
+    chunk.unlink()
+    chunk.write_bytes(content)
+    assert store.read("run", 1)[0] == 0.5
+    about = tmp_path / "l.zarr" / "run" / "step1" / "zarr.json"
+    about.write_text(about.read_text().replace('"zstd"', '"blosc"'))
+    with pytest.raises(InputError, match=r"zarr\.json: codecs = 'blosc': must be one of bytes, zstd"):
+        store.read("run", 1)

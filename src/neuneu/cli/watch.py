@@ -44,7 +44,7 @@ COMMAND_SECONDS = 60
 
 @app.command()
 def watch(
-    folder: Annotated[Path, typer.Argument(help="Folder where results arrive.", file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder where results arrive.")],
     status: Annotated[
         Path, typer.Option("--status", help="The status file (JSON).", callback=file_place)
     ] = Path("status.json"),

@@ -32,7 +32,7 @@ from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, walk
 from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.files import open_file
+from neuneu.files import check_file, open_file
 
 PAUSE = 0.25
 """Seconds between two looks at what is followed."""
@@ -91,6 +91,8 @@ class FollowedCurves:
         self.path = Path(path)
         if not self.path.exists():
             raise InputError("no such file or folder", where=self.path)
+        if not self.path.is_dir():
+            check_file(self.path, empty=True)
         self.format, self.options = format, dict(options or {})
         self.memory = FileMemory()
         self._given = replace(given, memory=self.memory)

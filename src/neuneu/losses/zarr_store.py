@@ -18,6 +18,7 @@ from neuneu.errors import InputError
 from neuneu.files import (
     atomic_path,
     check_document,
+    check_file,
     read_object,
     refuse_library_errors,
     remove_leftovers,
@@ -27,6 +28,9 @@ from neuneu.losses.loss_store import LossStore
 FORMAT = "neuneu-losses"
 VERSION = 1
 GROUPS = "_groups"
+CODECS = ("bytes", "zstd")
+"""How stores are packed: others are not unpacked, though Zarr could."""
+
 MAX_POSITIONS = 2**33
 """Of one checkpoint's losses: 16 GB as float16."""
 
@@ -41,6 +45,12 @@ class _Header(BaseModel):
     n_positions: int = Field(ge=1, le=MAX_POSITIONS)
     dtype: Literal["float16", "float32", "float64"]
     settings: dict[str, Any]
+
+
+class _Array(BaseModel):
+    """What zarr.json says of an array, as far as it chooses code that unpacks it."""
+
+    codecs: list[dict[str, Any]]
 
 
 class ZarrLossStore(LossStore):
@@ -126,6 +136,7 @@ class ZarrLossStore(LossStore):
         if not (self.path / GROUPS / "zarr.json").is_file():
             return None
         with refuse_library_errors(self.path / GROUPS, "groups of positions"):
+            _check_files(self.path / GROUPS)
             codes = zarr.open_array(self.path / GROUPS, mode="r")
             _check_size(codes, self.n_positions)
             names = list(map(str, codes.attrs["names"]))
@@ -208,12 +219,25 @@ class ZarrLossStore(LossStore):
             )
         path = self._array_path(run, step)
         with refuse_library_errors(path, "an array of losses"):
+            _check_files(path)
             array = zarr.open_array(path, mode="r")
             _check_size(array, self.n_positions)
             return array
 
     def _array_path(self, run: str, step: int) -> Path:
         return self.path / _folder(run) / f"step{step}"
+
+
+def _check_files(folder: Path) -> None:
+    """What Zarr opens by itself: regular files, unpacked by nothing but what stores are packed with."""
+    for file in folder.rglob("*"):
+        if not file.is_dir():
+            check_file(file, empty=True)
+    about = check_document(_Array, read_object(folder / "zarr.json"), folder / "zarr.json")
+    for codec in about.codecs:
+        if codec.get("name") not in CODECS:
+            rule = f"must be one of {', '.join(CODECS)}"
+            raise InputError(rule, where=folder / "zarr.json", field="codecs", value=codec.get("name"))
 
 
 def _check_size(array: "zarr.Array[Any]", n_positions: int) -> None:

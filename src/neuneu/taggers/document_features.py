@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import MAX_LINE, open_text, parse_json, read_lines
+from neuneu.files import MAX_LINE, check_file, open_text, parse_json, read_lines
 from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
 
 TEXT_COLUMNS = ("text", "content")
@@ -47,8 +47,7 @@ def read_records(
 ) -> Iterator[list[Any]]:
     """Blocks of at most `size` records with all their fields, of Parquet only these columns."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", where=path)
+    check_file(path, empty=True)
     if limit is not None and limit < 1:
         raise InputError("must be at least 1", field="limit", value=limit)
     readers = {".parquet": lambda: _parquet(path, size, columns), ".csv": lambda: _csv(path, size)}

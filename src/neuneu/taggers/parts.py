@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
-from neuneu.files import remove_leftovers, write_json
+from neuneu.files import check_file, remove_leftovers, write_json
 
 
 def check(source: Path, output: Path, workers: int, *, suffix: str) -> None:
     """InputError where the source is no file, the output another kind or the source, or workers < 1."""
-    if not source.is_file():
-        raise InputError("no such file", where=source)
+    check_file(source, empty=True)
     if output.suffix != suffix:
         raise InputError(f"must end in {suffix}", field="output", value=str(output))
     if output.exists() and output.samefile(source):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from neuneu.errors import InputError
 from neuneu.files import check_document, read_yaml
@@ -37,7 +37,7 @@ class ModelConfig(_Strict):
         ge=1,
         description="losses read by the CNN, the first ones; null: all of the validation set",
     )
-    channels: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=MAX_LAYERS)
+    channels: tuple[PositiveInt, ...] = Field(default=(8, 16, 32, 64), min_length=1, max_length=MAX_LAYERS)
     kernel: int = Field(default=64, ge=2, le=MAX_WIDTH)
     stride: int = Field(default=16, ge=1, le=MAX_WIDTH)
     pool: Literal["flatten", "max"] = Field(
@@ -243,12 +243,12 @@ class ProbeConfig(_Strict):
     input_length: int | None = Field(
         default=None, ge=1, description="losses read by the CNN, the first ones; null: all of them"
     )
-    channels: tuple[int, ...] = Field(default=(8, 16, 32, 64), min_length=1)
+    channels: tuple[PositiveInt, ...] = Field(default=(8, 16, 32, 64), min_length=1)
     kernel: int = Field(default=64, ge=2)
     stride: int = Field(default=16, ge=1)
     features: int = Field(default=512, ge=1, description="what the CNN makes of the losses")
     n_bins: int = Field(default=64, ge=2, description="bins of the loss histogram")
-    hidden: tuple[int, ...] | None = Field(
+    hidden: tuple[PositiveInt, ...] | None = Field(
         default=None, description="widths of the hidden layers; null: as published for this probe"
     )
     rms_norm: bool = Field(
