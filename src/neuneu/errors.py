@@ -9,8 +9,8 @@ from pathlib import Path
 NEAR, CLOSE = 3, 0.6
 """At most so many names are offered where one is not known, each at least this like it (difflib's ratio)."""
 
-FEW, MANY = 12, 40
-"""All known names are listed where they are few; of very many only the first where none is near."""
+FEW, MANY = 12, 30
+"""All known names are listed where they are few; of more than MANY only the first few where none is near."""
 
 MAX_BITS = 2048
 """Of a whole number that an error still prints: Python refuses to print beyond 4,300 digits."""
@@ -104,8 +104,9 @@ def offered(value: object, known: Iterable[object], *, listed: bool = True) -> s
         return f"{text}{' ' if near else '; '}known: {', '.join(names)}" if names else text
     if near:
         return text
-    more = "" if len(names) <= MANY else f" … ({len(names):,} in all)"
-    return f"; known: {', '.join(names[:MANY])}{more}"
+    if len(names) <= MANY:
+        return f"; known: {', '.join(names)}"
+    return f"; known: {', '.join(names[:FEW])} … ({len(names):,} in all)"
 
 
 def _either(names: list[str]) -> str:

@@ -64,7 +64,7 @@ def test_kept_and_removed_documents_are_written_with_their_reasons(texts: Path, 
         filter_documents(other, kept, repetition=repetition)
     other.write_text(texts.read_text().splitlines(keepends=True)[0])
     before = kept.read_bytes()
-    with pytest.raises(InputError, match="has 1 documents, not the 3"):
+    with pytest.raises(InputError, match="has 1 document, not the 3"):
         filter_documents(other, kept, repetition=repetition)
     assert kept.read_bytes() == before
     with pytest.raises(InputError, match="another file"):

@@ -61,7 +61,8 @@ def _option_names(arguments: tuple[str, ...]) -> dict[str, str]:
         if parameter.name and max(parameter.opts, key=len).startswith("--")
     }
     plural = {f"{name}s": flag for name, flag in flags.items() if f"{name}s" not in flags}
-    return {**plural, **flags}
+    singular = {name[:-1]: flag for name, flag in flags.items() if name.endswith("s")}
+    return {**singular, **plural, **flags}
 
 
 def in_options(text: str) -> str:

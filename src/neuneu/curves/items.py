@@ -31,7 +31,10 @@ def read_items(path: str | Path) -> Items:
     if path.is_dir():
         files = sorted(path.rglob(SAMPLES))
         if not files:
-            raise InputError(f"no {SAMPLES} is here: evaluate with log_samples", where=path)
+            raise InputError(
+                f"no {SAMPLES} is here: use lm_eval with --log_samples, or `neuneu suite harness`",
+                where=path,
+            )
         return Items(path, _together((_of_samples(file), file) for file in files))
     if path.suffix == ".jsonl":
         return Items(path, _together([(_of_samples(path), path)]))

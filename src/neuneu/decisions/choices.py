@@ -145,7 +145,7 @@ class Comparison:
             raise InputError("the tasks' metrics point both ways; choose a metric", field="metric")
         low, high = min(metric.low for metric in metrics), max(metric.high for metric in metrics)
         if not math.isfinite(target) or not low <= target <= high:
-            hint = "; if this is a percentage, divide by 100" if high == 1 < target <= 100 else ""
+            hint = f"; if this is a percentage, write {target / 100:g}" if high == 1 < target <= 100 else ""
             raise InputError(f"must be in [{low:g}, {high:g}]{hint}", field="target", value=target)
         return -target if self.lower_is_better else target
 

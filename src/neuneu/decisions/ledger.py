@@ -24,6 +24,7 @@ from neuneu.curves.table import KEY, CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import SCORES, score_cells
 from neuneu.files import open_file, refusing_place, try_lock
+from neuneu.files.reading import near_files
 from neuneu.forecasts.cells import QUANTILES, CurveForecast
 from neuneu.forecasts.forecast import TableForecasts
 
@@ -64,6 +65,9 @@ def read_ledger(path: str | Path) -> pl.DataFrame:
 
     Raises InputError where a line that is whole is no forecast.
     """
+    if not Path(path).exists():
+        rule = f"no such ledger{near_files(path)}; `neuneu forecast --ledger {path}` begins one"
+        raise InputError(rule, where=path)
     rows = []
     with open_file(path) as stream:
         for number, raw in enumerate(stream, start=1):

@@ -11,10 +11,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO
 
-from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError, naming
+from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError, naming, offered
+
+MOST_NEIGHBOURS = 1_000
+"""So many files of a folder are looked at for one whose name is like one that is not there."""
 
 MAX_DOCUMENT = 128 * 2**20
 """Bytes of a file that is read whole: the largest harness file seen has 40 MB, and parsing takes ten times
@@ -67,13 +71,24 @@ def open_file(path: str | Path) -> Iterator[BinaryIO]:
                 )
             yield stream
     except FileNotFoundError as error:
-        raise InputError("no such file", where=path) from error
+        raise InputError(f"no such file{near_files(path)}", where=path) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=path) from error
     except ValueError as error:
         if isinstance(error, InputError) or "null byte" not in str(error):
             raise
         raise InputError("no such file: the name holds a null byte", where=repr(path)) from error
+
+
+def near_files(path: str | Path) -> str:
+    """What may have been meant by a path that is not there: `; did you mean runs.parquet?`, or nothing."""
+    path = Path(path)
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, MOST_NEIGHBOURS)]
+    except OSError:
+        return f"; nor is the folder {path.parent}" if not path.parent.exists() else ""
+    return offered(path.name, sorted(names), listed=False)
 
 
 def _check_kind(mode: int, path: str | Path) -> None:

@@ -12,7 +12,7 @@ from neuneu.errors import InputError, TooLargeError
 from neuneu.files.apart import schema_of, unpack
 from neuneu.files.documents import read_json
 from neuneu.files.parquet import read_footer
-from neuneu.files.reading import check_file, open_file, refuse_library_errors, size_text
+from neuneu.files.reading import check_file, near_files, open_file, refuse_library_errors, size_text
 
 _PACKED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 """How gzip, zstd and zlib files begin: Polars would unpack them without a limit."""
@@ -71,9 +71,20 @@ def read_frame(
     }
     ending = path.suffix.lower()
     if ending not in readers:
-        raise InputError("curve tables end in .parquet, .csv or .json", where=path)
+        raise InputError(_no_table(path), where=path)
     check_file(path)
     return readers[ending]()
+
+
+def _no_table(path: Path) -> str:
+    """What a path is that names no table, and what to do about it."""
+    if path.is_dir():
+        return (
+            f"is a folder: `neuneu import auto {path} -o curves.parquet` makes a curve table of its results"
+        )
+    if not path.exists():
+        return f"no such file{near_files(path)}; curve tables end in .parquet, .csv or .json"
+    return "tables end in .parquet, .csv or .json; `neuneu import` makes a curve table of other formats"
 
 
 def read_parquet(

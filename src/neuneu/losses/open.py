@@ -10,6 +10,7 @@ import numpy as np
 from neuneu.curves.curve import Floats, Integers
 from neuneu.curves.readers.datadecide_models import published_names
 from neuneu.errors import InputError, missing_extra
+from neuneu.files.reading import near_files
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.published_layouts import PublishedLosses, read_item_losses
 from neuneu.losses.summaries import LossSummaries
@@ -86,7 +87,8 @@ def open_losses(path: str | Path, runs: Iterable[str] = ()) -> LossStore:
 def _open(path: str | Path) -> LossStore:
     path = Path(path)
     if not path.exists():
-        raise InputError("no such folder", where=path)
+        rule = f"no such folder{near_files(path)}; `neuneu score` makes a store of token losses"
+        raise InputError(rule, where=path)
     if (path / "zarr.json").is_file():
         return _open_zarr(path)
     if any(PublishedLosses.find(path)):

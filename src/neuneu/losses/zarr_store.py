@@ -126,7 +126,9 @@ class ZarrLossStore(LossStore):
     @cached_property
     def _header(self) -> dict[str, Any]:
         if not (self.path / "zarr.json").is_file():
-            raise InputError("no loss store is here (zarr.json is missing)", where=self.path)
+            raise InputError(
+                "no loss store is here (zarr.json is missing); `neuneu score` makes one", where=self.path
+            )
         about = read_object(self.path / "zarr.json").get("attributes")
         return check_document(_Header, about, self.path / "zarr.json").model_dump()
 

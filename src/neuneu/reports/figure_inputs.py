@@ -120,6 +120,9 @@ def _folder(path: Path) -> Evaluation:
     board = path / LEADERBOARD_FILE
     document = _read_leaderboard(board) if board.is_file() else None
     published = not (path / CELLS_FILE).is_file() and is_published(path)
+    if not published and not (path / CELLS_FILE).is_file():
+        rule = f"holds no evaluation ({CELLS_FILE}): `neuneu evaluate CURVES -o {path}` writes one"
+        raise InputError(rule, where=path)
     cells = check_cells(read_published(path), path) if published else read_cells(path)
     return Evaluation(path.resolve().name, cells, document, where=str(path))
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 from neuneu.files import atomic_path
 from neuneu.files.tables import read_parquet
 from neuneu.taggers.document_features import document_id, read_records
@@ -59,7 +59,7 @@ def filter_documents(
                     _write(files[1], {**record, "removed_because": reason})
             progress(place)
         if place != len(reasons):
-            rule = f"has {place} documents, not the {len(reasons)} that were tagged"
+            rule = f"has {how_many(place, 'document')}, not the {len(reasons)} that were tagged"
             raise InputError(rule, where=source)
     return counts
 

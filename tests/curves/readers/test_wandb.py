@@ -81,9 +81,7 @@ def test_json_lines_with_gaps(tmp_path: Path) -> None:
         ("my-run", 400, 0.9, None),
     ]
     assert dict(result.report.skipped) == {("train/loss", "no task and known metric in its name"): 1}
-    assert (
-        f"{path}: 1 rows without trainer/global_step take the last one logged before" in result.report.notes
-    )
+    assert f"{path}: 1 row without trainer/global_step take the last one logged before" in result.report.notes
 
 
 def test_a_download_from_the_browser_holds_several_runs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from neuneu.curves.readers.finishing import FILE
 from neuneu.curves.readers.labels import Label, number_column, parse_column, stderr_of
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport
 from neuneu.curves.tasks import find_task, known_task, metric_names
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 
 STEP_COLUMNS = (
     "trainer/global_step", "train/global_step", "global_step", "time/batch", "step", "_step", "Step",
@@ -153,7 +153,9 @@ class History:
         carried = self._carry(steps, runs)
         late = int((self._filled & steps.is_null() & carried.is_not_null()).sum())
         if late:
-            report.notes.append(f"{self.path}: {late} rows without {column} take the last one logged before")
+            report.notes.append(
+                f"{self.path}: {how_many(late, 'row')} without {column} take the last one logged before"
+            )
         return carried, column
 
     def _tokens(self, runs: pl.Series, steps: pl.Series) -> tuple[pl.Series, str | None]:

@@ -26,6 +26,7 @@ from neuneu.designs.database.schema import (
 )
 from neuneu.errors import InputError, MissingExtraError, check_known
 from neuneu.files import atomic_path, check_file, refusing_place
+from neuneu.files.reading import near_files
 from neuneu.files.writing import refusal_of_system
 
 Format = Literal["polars", "arrow", "pandas"]
@@ -41,6 +42,13 @@ _SETTINGS = {
 }
 
 
+MADE_BY = (
+    "`neuneu designs import` makes one from files, and --store home is the packaged suite (in Python: "
+    "DesignStore.create, open_store)"
+)
+"""What to do where there is no database."""
+
+
 class DesignStore:
     """A design database. Read-only unless opened with `write=True`; opening one never changes its rows.
 
@@ -54,7 +62,7 @@ class DesignStore:
         self.writable = write
         self._place = ExitStack()
         if not os.path.lexists(path):
-            raise InputError("no such design database (DesignStore.create makes one)", where=self.path)
+            raise InputError(f"no such design database{near_files(path)}; {MADE_BY}", where=self.path)
         check_file(path)
         self._connection = _connect(self.path, read_only=not write)
         version = 0 if write and self._is_blank() else self._version()

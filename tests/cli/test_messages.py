@@ -1,0 +1,68 @@
+"""Messages of the command line say what to type next, in its own words."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.cli.terminal import on_terminal
+
+from neuneu.curves.table import CurveTable
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curve table of one finished run, and a folder without an evaluation."""
+    place = tmp_path_factory.mktemp("messages")
+    rows = [
+        {"run": "web-1b", "task": "piqa", "metric": "acc", "step": k, "tokens": 1000 * k,
+         "value": 0.5 + 0.01 * k}
+        for k in range(1, 12)
+    ]  # fmt: skip
+    CurveTable.from_frame(pl.DataFrame(rows)).write(place / "curves.parquet")
+    (place / "results").mkdir()
+    (place / "results" / "notes.txt").write_text("none")
+    return place
+
+
+MESSAGES = {
+    "designs stats --store mine.duckdb": ["`neuneu designs import`", "--store home"],
+    "forecast missing": ["missing: no such file", ".parquet, .csv or .json"],
+    "forecast results": ["is a folder", "`neuneu import auto results -o curves.parquet`"],
+    "forecast curves.parqet": ["no such file", "did you mean curves.parquet?"],
+    "forecast nowhere/c.csv": ["nor is the folder nowhere"],
+    "forecast results/notes.txt": ["`neuneu import` makes a curve table"],
+    "advise curves.parquet --target 60": ["--target = 60.0", "if this is a percentage, write 0.6"],
+    "advise curves.parquet": ["--target", "give a target or a rival run"],
+    "advise curves.parquet --target 0.6 --horizon 11000": ["nothing left to stop; give a later one"],
+    "forecast curves.parquet --losses losses.zarr": ["losses.zarr: no such folder", "`neuneu score`"],
+    "words losses.zarr --corpus corpus": ["`neuneu score` makes one"],
+    "settle forecasts.jsonl curves.parquet": ["no such ledger", "`neuneu forecast --ledger forecasts.jsonl`"],
+    "plot leaderboard results -o board.png": ["no evaluation", "`neuneu evaluate CURVES -o results`"],
+    "compare results results": ["--log_samples"],
+    "evaluate curves.parquet -f powr-law": ["--forecasters = 'powr-law'", "did you mean power-law"],
+    "forecast curves.parquet --run web-1": ["--run = 'web-1'", "did you mean web-1b?"],
+    "forecast curves.parquet --task piqua": ["--task = 'piqua'", "did you mean piqa?"],
+    "rank curves.parquet --metric accc": ["--metric = 'accc'", "did you mean acc?"],
+}  # fmt: skip
+"""Command → what its message has to say."""
+
+
+@pytest.mark.parametrize("line", MESSAGES)
+def test_a_message_says_what_to_type_next(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    shown = on_terminal(monkeypatch, *line.split()).splitlines()
+    assert shown[-1] == "(exit 2)"
+    message = shown[-2]
+    assert message.startswith("neuneu: ")
+    for part in MESSAGES[line]:
+        assert part in message
+
+
+def test_one_of_a_thing_is_not_told_as_several(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    shown = on_terminal(monkeypatch, "inspect", "curves.parquet")
+    assert "1 run\n" in shown
+    assert "1 task\n" in shown
+    written = on_terminal(monkeypatch, "inspect", "curves.parquet", "--show", "runs", "-o", "runs.csv")
+    assert "1 row → runs.csv" in written
+    assert CurveTable.read("curves.parquet").in_words() == "11 values of 1 run on 1 task"
