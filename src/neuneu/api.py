@@ -142,22 +142,34 @@ class Forecasts(asking.TableForecasts):
         figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title, seeds=seeds)
         return _saved(figure, path)
 
-    def report(self, path: str | Path, *, title: str | None = None) -> Path:
-        """Write a self-contained HTML page of these curves, beside the baselines; returns its path."""
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str | None = None,
+        seeds: str = "each",
+        since: str | Path | None = None,
+    ) -> Path:
+        """Write a self-contained HTML page of these curves, beside the baselines; returns its path.
+
+        seeds: as in `rank`; since: an earlier report or a ledger, to tell what has changed.
+        """
         from neuneu.files import write_text
 
         if Path(path).suffix not in (".html", ".htm"):
             raise InputError("must end in .html", field="path", value=str(path))
-        write_text(path, self._page(title=title))
+        write_text(path, self._page(title=title, seeds=seeds, since=since))
         return Path(path)
 
-    def _page(self, title: str | None = None) -> str:
+    def _page(self, title: str | None = None, seeds: str = "each", since: str | Path | None = None) -> str:
         from neuneu.reports.answer import ask
+        from neuneu.reports.former import read_former
         from neuneu.reports.html import ReportOrigin, render_report
 
         assert self.table is not None
-        answer = ask(self.table, self.forecasters, **self.asked)
-        return render_report(answer, ReportOrigin(title=title or "Forecasts of training runs"))
+        former = read_former(Path(since), self.chosen) if since is not None else None
+        answer = ask(self.table, self.forecasters, seeds=seeds, **self.asked)
+        return render_report(answer, ReportOrigin(title=title or "Forecasts of training runs"), former)
 
     def _repr_html_(self) -> str:
         """The report in a frame of its own, or the table where the extra `report` is missing."""
@@ -399,12 +411,21 @@ def trust(
     return room.trust(as_table(curves), _selection(runs, tasks, metric, n_shot, variant))
 
 
-def report(curves: Any, path: str | Path = "report.html", *, title: str | None = None, **asked: Any) -> Path:
-    """Write a self-contained HTML page of forecasts beside baselines; returns its path.
+def report(
+    curves: Any,
+    path: str | Path = "report.html",
+    *,
+    title: str | None = None,
+    seeds: str = "each",
+    since: str | Path | None = None,
+    **asked: Any,
+) -> Path:
+    """Write a self-contained HTML page: what each run will score, who leads, every chart; returns its path.
 
-    asked: as `forecast` takes it.
+    seeds: as in `rank`; since: an earlier report or a ledger, to tell what has changed; asked: as `forecast`
+    takes it. Without a context runs are in flight, with one it looks back.
     """
-    return forecast(curves, **asked).report(path, title=title)
+    return forecast(curves, **asked).report(path, title=title, seeds=seeds, since=since)
 
 
 def plot(

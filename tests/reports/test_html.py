@@ -307,6 +307,7 @@ def test_what_changed_since_forecasts_of_a_ledger(small: CurveTable, tmp_path: P
     assert set(former.forecasts) == {curve.key for curve in early}
     page = Page(render_report(ask(planned(small, 1.5), ["last-value"]), former=former))
     assert "What changed since l.jsonl" in page.text
+    assert "0 of " not in page.text.split("forecasts settled")[0][-40:]
     with pytest.raises(InputError, match="holds no forecast by power-law"):
         read_former(tmp_path / "l.jsonl", "power-law")
 

@@ -20,7 +20,7 @@ import polars as pl
 
 from neuneu import __version__
 from neuneu.curves.curve import Curve
-from neuneu.curves.table import KEY, CurveTable
+from neuneu.curves.table import KEY
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import SCORES, score_cells
 from neuneu.files import open_file, refusing_place, try_lock
@@ -92,7 +92,7 @@ def read_ledger(path: str | Path) -> pl.DataFrame:
         raise InputError(f"holds a value of another type: {error}", where=path) from error
 
 
-def settle(ledger: pl.DataFrame, curves: CurveTable) -> pl.DataFrame:
+def settle(ledger: pl.DataFrame, curves: Iterable[Curve]) -> pl.DataFrame:
     """The forecasts whose horizon has come: with `value` and the scores of each (see `metrics.score_cells`).
 
     curves: all that has been measured since. A forecast is settled by a checkpoint at its clock.
@@ -160,7 +160,7 @@ class LedgerRecord:
 
 
 def ledger_record(
-    path: str | Path, curves: CurveTable, by: Iterable[str] = ("task", "horizon")
+    path: str | Path, curves: Iterable[Curve], by: Iterable[str] = ("task", "horizon")
 ) -> LedgerRecord:
     """What became of the forecasts in a ledger, by what has been measured since.
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.table import KEY
-from neuneu.decisions.ledger import read_ledger
+from neuneu.decisions.ledger import ledger_record, read_ledger
 from neuneu.errors import InputError
 from neuneu.files import open_file
 from neuneu.forecasters.base import Forecast
@@ -31,22 +31,27 @@ _DATA = re.compile(r'<script type="application/json" id="data"[^>]*>(.*?)</scrip
 @dataclass(frozen=True)
 class Former:
     """Earlier forecasts. name: of the file; forecasts, seen: by curve, forecast and clock seen up to then;
-    best: run → P(best), the leading first, where the file says it."""
+    best: run → P(best), where the file says it; ledger: the file itself, where it is one."""
 
     name: str
     forecasts: Mapping[CurveKey, Forecast]
     seen: Mapping[CurveKey, float]
     best: Mapping[str, float] = field(default_factory=dict)
+    ledger: Path | None = None
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What has changed, for people: in a sentence, by run, and the curves whose forecast moved most."""
+    """What has changed, for people: in a sentence, by run, and the curves whose forecast moved most.
+
+    record: what became of all that a ledger holds, None of an earlier report.
+    """
 
     since: str
     in_words: str
     by_run: Mapping[str, Cell]
     table: Table
+    record: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ def changes_of(answer: Answer, former: Former) -> Changes:
         _in_words(answer, former, moves, len(curves)),
         _by_run(answer, moves),
         _moves_table([move for move in moves if move.n_new or move.change]),
+        None if former.ledger is None else _record_table(former.ledger, [curve for curve, _ in curves]),
     )
 
 
@@ -141,7 +147,7 @@ def _from_ledger(path: Path, forecaster: str) -> Former:
         levels = tuple(QUANTILES[name] for name in given)
         forecasts[key] = Forecast(own["clock"].to_numpy(), own.select(given).to_numpy(), levels)
         seen[key] = float(own["context_clock"][0])
-    return Former(path.name, forecasts, seen)
+    return Former(path.name, forecasts, seen, ledger=path)
 
 
 def _move(curve: Curve, now: Forecast | None, then: Forecast, seen: float) -> Move:
@@ -229,10 +235,31 @@ def _moves_table(moves: Sequence[Move]) -> Table:
     return Table("moves", "Forecasts that moved most", columns, rows, notes=notes)
 
 
+def _record_table(path: Path, curves: Sequence[Curve]) -> Table | None:
+    """How the ledger's forecasts of these curves did, by forecaster and horizon; None where none has come."""
+    record = ledger_record(path, curves, ("forecaster", "horizon"))
+    if not record.settled:
+        return None
+    numbers = ("forecasts", "runs", "error", "bias", "in the 80 % interval", "width of it")
+    columns = [("forecaster", True), ("horizon", True), *((name, False) for name in numbers)]
+    rows = []
+    for row in record.table.iter_rows(named=True):
+        cells = [Cell(row["forecaster"]), Cell(row["horizon"])]
+        cells += [Cell(f"{row[name]:,}", row[name]) for name in ("forecasts", "runs")]
+        cells += [Cell(f"{100 * row[name]:.2f}", row[name]) for name in ("mae", "bias")]
+        cells.append(Cell(f"{100 * row['coverage80']:.0f} %", row["coverage80"]))
+        rows.append([*cells, Cell(f"{100 * row['width80']:.2f}", row["width80"])])
+    notes = ["Error, bias and width in points of accuracy, of forecasts that have come to their horizon."]
+    return Table("record", record.title, columns, rows, notes=notes)
+
+
 def _setting(key: CurveKey) -> str:
     parts = ["" if key.n_shot is None else f"{key.n_shot}-shot", key.variant or ""]
     return ", ".join(part for part in parts if part) or "–"
 
 
 def _signed(change: float, percent: bool) -> str:
-    return f"{100 * change:+.1f} points" if percent else f"{change:+.3g}"
+    if not percent:
+        return f"{change:+.3g}"
+    points = round(100 * change, 1)
+    return f"{points:+.1f} points" if points else "0.0 points"

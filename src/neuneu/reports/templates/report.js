@@ -3,6 +3,7 @@
 (() => {
   const { el, readable, valueText, clockLabel, plural, filled, last, LED, Q10, Q90, MEDIAN } = neuneu;
   const PAGE = 24, ROWS = 50, SMALL = { width: 360, height: 226 }, WIDE = { width: 540, height: 330 }, LARGE = { width: 960, height: 500 };
+  const MARGIN = 80; // between window and picture in the large view
   const PNG_SCALE = 2, SETTLE = 150; // pixels a unit; milliseconds of quiet before what is typed is searched
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -184,8 +185,13 @@
     const from = Number(part("from").value) / 100, to = Number(part("to").value) / 100;
     return { log: part("log").checked, smooth: part("smooth").checked, from: Math.min(from, to - 0.01), to: Math.max(to, from + 0.01) };
   }
+  /** The large size, or what fits a narrow window with words that can still be read. */
+  function fitting() {
+    const width = Math.max(SMALL.width, Math.min(LARGE.width, innerWidth - MARGIN));
+    return { width, height: Math.max(SMALL.height, Math.min(LARGE.height, Math.round(0.7 * width))) };
+  }
   function enlarged() {
-    const chart = ready(found[place]), drawn = neuneu.draw(chart, LARGE, largeView(), names), holder = $(".picture", dialog);
+    const chart = ready(found[place]), holder = $(".picture", dialog), drawn = neuneu.draw(chart, fitting(), largeView(), names);
     $("h2", dialog).textContent = `${chart.title}, ${chart.setting}`;
     $(".run", dialog).textContent = chart.overlay ? neuneu.owner(chart) : chart.series[0].run;
     holder.replaceChildren(drawn.picture);
