@@ -114,6 +114,7 @@ def test_tables_sort_and_search(browser: Any, report: str) -> None:
         assert {row.inner_text() for row in runs.locator("tbody th").all()} == set(first)
         page.get_by_text("The end of every curve in numbers").click()
         ends = page.locator("table.ends")
+        ends.locator("tbody tr").first.wait_for()
         assert ends.locator("tbody tr").count() == N_CHARTS
         texts = [row.inner_text() for row in ends.locator("tbody tr").all()]
         assert len(set(texts)) == N_CHARTS  # settings keep them apart
@@ -220,9 +221,7 @@ def test_runs_lie_over_each_other(browser: Any, report: str) -> None:
         page.locator(".filters").first.get_by_label("Smooth").check()
         page.fill("[name=words]", "script")
         count(page, f"{TASKS + 1} charts shown")
-        page.wait_for_function(
-            "document.querySelectorAll('.charts figure')[0].querySelectorAll('path.line').length === 1"
-        )
+        chart.locator("path.line").nth(1).wait_for(state="detached")
         assert problems == []
 
 
