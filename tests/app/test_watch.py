@@ -176,6 +176,35 @@ def test_an_empty_folder_is_no_error_and_a_bad_name_is_a_problem(tmp_path: Path,
         update(settings(folder, patience=0))
 
 
+def test_once_waits_for_lines_that_are_still_written_but_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "r" / "run.csv"
+    path.parent.mkdir()
+    rows = "".join(f"a,piqa,acc,{k},{rising(k)}\n" for k in range(1, 9))
+    path.write_text("run,task,metric,step,value\n" + rows + "a,piqa,acc,9,0.6")
+    status = update(Settings(path.parent, tmp_path / "status.json"))
+    assert clocks(status) == {"a": 9.0}
+    stopped = threading.Event()
+
+    def write() -> None:
+        while not stopped.wait(0.05):
+            add()
+
+    def add() -> None:
+        with path.open("a") as stream:
+            stream.write("1")
+
+    add()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    began = time.monotonic()
+    status = update(Settings(path.parent, tmp_path / "status.json"))
+    stopped.set()
+    writer.join()
+    assert time.monotonic() - began < 30
+    assert any("last line" in line for line in status.problems)
+
+
 def test_alerts_are_handed_on_once_and_again_where_they_were_not_taken(folder: Path) -> None:
     told: list[Sequence[AlertStatus]] = []
     takes = [False]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from neuneu.curves import following
 from neuneu.curves.following import FollowedCurves, News
 from neuneu.curves.readers.formats import read_format
-from neuneu.curves.readers.parsing import Given
+from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given
 from neuneu.errors import InputError
+
+RECORDED = Path(__file__).parent / "readers" / "recorded"
 
 
 def result(folder: Path, run: str, step: int, value: float = 0.5) -> Path:
@@ -63,6 +66,33 @@ def test_only_what_changed_is_parsed_again_and_only_its_run_is_named(
     assert values(news)["one", 4000] == 0.6
     whole = read_format(followed.format, [folder]).table
     assert news.table.frame.equals(whole.frame)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("tensorboard", "tensorboard"), ("lighteval", "lighteval/results"), ("wandb", "lm_eval"),
+     ("every-eval-ever", "every_eval_ever"), ("harness-log", "lm_eval")],
+)  # fmt: skip
+def test_files_of_other_formats_are_parsed_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+) -> None:
+    monkeypatch.setattr(following, "YOUNG", 0.0)
+    place = tmp_path / "r"
+    shutil.copytree(RECORDED / folder, place)
+    given = Given(keep="last", run="r") if name == "every-eval-ever" else NOTHING_GIVEN
+    options = {"step_pattern": r"(\d)"} if name in ("every-eval-ever", "harness-log") else {}
+    followed = FollowedCurves(place, format=name, given=given, options=options)
+    first = followed.read()
+    whole = read_format(name, [place], given=given, **options)
+    assert first is not None
+    assert first.table is not None
+    assert first.table.frame.equals(whole.table.frame)
+    assert first.problems == whole.report.warnings()
+    parsed = followed.memory.parsed
+    file = sorted(path for path in place.rglob("*") if followed.memory.knows(str(path)))[0]
+    os.utime(file, (1, 1))
+    assert followed.read() is None, "the same values again"
+    assert followed.memory.parsed == parsed + 1
 
 
 def test_a_half_written_file_is_named_and_read_once_it_is_whole(
@@ -170,6 +200,13 @@ def test_half_a_line_is_not_taken_for_a_value(tmp_path: Path, monkeypatch: pytes
     assert followed.read().waiting  # type: ignore[union-attr]
     monkeypatch.setattr(following, "YOUNG", 0.0)
     assert values(followed.read()) == {("a", 1): 0.5}
+
+
+def test_a_file_that_is_not_of_the_format_is_not_waited_for(folder: Path) -> None:
+    (folder / "train.log").write_text("step 1 loss 2")
+    news = FollowedCurves(folder, format="lm-eval").read()
+    assert not news.waiting  # type: ignore[union-attr]
+    assert not any("train.log" in line for line in news.problems)  # type: ignore[union-attr]
 
 
 def test_one_table_is_followed_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neuneu import __version__
 from neuneu.app.status import SCHEMA, AlertStatus, CurveStatus, RunStatus, Status, StatusHorizon, read_status
-from neuneu.curves.following import FollowedCurves, News
+from neuneu.curves.following import YOUNG, FollowedCurves, News
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.alerts import PATIENCE, Alert, Watched, alerts_of
@@ -50,6 +50,9 @@ class Settings:
     patience: int = PATIENCE
     without: Sequence[Path] = ()
 
+
+WAITING_SECONDS = 2 * YOUNG
+"""With `once`: time for files that are still written to come to an end; one may be a log that never does."""
 
 Deliver = Callable[[Sequence[AlertStatus]], bool]
 """Hands on alerts that are new; whether they were taken, else they are handed on again at the next change."""
@@ -167,12 +170,14 @@ def watch(
     """
     watcher = Watcher(settings, deliver)
     last: Status | None = None
+    began = time.monotonic()
     for status in _updates(watcher):
         if status is not None:
             last = status
             if told is not None:
                 told(status, watcher.table)
-        if once and last is not None and not watcher.followed.waiting:
+        late = time.monotonic() - began > WAITING_SECONDS
+        if once and last is not None and (late or not watcher.followed.waiting):
             break
     assert last is not None
     return last

@@ -16,8 +16,10 @@ clock does not tell apart, a checksum. So clocks may go back, and a file may be 
 size and date. Nothing is written: after a kill a new one reads the same.
 """
 
+import fnmatch
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -96,9 +98,9 @@ class FollowedCurves:
         self.format, self.options = format, dict(options or {})
         self.memory = FileMemory()
         self._given = replace(given, memory=self.memory)
-        self._patterns = patterns_of(format)
+        self._patterns = patterns_of(format) if self.path.is_dir() else ["*"]
         self._without = {Path(each).resolve() for each in without}
-        self._looks = _Looks()
+        self._looks = _Looks(re.compile("|".join(map(fnmatch.translate, self._patterns))))
         self._runs: dict[str, object] = {}
         self._told: list[str] | None = None
         self._took = 0.0
@@ -195,11 +197,13 @@ class FollowedCurves:
 class _Looks:
     """What the files looked like when they were read last.
 
-    stamps: of each file; young: when each young file was first seen as it is, by a clock that never goes
+    named: names of files that are read, or may be; of others the stamp alone counts. stamps: of each file;
+    young: when each young file was first seen as it is, by a clock that never goes
     back, with its checksum; held: files of lines that are still written; looked: whether this is not the
     first look, at which the wall clock has to tell which files are young.
     """
 
+    named: re.Pattern[str]
     stamps: dict[str, Stamp] = field(default_factory=dict)
     young: dict[str, tuple[float, bytes]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
@@ -219,13 +223,17 @@ class _Looks:
         known = self.stamps.get(path) == stamp
         if known and path not in self.young:
             return False
+        old = not self.looked and _long_ago(stamp)
+        if old or not self.named.match(os.path.basename(path)):  # noqa: PTH119
+            self.stamps[path] = stamp
+            return True
         moment = time.monotonic()
         since, checksum = self.young.get(path, (moment, b""))
         fresh = _checksum(path, stamp)
         if not known or fresh != checksum:
             since = moment
             self.young[path] = (since, fresh)
-        if moment - since >= YOUNG or (not self.looked and _long_ago(stamp)):
+        if moment - since >= YOUNG:
             self.young.pop(path, None)
         elif Path(path).suffix.lower() in LINES and not _ends_a_line(path):
             self.held.add(path)

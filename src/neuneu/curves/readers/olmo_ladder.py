@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.labels import number_column, parse_label
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
@@ -46,7 +47,7 @@ def read_olmo_ladder(files: Sequence[Path], given: Given, report: ReadReport) ->
 
     Raises InputError where a file has no _step column or a value is no number.
     """
-    return stack([_read_run(path, report) for path in files])
+    return stack([run for _, run in each_file(files, _read_run, given, report, "olmo-ladder")])
 
 
 def _read_run(path: Path, report: ReadReport) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.identity import read_place
 from neuneu.curves.readers.labels import number_column
 from neuneu.curves.readers.parsing import Given, ReadReport
@@ -50,7 +51,7 @@ def _recognise(look: Look) -> Fit:
 )
 def read_open_sci_ref(files: Sequence[Path], given: Given, report: ReadReport) -> pl.DataFrame:
     """Read a table; runs have the names of its models. Rows of other models are skipped and counted."""
-    return stack([_read_table(path, report) for path in files])
+    return stack([table for _, table in each_file(files, _read_table, given, report, "open-sci-ref")])
 
 
 def _read_table(path: Path, report: ReadReport) -> pl.DataFrame:

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.history import COLUMNS, History, Moments, name_folders
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
-from neuneu.curves.readers.tfevents import HEAD, VERSION, read_scalars
+from neuneu.curves.readers.tfevents import HEAD, VERSION, Scalar, read_scalars
 
 
 def _recognise(look: Look) -> Fit:
@@ -29,17 +30,24 @@ def read_tensorboard(files: Sequence[Path], given: Given, report: ReadReport, **
 
     The names of its files begin with the time of their start, so a run that was restarted is read in order.
     """
-    names = name_folders([path.absolute().parent for path in files])
+    known = Moments(asked)
+
+    def read(path: Path, own: ReadReport) -> list[Scalar]:
+        wanted = [one for one in read_scalars(path) if known.wanted(one.tag)]
+        for one in wanted:
+            if not math.isfinite(one.value):
+                own.skip(path, f"{one.tag} is {one.value}, no finite number")
+        return [one for one in wanted if math.isfinite(one.value)]
+
+    scalars = dict(each_file(files, read, given, report, "tensorboard"))
+    names = name_folders([path.absolute().parent for path in scalars])
     parts = []
     for folder, name in names.items():
         moments = Moments(asked)
-        its = sorted((path for path in files if path.absolute().parent == folder), key=lambda path: path.name)
-        for path in its:
-            for step, tag, value in read_scalars(path):
-                if math.isfinite(value):
-                    moments.add(step, tag, value)
-                elif moments.wanted(tag):
-                    report.skip(path, f"{tag} is {value}, no finite number")
+        its = (path for path in scalars if path.absolute().parent == folder)
+        for path in sorted(its, key=lambda path: path.name):
+            for step, tag, value in scalars[path]:
+                moments.add(step, tag, value)
         part = History(moments.frame(), folder, name, "tensorboard", asked, given=given).rows(report)
         report.read[str(folder)] += len(part)
         parts.append(part)
