@@ -103,9 +103,9 @@ def test_tables_sort_and_search(browser: Any, report: str) -> None:
         page.goto(report)
         runs = page.locator("#runs")
         first = [row.inner_text() for row in runs.locator("tbody th").all()]
-        runs.get_by_role("button", name="will score").click()
-        assert runs.locator("th[aria-sort=descending]").inner_text().startswith("will score")
-        runs.get_by_role("button", name="will score").click()
+        runs.get_by_role("button", name="forecast").click()
+        assert runs.locator("th[aria-sort=descending]").inner_text().startswith("forecast")
+        runs.get_by_role("button", name="forecast").click()
         values = [
             float(cell)
             for cell in runs.locator("tbody td:nth-child(5)").evaluate_all("a => a.map(c => c.dataset.v)")

@@ -48,6 +48,7 @@ def render_report(answer: Answer, origin: ReportOrigin | None = None, former: Fo
         colours=colour_rules(answer.names),
         names=answer.names,
         unit=unit,
+        heading=tables.heading(answer),
         headline=tables.headline(answer),
         fitted=tables.fitted_note(answer),
         runs=tables.runs_table(answer, changes.by_run if changes else None) if overview.rows else None,

@@ -46,14 +46,16 @@ class RunRow:
 class Overview:
     """Runs compared, the likeliest best first.
 
-    settings: what they are compared on, one a task; percent: whether all are accuracies; lower_is_better:
-    whether all are losses; in_words: what the mean is of; lacking: runs and tasks that were left out → why;
-    problem: why nothing can be compared, "" where it can; trust: which tasks to trust; facts: of every run.
+    settings: what they are compared on, one a task; n_benchmarks: in how many benchmarks; percent: whether
+    all are accuracies; lower_is_better: whether all are losses; in_words: what the mean is of; lacking: runs
+    and tasks that were left out → why; problem: why nothing can be compared, "" where it can; trust: which
+    tasks to trust; facts: of every run.
     """
 
     rows: Sequence[RunRow] = ()
     settings: Sequence[Setting] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
+    n_benchmarks: int = 0
     percent: bool = True
     lower_is_better: bool = False
     clock_unit: str = "tokens"
@@ -86,6 +88,7 @@ def make_overview(
         rows=_rows(found, shared),
         settings=found.shared.settings,
         weights=found.shared.weights,
+        n_benchmarks=len(found.shared.benchmarks),
         percent=all(metric.accuracy for metric in metrics),
         lower_is_better=found.lower_is_better,
         clock_unit=shared[0].clock_unit,

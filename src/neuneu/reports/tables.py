@@ -79,6 +79,13 @@ def lead(answer: Answer) -> str:
     )
 
 
+def heading(answer: Answer) -> str:
+    """What the first section is about."""
+    if answer.context < 1:
+        return "What was forecast of each run"
+    return "What each run will score" if answer.panels else "What each run scores"
+
+
 def headline(answer: Answer) -> str:
     """Which run leads, what it will score and how sure that is."""
     overview = answer.overview
@@ -101,7 +108,7 @@ def headline(answer: Answer) -> str:
 def _of_what(overview: Overview) -> str:
     if len(overview.settings) == 1:
         return f"on {setting_in_words(overview.settings[0])}"
-    return f"in the mean over {len(overview.settings)} tasks"
+    return f"in the mean over {plural(overview.n_benchmarks, 'benchmark')}"
 
 
 def _looking_back(answer: Answer, first: RunRow) -> str:
@@ -136,8 +143,9 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Tab
     changes: run → what has changed since the last report.
     """
     overview, several = answer.overview, len(answer.overview.rows) > 1
-    columns = [("run", True), ("size", False), ("seen up to", False), ("now", False), ("will score", False),
-               ("80 % interval", False), ("at", False)]  # fmt: skip
+    value = "will score" if answer.context == 1 else "forecast"
+    numbers = ("size", "seen up to", "now", value, "80 % interval", "at")
+    columns = [("run", True), *((name, False) for name in numbers)]
     columns += [("P(best)", False)] if several else []
     columns += [("came true", False)] if answer.context < 1 else []
     columns += [("since last report", False)] if changes is not None else []
@@ -164,7 +172,7 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Tab
     notes = [
         f"Values: {overview.in_words}." if len(overview.settings) == 1 else f"Values: {overview.in_words}"
     ]
-    return Table("runs", "What each run will score", columns, rows, notes=notes)
+    return Table("runs", heading(answer), columns, rows, notes=notes)
 
 
 def settings_in_words(overview: Overview) -> list[str]:
@@ -258,7 +266,7 @@ def tasks_table(answer: Answer) -> Table | None:
 
 def trust_table(trust: Trust) -> Table:
     """A row a task: noise, spread between seeds, signal between recipes, pairs that are decided early."""
-    shares = [(name, f"right at {100 * share:.0f} %") for name, share in RIGHT.items()]
+    shares = [(name, f"right at {100 * share:.0f}\u00a0%") for name, share in RIGHT.items()]
     columns = [("task", True), ("metric", True), ("shots", False), ("variant", True), ("runs", False),
                ("noise", False), ("between seeds", False), ("signal", False), ("signal to noise", False),
                *((label, False) for _, label in shares), ("checkpoints needed", False),
