@@ -104,6 +104,11 @@ class Sent(BaseModel):
         default=None, description="Which of two different values of one step stays; else they are refused."
     )
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the files speak for themselves."""
+        return self.model_copy(update={"name": ""}) == Sent(name="")
+
 
 class Sending(Asked, Sent):
     """A question about files that come with it, or about a table that is here."""

@@ -8,6 +8,8 @@ holds most is ended where it is passed.
 
 import asyncio
 import math
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,9 +45,9 @@ class ReadLimits:
     waiting: int = 64
     held: int = 8
     held_seconds: float = 30.0
-    memory: int = 512 * 2**20
-    """A table of two million rows takes 400 MB."""
-    together: int = 640 * 2**20
+    memory: int = 704 * 2**20
+    """A table of a million rows takes 640 MB as CSV."""
+    together: int = 704 * 2**20
     """With what the server and its forecasters hold, below a gigabyte."""
 
 
@@ -134,9 +136,14 @@ class Readers:
 
 
 def _once(connection: Connection, read: str, arguments: Any) -> None:
-    """The process: the modules that read are loaded there, not in the server."""
+    """The process: the modules that read are loaded there, not in the server.
+
+    What libraries print as they give up a bad file is not for the server's terminal.
+    """
     from neuneu.app import reading
     from neuneu.files.apart import unpack_here
 
     unpack_here()
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  no file of a user
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
     connection.send(attempt(lambda: getattr(reading, read)(*arguments)))

@@ -25,6 +25,8 @@ from neuneu.curves.following import FollowedCurves
 from neuneu.curves.readers.finishing import ReadResult
 from neuneu.curves.readers.formats import formats, read_format
 from neuneu.curves.readers.parsing import Given
+from neuneu.curves.readers.reader import Fit, Look
+from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
 from neuneu.evidence.finished import read_references
@@ -94,10 +96,38 @@ def follow(connection: Connection, place: Path, sent: Sent, folder: Path) -> Non
 
 
 def read(folder: Path, sent: Sent) -> ReadResult:
-    """The curve table of files in a folder, as `neuneu import` reads them."""
+    """The curve table of files in a folder, as `neuneu import` reads them.
+
+    One that is a curve table already is taken as it is, as the command line takes it, unless something is
+    said of it.
+    """
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     with tables_within(TABLE):
+        if len(files) == 1 and sent.says_nothing and _is_table(files[0]):
+            return _as_it_is(files[0])
         return read_format(sent.format, files[:1] if len(files) == 1 else [folder], given=given_by(sent))
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        return formats()["table"].recognise(Look(path)) == Fit.MARK
+    except InputError:
+        return False  # what is wrong with it, its reader says
+
+
+def _as_it_is(path: Path) -> ReadResult:
+    """A curve table; where some curves break a rule of rows, the others, and those are told."""
+    report = ReadReport()
+    report.notes.append("a curve table")
+    try:
+        return ReadResult(CurveTable.read(path), report)
+    except TooLargeError:
+        raise
+    except InputError:
+        table = CurveTable.read_sound(path)
+    for key, error in table.broken:
+        report.skip(f"{key.task} {key.metric} of run {key.run}", f"{error.field}: {error.rule}")
+    return ReadResult(table, report)
 
 
 def given_by(sent: Sent) -> Given:
@@ -162,8 +192,8 @@ def unpack(body: Path, content_type: str, folder: Path) -> str:
         names.append("/".join(parts))
 
     kind, options = parse_options_header(content_type)
-    parser = FormParser(kind.decode(), lambda field: None, keep, boundary=options.get(b"boundary"))
     try:
+        parser = FormParser(kind.decode(), lambda field: None, keep, boundary=options.get(b"boundary"))
         with body.open("rb") as stream:
             while part := stream.read(_CHUNK):
                 parser.write(part)

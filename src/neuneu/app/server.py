@@ -45,16 +45,25 @@ IDLE_SECONDS = 5
 LAST_SECONDS = 1
 """Time that answers on their way have when the server is stopped."""
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Message, "description": "By a name that is not this server's."},
-    401: {"model": Message, "description": "Without the token of a server that has one."},
-    403: {"model": Message, "description": "From another site's page."},
-    404: {"model": Message, "description": "No such table is here any more."},
-    408: {"model": Message, "description": "The body takes too long to come."},
-    413: {"model": Message, "description": "Larger than the server takes, in size, memory or time."},
-    422: {"model": Message, "description": "Bad input, in one line."},
-    503: {"model": Message, "description": "Too many requests wait; Retry-After says when to come again."},
+_REASONS = {
+    400: "By a name that is not this server's.",
+    401: "Without the token of a server that has one.",
+    403: "From another site's page.",
+    404: "No such table is here any more.",
+    408: "The body takes too long to come.",
+    413: "Larger than the server takes, in size, memory or time.",
+    422: "Bad input, in one line.",
+    503: "Too many requests wait; Retry-After says when to come again.",
 }
+ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Message, "description": reason} for code, reason in _REASONS.items()
+}
+_MESSAGE = {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}}
+ERRORS_BESIDE: dict[int | str, dict[str, Any]] = {
+    code: {"description": reason, "content": _MESSAGE} for code, reason in _REASONS.items()
+}
+"""The same of requests whose answer is no JSON: an error is."""
+
 STATUS: dict[type[Exception], int] = {TooLargeError: 413, SlowError: 408, BusyError: 503, GoneError: 404}
 RETRY_SECONDS = "5"
 
@@ -117,6 +126,7 @@ def make_app(settings: Settings | None = None, access: Access | None = None) -> 
     app.add_exception_handler(NeuneuError, _one_line)
     app.add_exception_handler(RequestValidationError, _one_line)
     app.add_exception_handler(ClientDisconnect, _nobody)
+    app.add_exception_handler(Exception, _failed)
     _add_pages(app)
     _add_tables(app, service)
     _add_questions(app, service)
@@ -208,9 +218,10 @@ def _add_questions(app: FastAPI, service: Service) -> None:
         async def post(request: Request, asked: Both) -> Response:
             return await answer(request, asked.asked, asked.sent, job)
 
+        described["responses"] = ERRORS if TYPES[job] == "application/json" else ERRORS_BESIDE
         for method, function in (("GET", get), ("POST", post)):
             app.add_api_route(
-                address, function, methods=[method], responses=ERRORS, name=f"{job}_{method.lower()}",
+                address, function, methods=[method], name=f"{job}_{method.lower()}",
                 operation_id=f"{job}_{method.lower()}", openapi_extra=BODY if method == "POST" else None,
                 **described,
             )  # fmt: skip
@@ -257,6 +268,11 @@ async def _one_line(_: Request, error: Exception) -> Response:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 422)
     headers = {"Retry-After": RETRY_SECONDS} if status == 503 else None
     return JSONResponse({"error": str(error)}, status, headers)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    """What should not happen: who asks is told, and the server's terminal why."""
+    return JSONResponse({"error": "the server failed at this; its terminal says why"}, 500)
 
 
 async def _nobody(_: Request, __: Exception) -> Response:
