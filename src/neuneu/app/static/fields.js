@@ -66,7 +66,7 @@ export class Names {
 
   say() {
     const ticked = this.ticked, all = this.chosen.length === 0;
-    const text = all ? `all ${this.names.length.toLocaleString("en")}` : ticked.length === 1 ? ticked[0] : `${ticked.length} of ${this.names.length.toLocaleString("en")}`;
+    const text = this.names.length === 1 ? this.names[0] : all ? `all ${this.names.length.toLocaleString("en")}` : ticked.length === 1 ? ticked[0] : `${ticked.length} of ${this.names.length.toLocaleString("en")}`;
     this.summary.textContent = text;
     this.summary.setAttribute("aria-label", `${this.word}s: ${text}`);
   }

@@ -278,7 +278,7 @@ compare.addEventListener("submit", (event) => {
   if (pair[0] === pair[1]) say(".compared", "Choose two different runs.", "bad");
   else rank(pair);
 });
-$(".every").addEventListener("click", () => rank(runs.chosen));
+$(".rank-all").addEventListener("click", () => rank(runs.chosen));
 $(".pause").addEventListener("click", (event) => {
   paused = !paused;
   event.target.setAttribute("aria-pressed", paused);
