@@ -30,7 +30,7 @@ from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
 from neuneu.evidence.finished import read_references
-from neuneu.files import sha256_of
+from neuneu.files import check_file, sha256_of
 from neuneu.files.tables import TableLimits, tables_within
 
 TABLE = TableLimits(rows=2_000_000, unpacked=256 * 2**20, cell=10_000, text=128 * 2**20)
@@ -79,6 +79,8 @@ def check_references(value: str) -> None:
 def follow(connection: Connection, place: Path, sent: Sent, folder: Path) -> None:
     """Follow a table or folder of this machine for ever: write each new table to `folder`, and tell of it."""
     try:
+        if not place.is_dir():
+            check_file(place, empty=True)
         followed = FollowedCurves(place, format=sent.format, given=given_by(sent))
     except InputError as error:
         connection.send(("error", NeuneuError(str(error))))

@@ -27,7 +27,6 @@ from neuneu.app.uploads import MAX_UPLOAD, Receiver
 from neuneu.app.views import Views
 from neuneu.app.workers import Workers, WorkLimits
 from neuneu.errors import InputError
-from neuneu.files import check_file
 
 DEFAULT = next(iter(OFFERED))
 """The forecaster that is used where none is named; a test holds it to that of the library."""
@@ -62,8 +61,6 @@ class Service:
         self.tables, self.views = Tables(folder), Views()
         self.live: Live | None = None
         if settings.place is not None:
-            if not settings.place.is_dir():
-                check_file(settings.place, empty=True)
             self.live = Live(settings.place, settings.sent, self.tables)
         self._numbers = itertools.count()
         self._formats: list[FormatInfo] = []
