@@ -17,7 +17,7 @@ from neuneu.app.questions import (
     Score,
     Started,
 )
-from neuneu.curves.table import CurveTable
+from neuneu.curves.table import CurveTable, normalise
 from neuneu.decisions import choices
 from neuneu.errors import InputError, TooLargeError, check_known
 from neuneu.evidence.select import Selection
@@ -121,8 +121,8 @@ def _chosen(path: Path, asked: Asked, started: Started) -> tuple[CurveTable, Sel
     table = _small_table(path)
     if table is None and asked.run and (asked.references or started.references) == "none":
         rows = pl.read_parquet(path).filter(pl.col("run").is_in(asked.run))
-        table = CurveTable.from_frame(rows, "the table") if rows["run"].n_unique() == len(asked.run) else None
-    table = table or CurveTable.read(path)
+        table = _read(rows) if rows["run"].n_unique() == len(set(asked.run)) else None
+    table = table or _read(pl.read_parquet(path))
     if len(selection.of(table).curves) > MAX_CURVES:
         raise TooLargeError(f"more than {MAX_CURVES:,} curves; choose runs, tasks or a setting")
     return table, selection
@@ -155,7 +155,12 @@ def _loaded(name: str) -> Forecaster:
 def _small_table(path: Path) -> CurveTable | None:
     """A table that a reader wrote, kept read where it is small. Its path names its content."""
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    return CurveTable.read(path) if rows <= MOST_KEPT else None
+    return _read(pl.read_parquet(path)) if rows <= MOST_KEPT else None
+
+
+def _read(rows: pl.DataFrame) -> CurveTable:
+    """Rows of a table that a reader has checked and sorted."""
+    return CurveTable(normalise(rows, "the table"))
 
 
 def _document(answer: Answer) -> dict[str, Any]:
