@@ -111,7 +111,7 @@ class Session:
     def _python(self, block: Block) -> str:
         screen = Screen()
         code = compile("\n" * (block.line - 1) + block.shortened, str(self.page), "exec")
-        with redirect_stdout(screen), redirect_stderr(screen):
+        with redirect_stdout(screen), redirect_stderr(io.StringIO()):  # warnings name places of this machine
             exec(code, self.names)
         return screen.getvalue()
 

@@ -1,4 +1,4 @@
-"""The site in Chromium: every page light and dark, without a request elsewhere, an error or an axe finding."""
+"""The site in Chromium: every page, light and dark, asks nobody else, and axe finds nothing."""
 
 import functools
 import http.server
