@@ -74,6 +74,10 @@ def test_where_recipes_do_not_differ_there_is_no_signal_and_no_number_is_enough(
     assert found["checkpoints_needed"] is None
 
 
+def test_noise_is_not_taken_for_a_spread_between_seeds():
+    assert row(made(between=0.0, noise=0.03))["between_seeds"] < 0.03 / np.sqrt(5) / 1.5
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000))
 def test_the_order_of_rows_does_not_matter(seed):

@@ -43,7 +43,7 @@ class Race:
     """Runs of one source, size and budget on one task, or on the mean over benchmarks, at one context.
 
     points: (forecaster, rule) → equally likely final values of each run, higher is better, (n_runs,
-    n_points); truth: (n_runs,) final values; share: of the clock that is seen.
+    n_points); truth: (n_runs,) final values; share: of the clock that is seen; recipes: of each run.
     """
 
     source: str
@@ -53,6 +53,7 @@ class Race:
     runs: Sequence[str]
     points: Mapping[tuple[str, str], Floats]
     truth: Floats
+    recipes: Sequence[str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +64,16 @@ class Outcomes:
     seed: int = 0
 
     def pairs(self) -> pl.DataFrame:
-        """A row a pair, race and forecaster: P(the favourite wins), and whether it did (a tie counts ½)."""
+        """A row a pair of recipes, race and forecaster: P(the favourite wins), and whether it did (a tie ½).
+
+        Runs of one recipe, such as its seeds, are no pair.
+        """
         rows = []
         for race in self.races:
             for (name, rule), points in race.points.items():
                 wins = win_probabilities(points)
                 for i, j in combinations(range(len(race.runs)), 2):
-                    if race.truth[i] == race.truth[j]:
+                    if race.truth[i] == race.truth[j] or race.recipes[i] == race.recipes[j]:
                         continue
                     first, second = (i, j) if wins[i, j] >= 0.5 else (j, i)
                     right = 0.5 if wins[i, j] == 0.5 else float(race.truth[first] > race.truth[second])
@@ -267,7 +271,8 @@ def _race(
             ]
         )
     params = asked[0][0].curve.facts.params
-    return Race(source, int(params or 0), task, share, list(places), points, truth)
+    recipes = [own[0].curve.facts.recipe for own in asked]
+    return Race(source, int(params or 0), task, share, list(places), points, truth, recipes)
 
 
 def _points(question: Question, quantiles: Floats) -> Floats:
