@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from neuneu.app.watch import Settings, Watcher
+from neuneu.app.watch import Watcher, WatchSettings
 from neuneu.curves.readers.formats import read_format
 from neuneu.curves.readers.parsing import Given
 from neuneu.curves.table import CurveTable, read_curves
@@ -91,7 +91,7 @@ def measure_update() -> Timed:
         for run in range(RUNS):
             for k in range(1, CHECKPOINTS + 1):
                 result(folder, run, k, TASKS, rng)
-        settings = Settings(folder, Path(name) / "status.json", "lm-eval", target=0.65, facts=FACTS)
+        settings = WatchSettings(folder, Path(name) / "status.json", "lm-eval", target=0.65, facts=FACTS)
         watcher = Watcher(settings)
         first = timed(watcher.update)
         updates, floors = [], []
@@ -121,7 +121,7 @@ def measure_memory(updates: int) -> Timed:
         for run in range(2):
             for k in range(1, 7):
                 result(folder, run, k, 2, rng)
-        settings = Settings(
+        settings = WatchSettings(
             folder, Path(name) / "status.json", "lm-eval", facts=FACTS, forecaster="last-value"
         )
         watcher = Watcher(settings)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from neuneu.app.status import AlertStatus, Status, read_status
-from neuneu.app.watch import Settings, Watcher, alert_lines, watch
+from neuneu.app.watch import Watcher, WatchSettings, alert_lines, watch
 from neuneu.cli import watch as command_line
 from neuneu.curves.readers.parsing import Given
 from neuneu.errors import InputError
@@ -45,11 +45,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "r"
 
 
-def settings(folder: Path, **more: object) -> Settings:
-    return Settings(folder, folder.parent / "status.json", "lm-eval", facts=FACTS, **more)  # type: ignore[arg-type]
+def settings(folder: Path, **more: object) -> WatchSettings:
+    return WatchSettings(folder, folder.parent / "status.json", "lm-eval", facts=FACTS, **more)  # type: ignore[arg-type]
 
 
-def update(settings: Settings) -> Status:
+def update(settings: WatchSettings) -> Status:
     """One look of a process that knows nothing but the status file."""
     return watch(settings, once=True)
 
@@ -181,7 +181,7 @@ def test_once_waits_for_lines_that_are_still_written_but_not_for_ever(tmp_path: 
     path.parent.mkdir()
     rows = "".join(f"a,piqa,acc,{k},{rising(k)}\n" for k in range(1, 9))
     path.write_text("run,task,metric,step,value\n" + rows + "a,piqa,acc,9,0.6")
-    status = update(Settings(path.parent, tmp_path / "status.json"))
+    status = update(WatchSettings(path.parent, tmp_path / "status.json"))
     assert clocks(status) == {"a": 9.0}
     stopped = threading.Event()
 
@@ -198,7 +198,7 @@ def test_once_waits_for_lines_that_are_still_written_but_not_for_ever(tmp_path: 
     writer = threading.Thread(target=write)
     writer.start()
     began = time.monotonic()
-    status = update(Settings(path.parent, tmp_path / "status.json"))
+    status = update(WatchSettings(path.parent, tmp_path / "status.json"))
     stopped.set()
     writer.join()
     assert time.monotonic() - began < 30

@@ -28,7 +28,7 @@ SHOWN = ("q05", "q10", "q50", "q90", "q95")
 
 
 @dataclass(frozen=True)
-class Settings:
+class WatchSettings:
     """What is watched and how.
 
     folder: where results arrive, or a curve table that grows; status: the JSON file; format: as `import`
@@ -66,7 +66,7 @@ class Watcher:
     Raises InputError where there is no such folder, format, forecaster or references.
     """
 
-    def __init__(self, settings: Settings, deliver: Deliver | None = None) -> None:
+    def __init__(self, settings: WatchSettings, deliver: Deliver | None = None) -> None:
         if settings.patience < 1:
             raise InputError("must be at least 1", field="patience", value=settings.patience)
         self.settings, self.deliver = settings, deliver
@@ -158,7 +158,7 @@ class Watcher:
 
 
 def watch(
-    settings: Settings,
+    settings: WatchSettings,
     *,
     once: bool = False,
     told: Callable[[Status, CurveTable | None], None] | None = None,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from neuneu.app.status import AlertStatus, Status
-    from neuneu.app.watch import Settings
+    from neuneu.app.watch import WatchSettings
     from neuneu.curves.table import CurveTable
 
 app = make_app()
@@ -88,13 +88,13 @@ def watch(
     upload, a curve that falls. Each is handed on once. Nothing is sent anywhere unless a webhook is named.
     Example: neuneu watch results/ --target 0.6 --planned-tokens 300000000000 --status status.json
     """
-    from neuneu.app.watch import Settings, alert_lines
+    from neuneu.app.watch import WatchSettings, alert_lines
     from neuneu.app.watch import watch as watch_folder
     from neuneu.curves.readers.parsing import Given
     from neuneu.decisions.alerts import PATIENCE
     from neuneu.evidence.select import Selection
 
-    settings = Settings(
+    settings = WatchSettings(
         folder, status, format_, target, ledger, forecaster,
         Selection(run or (), task or (), metric, n_shot, variant), references,
         Given(tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, keep=keep),
@@ -146,7 +146,7 @@ def settle(
     show(found.table, found.title, output=output, as_json=as_json)
 
 
-def _write_page(settings: "Settings", table: "CurveTable", page: Path) -> None:
+def _write_page(settings: "WatchSettings", table: "CurveTable", page: Path) -> None:
     from neuneu.files import write_text
     from neuneu.reports.answer import ask
     from neuneu.reports.html import ReportOrigin, render_report
