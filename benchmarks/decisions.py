@@ -84,8 +84,9 @@ def measure(name: str, table: CurveTable) -> dict[str, Any]:
     found = Outcomes(races)
     kind = pl.when(pl.col("task") == MEAN).then(pl.lit(MEAN)).otherwise(pl.lit(SINGLE)).alias("over")
     pairs = found.pairs().with_columns(kind)
+    ours = pairs.filter(forecaster=DROPPED_BY[-1][0])
     tenths = [
-        part.pipe(reliability).with_columns(over=pl.lit(over[0])) for over, part in pairs.group_by("over")
+        part.pipe(reliability).with_columns(over=pl.lit(over[0])) for over, part in ours.group_by("over")
     ]
     kept = [replace(race, points={key: race.points[key] for key in DROPPED_BY}) for race in races]
     dropped = Outcomes(kept).dropping(THRESHOLDS).with_columns(kind)
@@ -93,10 +94,15 @@ def measure(name: str, table: CurveTable) -> dict[str, Any]:
     by = ["over", "forecaster", "rule"]
     return {
         "told": told,
-        "pairs": pair_scores(pairs, (*by, "context")).to_dicts(),
-        "reliability": pl.concat(tenths).sort("over", "forecaster", "rule", "context", "tenth").to_dicts(),
-        "dropping": dropped.group_by([*by, "threshold"]).agg(*saved).sort([*by, "threshold"]).to_dicts(),
+        "pairs": _rounded(pair_scores(pairs, (*by, "context"))),
+        "reliability": _rounded(pl.concat(tenths).sort("over", "forecaster", "rule", "context", "tenth")),
+        "dropping": _rounded(dropped.group_by([*by, "threshold"]).agg(*saved).sort([*by, "threshold"])),
     }
+
+
+def _rounded(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows with their numbers to four digits."""
+    return table.with_columns(pl.col(pl.Float64).round(4)).to_dicts()
 
 
 def thinned(race: Race) -> Race:
@@ -149,7 +155,7 @@ def in_words(document: dict[str, Any]) -> Iterator[str]:
     """The tables of decisions.md, line by line."""
     yield "# What pair probabilities were worth\n"
     yield (
-        "`python -m benchmarks.decisions CURVES… --home`; decisions.json has every context and rule. Pairs "
+        "`python -m benchmarks.decisions CURVES… --home`; decisions.json has every context. Pairs "
         "of runs of one size and budget with different recipes, forecasters as they ship, no references.\n"
     )
     for name, found in document.items():
