@@ -136,10 +136,13 @@ class Forecasts(asking.TableForecasts):
         few runs and tasks are drawn.
         """
         from neuneu.forecasts.forecast import by_size
+        from neuneu.reports.captions import of_forecasts
         from neuneu.reports.fans import fan_chart
         from neuneu.reports.panels import grid_of
+        from neuneu.reports.style import caption
 
         figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title, seeds=seeds)
+        caption(figure, of_forecasts(self))
         return _saved(figure, path)
 
     def report(

@@ -11,6 +11,7 @@ from neuneu.errors import InputError
 from neuneu.files import write_table, write_text
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, ask
+from neuneu.reports.captions import of_forecasts
 from neuneu.reports.fans import fan_chart
 from neuneu.reports.html import ReportOrigin, render_report
 from neuneu.reports.panels import grid_of
@@ -72,7 +73,9 @@ def run_demo(output: Path, forecaster: str | None = None) -> Demo:
         replace(panel, forecasts={answer.chosen: panel.forecasts[answer.chosen]}) for panel in answer.panels
     ]
     shown = [panel for task in TASKS for panel in alone if panel.curve.key.task == task]
-    style.save(fan_chart(grid_of(shown or alone)), files[2])
+    figure = fan_chart(grid_of(shown or alone))
+    style.caption(figure, of_forecasts(replace(answer.forecasts, names=[answer.chosen])))
+    style.save(figure, files[2])
     write_text(files[3], page)
     return Demo(answers, files)
 

@@ -204,8 +204,12 @@ def sweep_chart(frame: pl.DataFrame) -> "Figure":
         part = frame.filter(task=task, setting=setting).sort("value")
         x = part["value"].to_numpy()
         place.fill_between(x, part["q10"], part["q90"], color="#0072b2", alpha=0.16, linewidth=0)
-        place.plot(x, part["q50"], color="#0072b2", marker="o", markersize=3.5)
-        _shade(place, x, part["extrapolates"].to_numpy())
+        far = part["extrapolates"].to_numpy()
+        dots = {"color": "#0072b2", "linestyle": "none", "marker": "o", "markersize": 3.5}
+        place.plot(x, part["q50"], color="#0072b2")
+        place.plot(x[~far], part["q50"].to_numpy()[~far], **dots)
+        place.plot(x[far], part["q50"].to_numpy()[far], **dots, markerfacecolor="white")
+        _shade(place, x, far)
         truth = part["truth"][0]
         if truth is not None:
             place.axhline(truth, color=style.INK, linestyle="--", linewidth=1.2)
@@ -223,7 +227,7 @@ def sweep_chart(frame: pl.DataFrame) -> "Figure":
         place.margins(x=0.02)
     for place in list(axes.flat)[len(keys) :]:
         place.set_axis_off()
-    grey = "; grey: far from all known data" if frame["extrapolates"].any() else ""
+    grey = "; grey, hollow: beyond all known data" if frame["extrapolates"].any() else ""
     gap = "\n" if columns == 1 else "   "
     title = f"{model} with other values of {short(feature)}{gap}(band: 80 % interval{grey}{_of(keys, every)})"
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")

@@ -19,6 +19,9 @@ DOT = {"linestyle": "none", "marker": "o", "color": style.INK}
 MAX_PANELS = 48
 BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
 """Lower level, upper level and opacity of the bands of a fan, the widest first: 90, 80 and 50 %."""
+CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4, "clip_on": False, "zorder": 6}
+MAX_CUT = 4
+"""Marks where a band goes on beyond the axis, and how many of them a band has at each edge."""
 SEEDS_ALPHA = 0.4
 """Opacity of the band from the lowest to the highest seed."""
 
@@ -42,7 +45,7 @@ def fan_chart(
     rows, columns = len(grid), max(map(len, grid))
     figure = style.new_figure(1.1 + 2.6 * max(columns, 2), 0.8 + 2.1 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
-    ranges = _task_ranges(panels)
+    ranges, cut = _task_ranges(panels), False
     for row, line in zip(axes, grid, strict=True):
         for place, panel in zip(row, [*line, *[None] * (columns - len(line))], strict=True):
             if panel is None:
@@ -51,8 +54,9 @@ def fan_chart(
             _draw_panel(place, panel, names, log=log)
             _draw_seeds(place, panel, seeds)
             place.set_ylim(*ranges[panel.curve.key.task, panel.curve.key.metric])
+            cut |= _mark_cut(place, panel, names, BANDS if len(names) == 1 else BANDS[-1:])
     _label_grid(axes, grid, panels)
-    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1, seeds=seeds))
+    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1, seeds=seeds, cut=cut))
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
     return figure
@@ -70,16 +74,20 @@ def compute_chart(
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure = style.new_figure(2.0 + 4.0 * columns, 1.0 + 3.4 * rows)
+    cut = False
     for place, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
         _draw_panel(place, panel, names, log=log, bands=((0.1, 0.9, 0.16),))
         _draw_seeds(place, panel, seeds)
         place.set_ylim(*_panel_range([panel]))
+        cut |= _mark_cut(place, panel, names, ((0.1, 0.9, 0.16),))
         place.set_title(f"{panel.curve.key.task} – {short_run(panel)}")
         style.clock_axis(place, panel.curve.clock_unit, log)
         place.set_ylabel(metric_label(panel))
     for place in figure.axes[len(panels) :]:
         place.set_axis_off()
-    style.legend_above(figure, legend_handles(names, panels, fan=False, band="80 %", seeds=seeds), columns=4)
+    style.legend_above(
+        figure, legend_handles(names, panels, fan=False, band="80 %", seeds=seeds, cut=cut), columns=4
+    )
     return figure
 
 
@@ -102,6 +110,7 @@ def legend_handles(
     fan: bool,
     band: str = "50 %",
     seeds: JoinedSeeds | None = None,
+    cut: bool = False,
 ) -> list[Any]:
     """Legend entries: measured values, forecasters with their bands, context, chance, seeds."""
     from matplotlib.lines import Line2D
@@ -127,7 +136,34 @@ def legend_handles(
         handles.append(Line2D([], [], color=style.MUTED, linestyle=":", linewidth=1.2, label="chance"))
     if seeds is not None:
         handles.append(Patch(facecolor=style.MUTED, alpha=SEEDS_ALPHA, label="lowest to highest seed"))
+    if cut:
+        mark: dict[str, Any] = {**CUT, "markersize": 5, "color": style.MUTED}
+        handles.append(Line2D([], [], **mark, marker="^", label="band goes on"))
     return handles
+
+
+def _mark_cut(
+    axes: "Axes", panel: CurveForecast, names: Sequence[str], bands: Sequence[tuple[float, float, float]]
+) -> bool:
+    """Put a mark at the edge where a band goes on beyond the axis; returns whether one does."""
+    low, high = axes.get_ylim()
+    colour, found = style.colours(names), False
+    for name in names:
+        forecast = panel.answered.get(name)
+        levels = [level for band in bands for level in band[:2]]
+        if forecast is None or not all(level in forecast.levels for level in levels):
+            continue
+        sides = (
+            ("v", low, forecast.quantile(min(levels)) < low),
+            ("^", high, forecast.quantile(max(levels)) > high),
+        )
+        for marker, edge, beyond in sides:
+            at = forecast.horizons[beyond]
+            if len(at):
+                kept = at[style.spread(len(at), MAX_CUT)]
+                axes.plot(kept, np.full(len(kept), edge), marker=marker, color=colour[name], **CUT)
+                found = True
+    return found
 
 
 def _draw_seeds(axes: "Axes", panel: CurveForecast, seeds: JoinedSeeds | None) -> None:
@@ -254,7 +290,7 @@ def _task_title(panel: CurveForecast, panels: Sequence[CurveForecast]) -> str:
     key = panel.curve.key
     settings = {p.curve.key[1:] for p in panels if p.curve.key.task == key.task}
     parts = [style.shorten(key.task, 28)]
-    if not style.in_percent(key.metric):
+    if not style.in_percent(key.metric) or len({setting[1] for setting in settings}) > 1:
         parts.append(key.metric)
     if len({setting[2] for setting in settings}) > 1 and key.n_shot is not None:
         parts.append(f"{key.n_shot}-shot")

@@ -17,6 +17,7 @@ from neuneu.forecasts.cells import CurveForecast, from_cells
 from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
 from neuneu.reports import bars, fans, lines, style
+from neuneu.reports.captions import of_evaluation, of_forecasts
 from neuneu.reports.decision_charts import decisions_chart
 from neuneu.reports.figure_inputs import DECISIONS_FILE, LEADERBOARD_FILE, Inputs, read_inputs
 from neuneu.reports.panels import grid_of, in_flops
@@ -99,29 +100,38 @@ def _show_seeds(inputs: Inputs, options: Options) -> tuple[Inputs, Options]:
 
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
-    panels = make_panels(inputs, options)
+    panels, about = _asked(inputs, options)
     chosen = grid_of(panels) if not (options.runs or options.tasks) else panels[: fans.MAX_PANELS]
     notes = []
     if len(chosen) < len(panels):
         notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose by `run` and `task`")
-    return fans.fan_chart(chosen, log=options.log, title=options.title, seeds=inputs.seeds), notes
+    figure = fans.fan_chart(chosen, log=options.log, title=options.title, seeds=inputs.seeds)
+    style.caption(figure, about)
+    return figure, notes
 
 
 def _compute(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
-    panels = make_panels(inputs, options)
+    panels, about = _asked(inputs, options)
     chosen = [in_flops(panel) for panel in panels[:4]]
     notes = [f"4 of {len(panels)} curves are drawn; choose by `run` and `task`"] if len(panels) > 4 else []
-    return fans.compute_chart(chosen, log=options.log, seeds=inputs.seeds), notes
+    figure = fans.compute_chart(chosen, log=options.log, seeds=inputs.seeds)
+    style.caption(figure, about)
+    return figure, notes
 
 
 def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
     """The panels that curves and forecasters, or evaluated cells, give; the smaller runs first."""
+    return _asked(inputs, options)[0]
+
+
+def _asked(inputs: Inputs, options: Options) -> tuple[list[CurveForecast], str]:
+    """Panels, and what is said below them."""
     if inputs.cells is not None:
         cells = _select_cells(average_seed_cells(inputs.cells), options)
         if options.context is not None:
             cells = _nearest_context(cells, options.context)
         curves = options.selection.of(inputs.curves) if inputs.curves is not None else None
-        return by_size(from_cells(cells, curves))
+        return by_size(from_cells(cells, curves)), of_evaluation(inputs.leaderboard or {})
     if inputs.curves is None:
         raise InputError("a fan needs a curve table or the cells of an evaluation", field="path")
     found = forecast(
@@ -133,7 +143,7 @@ def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
         references=options.references,
         losses=options.losses,
     )
-    return by_size(found.curves)
+    return by_size(found.curves), of_forecasts(found)
 
 
 def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
@@ -198,7 +208,12 @@ Draw = Callable[[Inputs, Options], "tuple[Figure, list[str]]"]
 
 
 def _plain(draw_one: Callable[[Inputs, Options], "Figure"]) -> Draw:
-    return lambda inputs, options: (draw_one(inputs, options), [])
+    def draw_told(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
+        figure = draw_one(inputs, options)
+        style.caption(figure, of_evaluation(inputs.leaderboard or {}))
+        return figure, []
+
+    return draw_told
 
 
 KINDS: dict[str, tuple[Draw, str]] = {
@@ -299,10 +314,10 @@ def _all(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | Inpu
 def _trajectories(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | InputError]]":
     """A fan of every task of a run, run by run."""
     of_run: dict[str, list[CurveForecast]] = {}
-    for panel in make_panels(inputs, options):
+    every, about = _asked(inputs, options)
+    for panel in every:
         of_run.setdefault(panel.curve.key.run, []).append(panel)
     for run, panels in of_run.items():
-        yield (
-            run.replace("/", "--").replace("\\", "--"),
-            fans.fan_chart(panels, log=options.log, title=run, seeds=inputs.seeds),
-        )
+        figure = fans.fan_chart(panels, log=options.log, title=run, seeds=inputs.seeds)
+        style.caption(figure, about)
+        yield run.replace("/", "--").replace("\\", "--"), figure

@@ -1,5 +1,6 @@
 """How every figure looks: colours, type, readable numbers; and writing it, the same bytes every time."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Params = ParamSpec("Params")
+
+CAPTION = 8
+"""Points of the caption below a figure."""
+MARGIN = 0.08
+"""Inches that a title keeps off the edge of the canvas."""
+MIN_WRAP = 12
+"""Titles are not wrapped to fewer characters."""
 
 INK, MUTED, GRID, SHADE = "#1b1f24", "#5b6570", "#e3e6ea", "#f0f2f4"
 """Text and truth, secondary text, grid lines, the shaded context."""
@@ -133,6 +141,38 @@ def house_style(draw: Callable[Params, "Figure"]) -> Callable[Params, "Figure"]:
     return styled
 
 
+def caption(figure: "Figure", text: str) -> None:
+    """Say below a figure how it came about: context, references, how methods were fitted, setting."""
+    with _settings():
+        known = figure.get_supxlabel()
+        text = "\n".join(part for part in (known, text) if part)
+        if text:
+            figure.supxlabel(text, x=0.01, ha="left", fontsize=CAPTION, color=MUTED)
+
+
+def fit_texts(figure: "Figure") -> None:
+    """Wrap titles and captions that are wider than the place they have, as the renderer measures them."""
+    figure.draw_without_rendering()
+    edge = figure.bbox.width - MARGIN * figure.dpi
+    wide = [(text, edge) for text in (figure._suptitle, figure._supxlabel) if text is not None]  # type: ignore[attr-defined]
+    for axes in figure.axes:
+        right = [
+            other.get_window_extent().x0
+            for other in figure.axes
+            if other.get_window_extent().x0 > axes.get_window_extent().x1
+            and other.get_window_extent().y1 > axes.get_window_extent().y0
+            and other.get_window_extent().y0 < axes.get_window_extent().y1
+        ]
+        wide += [(text, min([edge, *right])) for text in (axes._left_title, axes.title)]  # type: ignore[attr-defined]
+    for text, end in wide:
+        box = text.get_window_extent()
+        if text.get_text() and box.x1 > end:
+            share = max(end - box.x0, 1.0) / max(box.width, 1.0)
+            lines = text.get_text().split("\n")
+            room = max(MIN_WRAP, int(share * max(map(len, lines))) - 1)
+            text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, room) or [""]))
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
     try:
@@ -165,6 +205,7 @@ def save(figure: "Figure", path: str | Path) -> None:
     target = check_format(Path(path))
     metadata: dict[str, str | None] = {"Software": None} if target.suffix == ".png" else {"Date": None}
     with atomic_path(target) as temporary, _settings():
+        fit_texts(figure)
         figure.savefig(temporary, format=target.suffix[1:], dpi=DPI, metadata=metadata)
 
 
