@@ -162,6 +162,7 @@ def test_the_command_and_the_function_say_the_same_within_80_columns(tmp_path, m
     assert all(name in shown for name in (*BRIEF.values(), "piqa", "100"))
     front = nn.trust(tmp_path / "c.parquet")
     assert f"{front.brief['noise'][0]:.2f}" in shown
+    assert front.title.split(";")[0] in front._repr_html_()
     with pytest.raises(InputError, match="without it all is shown"):
         inspect(tmp_path / "c.parquet", task=["piqa"])
     inspect(tmp_path / "c.parquet", trust=True, output=tmp_path / "t.csv")

@@ -42,6 +42,11 @@ class Verdict:
         """Whether to stop."""
         return self.stop
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p><b>{'Stop' if self.stop else 'Go on'}</b>: {escape(self.reason)}</p>"
+
 
 def should_stop(
     curves: CurveTable,

@@ -83,6 +83,12 @@ class Trust:
         "right at 10 to 70 % of the run; checkpoints or runs until two recipes are told apart"
     )
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<p>{escape(self.title)}</p>{self.brief._repr_html_()}{notes}"
+
     @property
     def brief(self) -> pl.DataFrame:
         """The table for people: accuracies in points, shares in whole per cent, 80 columns."""

@@ -74,6 +74,9 @@ class Forecast:
         columns = {f"q{round(level * 100):02d}": self.values[:, i] for i, level in enumerate(self.levels)}
         return pl.DataFrame({"clock": self.horizons, **columns})
 
+    def _repr_html_(self) -> str:
+        return str(self.to_frame()._repr_html_())
+
 
 @dataclass(frozen=True)
 class Refusal:
