@@ -182,6 +182,16 @@ def test_runs_in_flight_are_asked_to_their_planned_end_or_three_times_their_cloc
         assert "nan" not in re.sub(r"[a-z_]*nan[a-z_]+|[a-z_]+nan", "", words.lower())
 
 
+def test_runs_without_a_plan_are_compared_each_at_its_own_end(small: CurveTable) -> None:
+    half = 0.5 * pl.col("tokens").max()
+    cut = unplanned(small).frame.filter((pl.col("run") == small.runs[0]) | (pl.col("tokens") <= half))
+    table = CurveTable(cut)
+    last = {curve.key.run: float(curve.clock[-1]) for curve in table}
+    assert len(set(last.values())) == 2
+    rows = ask(table, ["last-value"]).overview.rows
+    assert {row.run: row.at for row in rows} == {run: pytest.approx(3 * clock) for run, clock in last.items()}
+
+
 def test_finished_runs_stay_at_their_own_ends(small: CurveTable) -> None:
     first, second = small.runs
     ends = pl.col("tokens").max().over("run")
