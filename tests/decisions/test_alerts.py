@@ -115,7 +115,7 @@ def test_a_target_out_of_reach():
 
 
 def test_a_name_that_is_not_there_is_refused():
-    with pytest.raises(InputError, match="near: piqa"):
+    with pytest.raises(InputError, match="did you mean piqa"):
         alerts_of(run_of(piqa=FLAT), "r", replace(STEADY, selection=Selection(tasks=["piqo"])))
 
 
