@@ -1,39 +1,51 @@
 """neuneu-2 asked early and late, leave one family out: `python -m benchmarks.contexts CURVES…`.
 
 Contexts of none, 5, 10, 20 and 50 % of the clock; with no references, smaller and all finished runs; with the
-atlas and without it (the same model trained without). Nothing of the family that is asked is in what is
-fitted, nor in the atlas. What is in results/contexts.json already is not measured again.
+atlas and without it, and rivals. Nothing of the family that is asked is in what is fitted, nor in the atlas.
+Runs branched off others (decays) are asked with references or before they start only: their curve alone does
+not tell where they come from. What is in results/contexts.json already is not measured again.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.atlas import read_curves
 
-from neuneu.atlas.atlas import shipped_atlas
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import Evidence, unstarted
+from neuneu.evidence.evidence import unstarted
 from neuneu.evidence.finished import RULES
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, make_forecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2, Neuneu2Atlas, TrainingSettings
+from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
 
 RESULTS = Path(__file__).parent / "results" / "contexts.json"
 CONTEXTS = (0.05, 0.1, 0.2, 0.5)
 FIRST = CONTEXTS[0]
 """Runs that have not started are asked about what comes after this share of their clock."""
-CURVES, HORIZONS = 120, 6
-"""Of a source so many curves are asked, drawn with seed 1, at so many later checkpoints each."""
+CURVES, HORIZONS, DRAW = 120, 6, 1
+"""Of a source so many curves are asked, drawn with this seed, at so many later checkpoints each."""
 NEAR_CHANCE, TAKEN_OFF = 0.03, 0.08
 """Contexts that end so near chance are told apart, and those of them that end so far above it."""
-ARMS = ("before training", "atlas", "no atlas", "classical")
-SMALL = TrainingSettings(curves=250, families=24, process_steps=100, trees=200)
-CLASSICAL = ("last-value", "power-law")
+RESAMPLED = 500
+"""Draws of runs with replacement, for the interval of a coverage."""
+BRANCHED = frozenset({"olmo_ladder_moreeval_decay"})
+"""Sources of runs that branch off others."""
+SMALL = TrainingSettings(curves=200, families=20, process_steps=80, trees=200)
+RIVALS = {
+    "none": ("last-value", "power-law", "gaussian-process", "lightgbm"),
+    "smaller": ("reference-shift",),
+    "finished": ("reference-shift",),
+}
+ARMS = ("before training", "neuneu-2", "rivals")
+Answers = dict[str, Sequence[Any]]
+"""Answers to the same questions, by the name of the method."""
 
 
 def main(argv: Sequence[str] = ()) -> None:
@@ -43,83 +55,130 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--families", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
-    parser.add_argument("--small", action="store_true", help="train less: 250 curves a source, 200 trees")
+    parser.add_argument("--small", action="store_true", help="train less: 200 curves a family, 200 trees")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(argv)
     if not asked.curves:
-        print("name curve files: python -m benchmarks.contexts CURVES…")
+        print(
+            "name curve files: python -m benchmarks.contexts CURVES…; python -m benchmarks.tables shows them"
+        )
         return
-    curves = read_curves(asked.curves)
+    bench = Bench(read_curves(asked.curves), SMALL if asked.small else TrainingSettings())
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
-    families = asked.families or sorted(curves.frame["family"].unique())
+    families = asked.families or bench.families
     for seed in asked.seeds:
-        for family in families:
-            for arm in asked.arms:
-                key = f"{family}, {arm}, seed {seed}"
+        for arm in asked.arms:
+            for family in families if arm != "before training" or seed == asked.seeds[0] else ():
+                key = f"{family}, {arm}" + ("" if arm == "before training" else f", seed {seed}")
+                key += ", small" if asked.small and arm == "neuneu-2" else ""
                 if key not in results:
-                    results[key] = _measure(
-                        curves, family, arm, seed, SMALL if asked.small else TrainingSettings()
-                    )
+                    results[key] = bench.measure(family, arm, seed)
                     write_json(asked.output, results)
                     print(key, flush=True)
 
 
-def _measure(
-    curves: CurveTable, family: str, arm: str, seed: int, settings: TrainingSettings
-) -> list[dict[str, Any]]:
-    others = CurveTable(curves.frame.filter(curves.frame["family"] != family))
-    mine = CurveTable(curves.frame.filter(curves.frame["family"] == family))
-    forecasters: list[Forecaster] = []
-    if arm == "before training":
-        forecasters = [Neuneu2()]
-    elif arm == "classical":
-        forecasters = [make_forecaster(name).fit(others) for name in CLASSICAL]
-    else:
-        model = Neuneu2Atlas()
-        model.settings = settings
-        gone = {family} if arm == "atlas" else {family, *shipped_atlas().families}
-        model.without = frozenset(gone)
-        forecasters = [model.fit(others, seed=seed)]
-    rows = []
-    for source in sorted(mine.frame["source"].unique()):
-        table = mine.filter(source=source)
-        for rule in RULES if arm != "classical" else ("none",):
-            for context in CONTEXTS if arm != "before training" else (FIRST,):
-                questions = ask_questions(
-                    table,
-                    None,
-                    RULES[rule],
-                    whole_evidence=True,
-                    fractions=(context,),
-                    curves_per_source=CURVES,
-                    horizons_per_context=HORIZONS,
-                    seed=1,
-                )
-                evidences = questions.evidences
-                if arm == "before training":
-                    evidences = [_unstarted(evidence) for evidence in evidences]
-                for forecaster in forecasters if len(questions) else ():
-                    answers = forecaster.forecast_many(evidences, questions.horizons)
-                    shown = 0.0 if arm == "before training" else context
-                    told = {"source": source, "references": rule, "context": shown}
-                    name = forecaster.name if arm == "classical" else arm
-                    rows.append({**told, "forecaster": name, **_scores(questions, answers)})
-    return rows
+class Bench:
+    """Families asked in turn, with everything fitted on the others."""
+
+    def __init__(self, curves: CurveTable, settings: TrainingSettings) -> None:
+        """settings: how much neuneu-2 is trained."""
+        self.curves, self.settings = curves, settings
+        self.families = sorted(curves.frame["family"].unique())
+
+    def measure(self, family: str, arm: str, seed: int) -> list[dict[str, Any]]:
+        """Rows of one family, by source, references, context and method."""
+        return list({"before training": self._unstarted, "neuneu-2": self._neuneu2, "rivals": self._rivals}[
+            arm
+        ](family, seed))  # fmt: skip
+
+    def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        forecaster = Neuneu2()
+        forecaster.settings, forecaster.without = self.settings, frozenset({family})
+        forecaster.fit(self._others(family), seed=seed)
+        bare = Neuneu2()  # the same without its part that reads the atlas
+        assert forecaster.model is not None
+        bare.model = replace(forecaster.model, informed=None)
+        bare.past_scale, bare.widths = forecaster.past_scale, forecaster.widths
+        for told, questions in self._questions(family):
+            answers = {
+                "neuneu-2": forecaster.forecast_many(questions.evidences, questions.horizons),
+                "without the atlas": bare.forecast_many(questions.evidences, questions.horizons),
+            }
+            yield from _rows(told, questions, answers)
+
+    def _rivals(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        known: dict[tuple[str, str], Forecaster] = {}
+        for told, questions in self._questions(family):
+            answers: Answers = {}
+            for name in RIVALS[told["references"]]:
+                key = told["references"], name
+                if key not in known:
+                    known[key] = make_forecaster(name).fit(
+                        self._others(family), references=RULES[told["references"]], seed=seed
+                    )
+                answers[name] = known[key].forecast_many(questions.evidences, questions.horizons)
+            yield from _rows(told, questions, answers)
+
+    def _unstarted(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        """Before the first checkpoint: nothing is fitted."""
+        forecaster = Neuneu2()
+        forecaster.without = frozenset({family})
+        for source in self._sources(family):
+            for rule in RULES:
+                questions = self._ask(source, rule, FIRST)
+                told = {"source": source, "references": rule, "context": 0.0}
+                if not len(questions):
+                    continue
+                evidences = [
+                    unstarted(e.context.key, e.context.facts, e.references) for e in questions.evidences
+                ]
+                found = forecaster.forecast_many(evidences, questions.horizons)
+                yield from _rows(told, questions, {"neuneu-2": found})
+
+    def _others(self, family: str) -> CurveTable:
+        return CurveTable(self.curves.frame.filter(self.curves.frame["family"] != family))
+
+    def _sources(self, family: str) -> list[str]:
+        return sorted(self.curves.frame.filter(self.curves.frame["family"] == family)["source"].unique())
+
+    def _questions(self, family: str) -> Iterator[tuple[dict[str, Any], Questions]]:
+        """Questions by source, references and context, and these in words."""
+        for source in self._sources(family):
+            for rule in RULES:
+                for context in () if rule == "none" and source in BRANCHED else CONTEXTS:
+                    questions = self._ask(source, rule, context)
+                    if len(questions):
+                        yield {"source": source, "references": rule, "context": context}, questions
+
+    @cache  # noqa: B019  a bench lives as long as its process
+    def _ask(self, source: str, rule: str, context: float) -> Questions:
+        return ask_questions(
+            self.curves.filter(source=source),
+            None,
+            RULES[rule],
+            whole_evidence=True,
+            fractions=(context,),
+            curves_per_source=CURVES,
+            horizons_per_context=HORIZONS,
+            seed=DRAW,
+        )
 
 
-def _unstarted(evidence: Evidence) -> Evidence:
-    """The same run before its first checkpoint."""
-    return unstarted(evidence.context.key, evidence.context.facts, evidence.references)
+def _rows(told: dict[str, Any], questions: Questions, answers: Answers) -> Iterator[dict[str, Any]]:
+    for name, found in answers.items():
+        yield {**told, "forecaster": name, **_scores(questions, found)}
 
 
 def _scores(questions: Questions, answers: Sequence[Any]) -> dict[str, Any]:
     """Means over curves, in points: error, pinball loss, coverage and width; the same near chance."""
     found: list[list[float]] = []
     near: list[list[Any]] = []
+    runs: list[str] = []
     for evidence, truth, answer in zip(questions.evidences, questions.truths, answers, strict=True):
         if not isinstance(answer, Forecast):
             continue
         found.append(_one(answer, truth))
+        runs.append(evidence.context.key.run)
         chance = evidence.context.chance
         level = float(np.mean(evidence.context.values[-3:]))  # of 3 points, where there are so many
         if chance is not None and abs(level - chance) <= NEAR_CHANCE:
@@ -130,16 +189,27 @@ def _scores(questions: Questions, answers: Sequence[Any]) -> dict[str, Any]:
         return {"curves": 0}
     names = ("mae", "pinball", "coverage80", "width80")
     told = dict(zip(names, _mean(found), strict=True)) | {"curves": len(found)}
+    told["coverage80_95"] = _interval(runs, [row[2] for row in found])
     if near:
         mean = _mean(near)
         told["near_chance"] = {
             "curves": len(near),
             "mae": mean[0],
+            "pinball": mean[1],
             "coverage80": mean[2],
             "take_off": int(sum(row[4] for row in near)),
             "take_off_inside": int(sum(row[5] for row in near)),
         }
     return told
+
+
+def _interval(runs: Sequence[str], values: Sequence[float]) -> list[float]:
+    """95 % interval of the mean, by drawing runs with replacement."""
+    names, owner = np.unique(np.array(runs), return_inverse=True)
+    total, count = np.bincount(owner, values), np.bincount(owner)
+    drawn = np.random.default_rng(0).integers(0, len(names), (RESAMPLED, len(names)))
+    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    return [round(float(v), 2) for v in np.quantile(means, [0.025, 0.975])]
 
 
 def _one(answer: Forecast, truth: Floats) -> list[float]:

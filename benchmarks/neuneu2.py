@@ -50,7 +50,8 @@ class Neuneu2Once(Neuneu2):
         key = (seed, *curves.runs)
         known = self.fitted.get(key) or super().fit(curves, losses, references=references, seed=seed)
         self.fitted[key] = known
-        self.model, self.widths, self.informed = known.model, known.widths, known.informed
+        self.model, self.past_scale = known.model, known.past_scale
+        self.widths, self.informed_widths = known.widths, known.informed_widths
         return self
 
 

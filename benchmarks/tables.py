@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from benchmarks import _context_tables
 
 from neuneu.files import read_json
 
@@ -115,6 +116,9 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "curve-alone": lambda: by_source(ALONE, EVERY),
     "smaller-runs": lambda: by_source(SMALLER, ("power-law", "reference-shift", "ladder", "neuneu-2")),
     "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),
+    "contexts": _context_tables.means,
+    "contexts-by-source": _context_tables.by_source,
+    "near-chance": _context_tables.near_chance,
 }  # fmt: skip
 
 

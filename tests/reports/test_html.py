@@ -360,7 +360,7 @@ def test_what_ships_is_listed_as_fitted() -> None:
 
     shipped = json.loads(files("neuneu.forecasters").joinpath("calibration.json").read_text())
     for source in shipped["sources"]:
-        for method in (*shipped["methods"], "neuneu-2", "neuneu-2-atlas"):
+        for method in (*shipped["methods"], "neuneu-2"):
             assert fitted_in_words([method], {"x": Facts(source=source)}), (method, source)
     assert not fitted_in_words(["neuneu-2", "lc-pfn", "mine"], {"x": Facts(source="home")})
     assert "1 of these 2 runs" in fitted_in_words(["neuneu-2"], {"a": Facts(family="pythia"), "b": Facts()})

@@ -16,8 +16,7 @@ AT_ONCE = 600
 
 
 OFFERED: dict[str, tuple[str, str | None]] = {
-    "neuneu-2": ("The forecaster to use: the curve, the run's other tasks, finished runs and losses.", None),
-    "neuneu-2-atlas": ("neuneu-2 that reads the atlas of benchmarks where that knows the task.", None),
+    "neuneu-2": ("The forecaster to use: the curve, the run's other tasks, finished runs, the atlas.", None),
     "last-value": ("The value at the context end, for ever.", None),
     "mean-k": ("The mean of the last five values, for ever.", None),
     "log-linear": ("A line in log-clock through all points.", None),

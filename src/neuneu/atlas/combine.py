@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -62,13 +63,41 @@ class TaskLaw:
 
         Paths that stand near the level weigh more.
         """
-        now = _read(self.paths, np.array([start]))[:, 0]
+        return self.look(level, start, x).rise
+
+    def look(self, level: float, start: float, x: Floats) -> "Look":
+        """What the law says at capabilities x, (n,), to a run that stands at `level` at `start`."""
+        read = _read(self._columns, np.append(x, start))
+        (middle, deviation, relatives), paths = read[:3], read[3:]
+        now = paths[:, -1]
         likeness = np.exp(-0.5 * ((now - level) / LIKE) ** 2) + UNLIKE
         weight = _read(self.weights, np.array([start]))[:, 0] * likeness
         weight = weight / weight.sum()
-        rises = _read(self.paths, x) - now[:, None]
+        rises = paths[:, :-1] - now[:, None]
         mean = weight @ rises
-        return Rise(mean, np.sqrt(weight @ (rises - mean) ** 2), weight @ (rises > TAKE_OFF))
+        rise = Rise(mean, np.sqrt(weight @ (rises - mean) ** 2), weight @ (rises > TAKE_OFF))
+        return Look(
+            float(middle[-1]), float(deviation[-1]), middle[:-1], deviation[:-1], relatives[:-1], rise
+        )
+
+    @cached_property
+    def _columns(self) -> Floats:
+        """Middle, deviation, relatives and paths, (3 + n_paths, n_knots)."""
+        middle = self.values[:, self.values.shape[1] // 2]
+        return np.concatenate([np.stack([middle, self.deviation, self.relatives]), self.paths])
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A law read for a run: its middle and deviation where the run stands; these, relatives and the rise at
+    the capabilities asked, (n,) each."""
+
+    now: float
+    deviation_now: float
+    middle: Floats
+    deviation: Floats
+    relatives: Floats
+    rise: "Rise"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """A curve: one run on one task and metric, as arrays."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -64,10 +64,16 @@ class Curve:
         return self._part(slice(int(np.searchsorted(self.clock, clock, side="right")), None))
 
     def _part(self, part: slice) -> "Curve":
-        return replace(
-            self,
-            steps=self.steps[part],
-            clock=self.clock[part],
-            values=self.values[part],
-            stderr=self.stderr[part],
+        return Curve(  # much faster than `replace`
+            self.key,
+            self.steps[part],
+            self.clock[part],
+            self.clock_unit,
+            self.values[part],
+            self.stderr[part],
+            self.low,
+            self.high,
+            self.chance,
+            self.n_items,
+            self.facts,
         )

@@ -155,6 +155,21 @@ def make_batch(evidences: Sequence[Evidence], horizons: Sequence[Floats]) -> Bat
     )
 
 
+def join_batches(one: Batch, other: Batch) -> Batch:
+    """The questions of two batches, the first's first."""
+    x, y, weight = (
+        np.concatenate([getattr(part.points, name) for part in (one, other)]) for name in ("x", "y", "weight")
+    )
+    owner = np.concatenate([one.points.owner, other.points.owner + one.n])
+    columns = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)])
+        for name in ("unit", "last", "low", "high", "log_horizon")
+    }
+    cell = np.concatenate([one.cell, other.cell + one.n])
+    points = Points(x, y, weight, owner, one.n + other.n)
+    return Batch(evidences=[*one.evidences, *other.evidences], points=points, cell=cell, **columns)
+
+
 def unit_of(curve: Curve) -> float:
     """Width of the metric's range where it is finite, else the largest absolute value (1 if all are 0)."""
     width = curve.high - curve.low

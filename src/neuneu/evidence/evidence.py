@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -59,7 +59,7 @@ class Evidence:
     future_losses: LossView | None = None
     reference_metrics: tuple[Curve, ...] = ()
 
-    @property
+    @cached_property
     def end(self) -> float:
         """Clock of the context end; 0 before the first checkpoint."""
         return float(self.context.clock[-1]) if len(self.context) else 0.0
@@ -210,6 +210,30 @@ class EvidenceBuilder:
 
 def _setting(curve: Curve) -> tuple[object, ...]:
     return curve.key.task, curve.key.n_shot, curve.key.variant
+
+
+def other_metrics_of(
+    evidences: Iterable[Evidence], wanted: Callable[[Curve], bool]
+) -> list[tuple[Curve, ...]]:
+    """`other_metrics` of each evidence, those that are wanted; each run's curves are sorted out once."""
+    of_runs: dict[int, dict[tuple[object, ...], list[Curve]]] = {}
+    found = []
+    for evidence in evidences:
+        own = id(evidence.run_curves)
+        if own not in of_runs:
+            of_runs[own] = defaultdict(list)
+            for curve in evidence.run_curves:
+                if wanted(curve):
+                    of_runs[own][_setting(curve)].append(curve)
+        context = evidence.context
+        others = of_runs[own].get(_setting(context), ())
+        cuts = [
+            curve.until(evidence.end)
+            for curve in others
+            if curve.key != context.key and curve.clock_unit == context.clock_unit
+        ]
+        found.append(tuple(cut for cut in cuts if len(cut)))
+    return found
 
 
 def nearest_references(evidence: Evidence, most: int) -> list[Curve]:

@@ -233,7 +233,6 @@ REGISTRY: dict[str, str | type[Forecaster]] = {
     "damped-holt": "neuneu.forecasters.rivals:DampedHolt",
     "dot": "neuneu.forecasters.rivals:DynamicOptimizedTheta",
     "neuneu-2": "neuneu.forecasters.neuneu2.model:Neuneu2",
-    "neuneu-2-atlas": "neuneu.forecasters.neuneu2.model:Neuneu2Atlas",
     "neuneu": "neuneu.forecasters.neuneu.forecaster:NeuNeuForecaster",
     "neuneu-sequential": "neuneu.forecasters.neuneu.forecaster:NeuNeuSequential",
     "neuneu-average": "neuneu.forecasters.neuneu.forecaster:NeuNeuAverage",

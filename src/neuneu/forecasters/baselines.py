@@ -112,9 +112,15 @@ def _read(reference: Curve, clock: Floats) -> Floats:
 
 
 def smooth(values: Floats, width: int = SMOOTH_POINTS) -> Floats:
-    """Centred running mean, of fewer values near the ends."""
-    width = min(width, len(values))
-    return np.convolve(values, np.ones(width), "same") / _averaged(len(values), width)
+    """Centred running mean along the last axis, (…, n_values), of fewer values near the ends."""
+    n = values.shape[-1]
+    width = min(width, n)
+    after = (width - 1) // 2
+    total = np.zeros(values.shape)
+    for shift in range(after - width + 1, after + 1):
+        begin, end = max(0, -shift), min(n, n - shift)
+        total[..., begin:end] += values[..., begin + shift : end + shift]
+    return np.asarray(total / _averaged(n, width))
 
 
 @lru_cache

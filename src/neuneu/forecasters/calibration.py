@@ -86,14 +86,18 @@ class Calibration:
         """`scale` from the context's own features alone."""
         return self.scale(_features(batch, None), batch)
 
-    def quantile_values(
-        self, point: Floats, batch: Batch, more: Floats | None = None, stretch: Floats | None = None
-    ) -> Floats:
-        """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers.
+    def quantile_values(self, point: Floats, batch: Batch) -> Floats:
+        """Quantiles of the value at each horizon, (n_cells, n_levels), in the metric's own numbers."""
+        return self.quantiles_at(point, batch, _features(batch, None))
 
-        more, stretch: as in `fit`.
+    def quantiles_at(
+        self, point: Floats, batch: Batch, features: Floats, stretch: Floats | None = None
+    ) -> Floats:
+        """`quantile_values` from the scale's features, (n, n_features), where they are known.
+
+        stretch: as in `fit`.
         """
-        scale = self.scale(_features(batch, more), batch)
+        scale = self.scale(features, batch)
         if stretch is not None:
             scale = scale * stretch[batch.cell]
         values = point[:, None] + scale[:, None] * np.array(self.quantiles)

@@ -38,6 +38,11 @@ TINY_ERROR = 1e-16
 """Added to sums of squares, in squares of units, before a log is taken of their ratio."""
 
 
+CELLS_AT_ONCE = 1_000_000
+"""So many points times exponents are tried at once: bounds memory."""
+FITTED = ("a", "b", "c", "error")
+
+
 @dataclass(frozen=True)
 class PowerLawFit:
     """a − b · (clock / context end) ** −c of each question; error: sum of squares. All (n,)."""
@@ -75,22 +80,67 @@ def fit_power_law(points: Points, low: Floats, high: Floats) -> PowerLawFit:
     """
     n = points.n
     best = PowerLawFit(np.zeros(n), np.zeros(n), np.ones(n), np.full(n, np.inf))
-    for c in EXPONENTS:
-        best = _better(best, _project(points, np.full(n, c), low, high))
+    if not n:
+        return best
+    rows = max(1, CELLS_AT_ONCE // (len(EXPONENTS) * max(1, int(points.count.max()))))
+    parts = [slice(start, start + rows) for start in range(0, n, rows)]
+    fits = [_fit_rows(_Rows.of(points, part), low[part], high[part]) for part in parts]
+    return PowerLawFit(*(np.concatenate([getattr(fit, k) for fit in fits]) for k in FITTED))
+
+
+def _fit_rows(rows: "_Rows", low: Floats, high: Floats) -> PowerLawFit:
+    n = len(rows.x)
+    best = PowerLawFit(np.zeros(n), np.zeros(n), np.ones(n), np.full(n, np.inf))
+    best = _try(rows, np.repeat(EXPONENTS[:, None], n, axis=1), low, high, best)
     ratio = EXPONENTS[1] / EXPONENTS[0]
     for _ in range(REFINEMENTS):
-        centre, ratio = best.c, ratio ** (1 / 3)
-        for factor in (ratio**-2, ratio**-1, ratio, ratio**2):
-            c = np.clip(centre * factor, EXPONENTS[0], EXPONENTS[-1])
-            best = _better(best, _project(points, c, low, high))
+        ratio = ratio ** (1 / 3)
+        factors = np.array([ratio**-2, ratio**-1, ratio, ratio**2])
+        c = np.clip(best.c * factors[:, None], EXPONENTS[0], EXPONENTS[-1])
+        best = _try(rows, c, low, high, best)
     return best
 
 
-def _project(points: Points, c: Floats, low: Floats, high: Floats) -> PowerLawFit:
-    """The best law of these exponents, (n,)."""
-    basis = np.exp(-c[points.owner] * points.x)
-    a, b, error = solve_bounded(points, basis, low, high)
-    return PowerLawFit(a, b, c, error)
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Points of questions, a row each, (n, most points): x; y off the question's mean; weight, 0 beyond its
+    last point; mean and total weight, (n,), at least 1."""
+
+    x: Floats
+    y: Floats
+    weight: Floats
+    mean: Floats
+    total: Floats
+
+    @classmethod
+    def of(cls, points: Points, part: slice) -> "_Rows":
+        """The points of these questions."""
+        count, start = points.count[part], points.start[part]
+        place = np.arange(int(count.max(initial=0)))
+        there = place < count[:, None]
+        at = np.where(there, start[:, None] + place, 0)
+        x, y, weight = (
+            np.where(there, values[at], 0.0) if len(values) else np.zeros(at.shape)
+            for values in (points.x, points.y, points.weight)
+        )
+        total = np.maximum(weight.sum(axis=1), 1.0)
+        mean = (weight * y).sum(axis=1) / total
+        return cls(x, y - mean[:, None], weight, mean, total)
+
+
+def _try(rows: _Rows, c: Floats, low: Floats, high: Floats, best: PowerLawFit) -> PowerLawFit:
+    """The best law of these exponents, (n_tried, n), where it is better than the best so far."""
+    basis = np.exp(-c[:, :, None] * rows.x)
+    weighed = basis * rows.weight
+    mean_g = weighed.sum(axis=2) / rows.total
+    off = basis - mean_g[:, :, None]
+    s_gg = np.einsum("enp,enp,np->en", off, off, rows.weight)
+    s_gy = np.einsum("enp,np->en", off, rows.weight * rows.y)
+    s_yy = (rows.weight * rows.y**2).sum(axis=1)
+    a, b, error = _bounded(rows.total, mean_g, rows.mean, s_gg, s_gy, s_yy, low, high)
+    for fit in zip(a, b, c, error, strict=True):
+        best = _better(best, PowerLawFit(*fit))
+    return best
 
 
 def solve_bounded(points: Points, basis: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
@@ -106,6 +156,20 @@ def solve_bounded(points: Points, basis: Floats, low: Floats, high: Floats) -> t
     mean_g, mean_y = points.sum(basis) / total, points.sum(points.y) / total
     dg, dy = basis - mean_g[points.owner], points.y - mean_y[points.owner]
     s_gg, s_gy, s_yy = points.sum(dg**2), points.sum(dg * dy), points.sum(dy**2)
+    return _bounded(total, mean_g, mean_y, s_gg, s_gy, s_yy, low, high)
+
+
+def _bounded(
+    total: Floats,
+    mean_g: Floats,
+    mean_y: Floats,
+    s_gg: Floats,
+    s_gy: Floats,
+    s_yy: Floats,
+    low: Floats,
+    high: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """`solve_bounded` from total weight, means and sums of squares about them, (…, n)."""
     known = s_gg > LEAST_SPREAD * np.maximum(mean_g**2 * total, 1e-300)
     b = -s_gy / np.where(known, s_gg, 1.0)
     free = mean_y + b * mean_g
@@ -122,7 +186,7 @@ def solve_bounded(points: Points, basis: Floats, low: Floats, high: Floats) -> t
 
 def _better(old: PowerLawFit, new: PowerLawFit) -> PowerLawFit:
     pick = new.error < old.error * BETTER
-    return PowerLawFit(*(np.where(pick, getattr(new, k), getattr(old, k)) for k in ("a", "b", "c", "error")))
+    return PowerLawFit(*(np.where(pick, getattr(new, k), getattr(old, k)) for k in FITTED))
 
 
 class BrokenPowerLaw(CalibratedForecaster):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,6 +215,23 @@ def test_a_saved_model_forecasts_the_same(fitted: Neuneu2, tmp_path: Path) -> No
     )
 
 
+def test_learning_the_atlas_leaves_the_rest_as_it_was(fitted: Neuneu2, tmp_path: Path) -> None:
+    frame = family().frame.with_columns(task=pl.lit("hellaswag"), run=pl.concat_str("run", "task"))
+    known = CurveTable.from_frame(frame.with_columns(metric=pl.col("metric").replace("acc", "acc_norm")))
+    assert fitted.model
+    assert fitted.model.informed is None
+    fitted.save(tmp_path)
+    learner = Small().load(tmp_path).learn_atlas(known)
+    learner.save(tmp_path)
+    loaded = Neuneu2().load(tmp_path)
+    unknown, asked = evidences(family())[:2]
+    told, later = evidences(known)[:2]
+    for evidence, horizons, same in ((unknown[0], asked[0], True), (told[0], later[0], False)):
+        before, after, stored = (one.forecast(evidence, horizons).values for one in (fitted, learner, loaded))
+        assert np.array_equal(before, after) is same
+        np.testing.assert_allclose(stored, after, atol=1e-9)
+
+
 @pytest.mark.parametrize("damage", ["cut", "other", "missing"])
 def test_a_damaged_model_is_refused(fitted: Neuneu2, tmp_path: Path, damage: str) -> None:
     fitted.save(tmp_path)
@@ -242,7 +260,12 @@ def test_trees_say_what_lightgbm_says(seed: int) -> None:
     )
     asked = rng.standard_normal((300, 6))
     asked[rng.random(asked.shape) < 0.3] = np.nan
-    np.testing.assert_allclose(forest_of(booster).predict(asked), booster.predict(asked), atol=1e-12)
+    said = booster.predict(asked)
+    np.testing.assert_allclose(forest_of(booster).predict(asked), said, atol=1e-12)
+    question = np.repeat(np.arange(75), 4)
+    asked[:, :3] = asked[::4, :3][question]
+    said = booster.predict(asked)
+    np.testing.assert_allclose(forest_of(booster).predict(asked, question), said, atol=1e-12)
 
 
 def test_trees_learn_a_step() -> None:

@@ -14,7 +14,8 @@ from neuneu.evidence.batch import make_batch
 from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.questions import Questions
 from neuneu.forecasters.neuneu2.candidates import units_of
-from neuneu.forecasters.neuneu2.process import LENGTHS, VARIANCES, Process, Units, make_surface, posterior
+from neuneu.forecasters.neuneu2.process import LENGTHS, VARIANCES, Process, _kernels, posterior
+from neuneu.forecasters.neuneu2.surface import Units, alike, make_surface
 
 CLOCK = np.geomspace(1e8, 1e10, 24)
 AHEAD = np.array([0.1, 0.5, 1.0, 1.6])
@@ -99,6 +100,42 @@ def test_numpy_and_torch_agree() -> None:
     theirs = posterior(torch, _to_torch(surface), *map(torch.from_numpy, parameters))
     for one, two in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, two.numpy(), atol=1e-9)
+
+
+def test_tasks_of_a_run_share_one_layout_and_say_what_they_say_alone() -> None:
+    given = [
+        evidence_of(0.02, references=(curve_of(0.02, 100), curve_of(0.04, 200, "b"))),
+        evidence_of(0.05, references=(curve_of(0.01, 100), curve_of(0.03, 200, "b"))),
+        evidence_of(0.03),
+    ]
+    assert alike(given).tolist() == [0, 0, 1]
+    units = Units(np.ones(3), np.array([0.4, 0.5, 0.45]), np.full(3, 0.01))
+    surface = make_surface(given, [AHEAD] * 3, units)
+    assert surface.layout.tolist() == [0, 0, 1]
+    together = Process().forecast(given, [AHEAD] * 3, units)
+    alone = [Process().forecast([e], [AHEAD], units.part([i])) for i, e in enumerate(given)]
+    for one, parts in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(one, np.concatenate(parts), atol=1e-9)
+
+
+def test_the_likelihood_is_the_density_of_the_context_given_the_references() -> None:
+    """Of a normal distribution: the log density of all points minus that of the references' alone."""
+    units = Units(np.ones(1), np.full(1, 0.4), np.full(1, 0.01))
+    given = evidence_of(references=(curve_of(0.02, 100), curve_of(0.04, 200, "b")))
+    surface = make_surface([given], [AHEAD], units)
+    parameters = [np.log(list(values.values())) for values in (VARIANCES, LENGTHS)]
+    found = posterior(np, surface, *parameters)[2][0]
+    kernels = _kernels(np, surface, VARIANCES, LENGTHS)
+    scale, noise = surface.scale[0] ** 2, surface.noise[0] ** 2
+    covariance = scale * kernels.signal[0] + noise * kernels.noise[0] + kernels.jitter[0]
+    of_context = surface.run[0] == 0
+
+    def density(which: np.ndarray) -> float:
+        part, y = covariance[np.ix_(which, which)], surface.y[0][which]
+        return -0.5 * (np.linalg.slogdet(part)[1] + y @ np.linalg.solve(part, y))
+
+    expected = density(np.ones_like(of_context)) - density(~of_context)
+    np.testing.assert_allclose(found, expected / of_context.sum(), atol=1e-8)
 
 
 def test_parameters_of_another_version_are_refused() -> None:

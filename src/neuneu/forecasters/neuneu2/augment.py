@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neuneu.curves.table import CurveTable
 
 PRIOR_CURVES_PER_FAMILY = 24
-FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.2, 0.35, 0.6)
+FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
 REFLECTED, FEWER_REFERENCES, UNPLANNED, MISLED = 0.15, 0.4, 0.15, 0.15
 """Shares of questions upside down, with fewer references, without planned end, with false references."""
 FALSE_REFERENCES = 3

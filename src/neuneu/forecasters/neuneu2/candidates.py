@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from neuneu.curves.curve import Curve, Floats
 from neuneu.curves.tasks import find_metric
 from neuneu.evidence.batch import Batch, Points, make_batch
-from neuneu.evidence.evidence import Evidence
+from neuneu.evidence.evidence import Evidence, other_metrics_of
 from neuneu.evidence.features import (
     NOISE_PER_ITEM_ERROR,
     ContextFeatures,
@@ -19,8 +20,9 @@ from neuneu.evidence.features import (
 )
 from neuneu.forecasters.laws import fit_power_law
 from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS, Laws, from_atlas
-from neuneu.forecasters.neuneu2.process import Process, Units
+from neuneu.forecasters.neuneu2.process import Process
 from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
+from neuneu.forecasters.neuneu2.surface import Units, alike
 
 FROM_CURVE = (
     "last", "end_value", "recent", "mean_5", "power_law", "power_law_rise", "log_linear", "local_line",
@@ -73,7 +75,7 @@ class Candidates:
     -1 where a lower one is; trust: (n, n_trust) what the width of intervals depends on beside the context, 0
     without references: whether there are any, how unsure they leave the process `TRUST_AHEAD` of log-clock
     ahead (log over the noise), and what they add to the context's log likelihood, a point; knowledge: (n,
-    n_knowledge) the same of the atlas, 0 where it knows nothing.
+    n_knowledge) the same of the atlas, 0 where it knows nothing; known: (n,) whether it knows the task.
     """
 
     values: Floats
@@ -82,27 +84,35 @@ class Candidates:
     better: Floats
     trust: Floats
     knowledge: Floats
+    known: NDArray[np.bool_]
 
     def part(self, cells: NDArray[np.bool_]) -> "Candidates":
-        """These cells only."""
+        """These cells only, of the same questions."""
         return replace(self, values=self.values[cells], facts=self.facts[cells])
+
+    def first(self, n: int) -> "Candidates":
+        """What is told of the first n questions, without cells."""
+        nothing = replace(self, values=self.values[:0], facts=self.facts[:0], noise=self.noise[:n])
+        told = {name: getattr(self, name)[:n] for name in ("better", "trust", "knowledge", "known")}
+        return replace(nothing, **told)
 
 
 def make_candidates(batch: Batch, process: Process, laws: Laws | None = None) -> Candidates:
     """Candidates and facts for every cell of a batch.
 
     References of another family are looked at only where the curve so far looks more likely with them.
-    laws: what the atlas knows of each question's task; where it is not asked, its columns are left out.
+    laws: what the atlas knows of each question's task; where it is not asked, its columns are NaN.
     """
     features = context_features(batch)
     end_value, slope = local_line(batch.points, END_WIDTH, batch.last)
     units = Units(batch.unit, end_value, curve_noise(features))
     ask = partial(_from_process, process=process, units=units, laws=laws)
     batch = _without_unlikely_families(batch, ask)
-    alone = ask(batch, with_references=False)
-    by_runs = ask(batch, with_references=True)
+    kinds = alike(batch.evidences)
+    alone = ask(batch, kinds, with_references=False)
+    by_runs = ask(batch, kinds, with_references=True)
     atlas_values, atlas_facts, knowledge = from_atlas(batch, laws, end_value, units.noise)
-    reference_values, reference_facts = from_references(batch, end_value, units.noise)
+    reference_values, reference_facts = from_references(batch, kinds, end_value, units.noise)
     gain = by_runs.likelihood - alone.likelihood
     values = [
         _from_curve(batch, features, end_value),
@@ -135,6 +145,7 @@ def make_candidates(batch: Batch, process: Process, laws: Laws | None = None) ->
         np.where(higher, 1.0, -1.0),
         np.where(some[:, None], trust, 0.0),
         knowledge,
+        np.array([law is not None for law in laws or [None] * batch.n], dtype=np.bool_),
     )
 
 
@@ -170,7 +181,11 @@ def _without_unlikely_families(batch: Batch, ask: Callable[..., "_Answer"]) -> B
         return batch
     with_them = [replace(e, references=others) for e, others in zip(batch.evidences, of_others, strict=True)]
     asked = replace(batch, evidences=with_them, log_horizon=np.empty(0), cell=np.empty(0, dtype=np.intp))
-    gain = ask(asked, with_references=True).likelihood - ask(asked, with_references=False).likelihood
+    kinds = alike(with_them)
+    gain = (
+        ask(asked, kinds, with_references=True).likelihood
+        - ask(asked, kinds, with_references=False).likelihood
+    )
     useful = gain > OTHER_FAMILY_GAIN
     evidences = [
         e
@@ -182,9 +197,15 @@ def _without_unlikely_families(batch: Batch, ask: Callable[..., "_Answer"]) -> B
 
 
 def _from_process(
-    batch: Batch, process: Process, units: Units, laws: Laws | None, *, with_references: bool
+    batch: Batch,
+    kinds: NDArray[np.intp],
+    process: Process,
+    units: Units,
+    laws: Laws | None,
+    *,
+    with_references: bool,
 ) -> _Answer:
-    """Ask the process about every context, or about those with references only."""
+    """Ask the process about every context, or about those with references only. kinds: (n,) `alike`."""
     mean, spread = np.full((2, len(batch.cell)), np.nan)
     ahead, likelihood = np.full((2, batch.n), np.nan)
     chosen = [i for i, e in enumerate(batch.evidences) if e.end > 0 and (e.references or not with_references)]
@@ -193,14 +214,23 @@ def _from_process(
     asked = [batch.evidences[i] for i in chosen]
     if not with_references:
         asked = [replace(evidence, references=()) for evidence in asked]
-    horizons = np.split(batch.log_horizon, np.searchsorted(batch.cell, np.arange(1, batch.n)))
+    bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
+    ahead_of: dict[bytes, Floats] = {}
+    horizons = []
+    for i in chosen:
+        own = batch.log_horizon[bounds[i] : bounds[i + 1]]
+        key = own.tobytes()
+        if key not in ahead_of:
+            ahead_of[key] = np.append(own, TRUST_AHEAD)
+        horizons.append(ahead_of[key])
     found, deviation, found_likelihood = process.forecast(
         asked,
-        [np.append(horizons[i], TRUST_AHEAD) for i in chosen],
+        horizons,
         units.part(chosen),
         None if laws is None else [laws[i] for i in chosen],
+        kinds[chosen],
     )
-    last = np.cumsum([len(horizons[i]) + 1 for i in chosen]) - 1
+    last = np.cumsum([len(own) for own in horizons]) - 1
     ahead[chosen] = np.log(deviation[last] / units.noise[chosen])
     likelihood[chosen] = found_likelihood
     cells = np.isin(batch.cell, chosen)
@@ -267,11 +297,10 @@ def _from_loss(batch: Batch, end_value: Floats) -> Floats:
     """Rise that a lower-is-better metric of the task implies, (n_cells,); NaN where there is none."""
     values = np.full(len(batch.cell), np.nan)
     owners, losses = [], []
-    for i, evidence in enumerate(batch.evidences):
-        lower = [c for c in evidence.other_metrics if not find_metric(c.key.metric).higher_is_better]
-        if lower and len(lower[0]) >= LOSS_POINTS:
+    for i, others in enumerate(other_metrics_of(batch.evidences, _lower_is_better)):
+        if others and len(others[0]) >= LOSS_POINTS:
             owners.append(i)
-            losses.append(lower[0])
+            losses.append(others[0])
     if not owners:
         return values
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
@@ -288,17 +317,23 @@ def _from_loss(batch: Batch, end_value: Floats) -> Floats:
     return values
 
 
+def _lower_is_better(curve: Curve) -> bool:
+    return not find_metric(curve.key.metric).higher_is_better
+
+
 def _gain(curve: Curve, loss: Curve) -> float:
     """Slope of the curve's values over the other metric's, later points weighing more."""
-    common, of_curve, of_loss = np.intersect1d(curve.steps, loss.steps, return_indices=True)
-    if len(common) < GAIN_POINTS:
+    x, y, clock = loss.values, curve.values, curve.clock
+    if not np.array_equal(curve.steps, loss.steps):
+        _, of_curve, of_loss = np.intersect1d(curve.steps, loss.steps, return_indices=True)
+        x, y, clock = x[of_loss], y[of_curve], clock[of_curve]
+    if len(x) < GAIN_POINTS:
         return 0.0
-    x, y = loss.values[of_loss], curve.values[of_curve]
-    clock = np.maximum(curve.clock[of_curve], 1e-300)
+    clock = np.maximum(clock, 1e-300)
     weight = np.exp(np.maximum(np.log(clock / clock[-1]) / LINE_WIDTH, LEAST_FADE))
-    dx = x - np.average(x, weights=weight)
-    squares = np.sum(weight * dx**2)
-    return float(np.sum(weight * dx * y) / squares) if squares > 1e-18 else 0.0
+    dx = x - (weight @ x) / weight.sum()
+    squares = weight @ dx**2
+    return float(weight @ (dx * y) / squares) if squares > 1e-18 else 0.0
 
 
 SHORTEST_SPAN = 0.1
@@ -393,16 +428,17 @@ def _shared_jump(batch: Batch) -> Floats:
 def _last_changes(evidence: Evidence) -> dict[str, list[float]]:
     """Last change of each accuracy of the run in units of its usual change, by task."""
     changes: dict[str, list[float]] = {}
+    end = evidence.end
     for curve in evidence.run_curves:
         if curve.clock_unit != evidence.context.clock_unit or (curve.low, curve.high) != (0.0, 1.0):
             continue
-        n = int(np.searchsorted(curve.clock, evidence.end, side="right"))
-        recent = np.diff(curve.values[max(0, n - JUMP_POINTS) : n])
-        usual = float(np.abs(recent[:-1]).mean()) if len(recent) >= 3 else 0.0
+        n = int(curve.clock.searchsorted(end, side="right"))
+        recent = curve.values[max(0, n - JUMP_POINTS) : n].tolist()
+        steps = [later - earlier for earlier, later in pairwise(recent)]
+        usual = sum(map(abs, steps[:-1])) / (len(steps) - 1) if len(steps) >= 3 else 0.0
         if usual > 0:
-            changes.setdefault(curve.key.task, []).append(
-                float(np.clip(recent[-1] / usual, -MOST_JUMP, MOST_JUMP))
-            )
+            change = min(max(steps[-1] / usual, -MOST_JUMP), MOST_JUMP)
+            changes.setdefault(curve.key.task, []).append(change)
     return changes
 
 

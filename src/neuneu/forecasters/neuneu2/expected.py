@@ -48,47 +48,48 @@ def laws_for(evidences: Sequence[Evidence], without: frozenset[str] = frozenset(
     return laws
 
 
-def process_mean(evidence: Evidence, law: TaskLaw, clock: Floats, params: Floats) -> Floats:
-    """Mean of the process relative to the context end, (n,), in the metric's own numbers.
-
-    clock, params: (n,) logs relative to the context end and to the run's size.
-    """
-    size = float(evidence.context.facts.params or 1)
-    x = capability(size * np.exp(params), evidence.end * np.exp(clock))
+def process_mean(law: TaskLaw, x: Floats, start: Floats) -> Floats:
+    """Mean of the process at capabilities x, (n,), relative to that of the run at the context end, (n,), in
+    the metric's own numbers."""
     middle = law.values[:, law.values.shape[1] // 2]
-    return MEAN_SHARE * (law.at(middle, x) - law.at(middle, capability(size, evidence.end)))
+    return MEAN_SHARE * (law.at(middle, x) - law.at(middle, start))
 
 
 def from_atlas(batch: Batch, laws: Laws | None, level: Floats, size: Floats) -> tuple[Floats, Floats, Floats]:
-    """Candidates, (n_cells, 3), facts, (n_cells, 7), and features of widths, (n, 2), in units; none of these,
-    (n, 0), where the atlas is not asked.
+    """Candidates, (n_cells, 3), facts, (n_cells, 7), and features of widths, (n, 2), in units.
 
     Candidates: the level and the rise of the middle of the law; its middle; the level and the mean rise of
     families that stand near the level. NaN where nothing is known, in features 0. level, size: (n,).
     """
-    if laws is None:
-        return np.empty((len(batch.cell), 0)), np.empty((len(batch.cell), 0)), np.empty((batch.n, 0))
     values = np.full((len(batch.cell), len(FROM_ATLAS)), np.nan)
     facts = np.full((len(batch.cell), len(ATLAS_FACTS)), np.nan)
     features = np.zeros((batch.n, 2))
+    if laws is None or not any(laws):
+        return values, facts, features
+    params = np.array([_params(evidence) for evidence in batch.evidences])
+    end = np.array([evidence.end for evidence in batch.evidences])
+    start = capability(params, end)
+    later = capability(params[batch.cell], end[batch.cell] * np.exp(batch.log_horizon))
+    at_last = capability(params, end * np.exp(AHEAD))
+    facts[:, -2], facts[:, -1] = start[batch.cell], later - start[batch.cell]
+    facts[np.isnan(params)[batch.cell], -2:] = np.nan
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
-    for i, (evidence, law) in enumerate(zip(batch.evidences, laws, strict=True)):
-        curve = evidence.context
-        if curve.clock_unit != "tokens" or not curve.facts.params or evidence.end <= 0:
+    for i, law in enumerate(laws):
+        if law is None or np.isnan(params[i]):
             continue
         cells = slice(bounds[i], bounds[i + 1])
-        ahead = np.append(batch.log_horizon[cells], AHEAD)
-        x = capability(curve.facts.params, evidence.end * np.exp(ahead))
-        start = float(capability(curve.facts.params, evidence.end))
-        facts[cells, -2], facts[cells, -1] = start, (x - start)[:-1]
-        if law is None:
-            continue
-        middle = law.values[:, law.values.shape[1] // 2]
-        now, later = float(law.at(middle, np.array(start))), law.at(middle, x)
-        rise = law.rise(float(level[i]), start, x)
-        off = (level[i] - now) / float(law.at(law.deviation, np.array(start)))
-        values[cells] = np.stack([level[i] + later - now, later, level[i] + rise.mean], axis=1)[:-1]
-        columns = [law.at(law.deviation, x), law.at(law.relatives, x), np.full(len(x), off)]
-        facts[cells, :-2] = np.stack([*columns, rise.deviation, rise.taking_off], axis=1)[:-1]
-        features[i] = np.log1p(rise.deviation[-1] / size[i]), rise.taking_off[-1]
+        found = law.look(float(level[i]), start[i], np.append(later[cells], at_last[i]))
+        off = (level[i] - found.now) / found.deviation_now
+        columns = [level[i] + found.middle - found.now, found.middle, level[i] + found.rise.mean]
+        values[cells] = np.stack(columns, axis=1)[:-1]
+        told = [found.deviation, found.relatives, np.full(len(found.middle), off)]
+        facts[cells, :-2] = np.stack([*told, found.rise.deviation, found.rise.taking_off], axis=1)[:-1]
+        features[i] = np.log1p(found.rise.deviation[-1] / size[i]), found.rise.taking_off[-1]
     return values, facts, features
+
+
+def _params(evidence: Evidence) -> float:
+    """The run's parameters; NaN where they or its tokens are unknown."""
+    curve = evidence.context
+    known = curve.clock_unit == "tokens" and curve.facts.params and evidence.end > 0
+    return float(curve.facts.params or 0) if known else np.nan

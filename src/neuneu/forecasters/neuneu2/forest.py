@@ -45,47 +45,65 @@ class Forest:
     missing_left: NDArray[np.bool_]
     value: Floats
 
-    def predict(self, features: Floats) -> Floats:
-        """Sum of the trees' leaves for each row, (n_rows,). features: (n_rows, n_features), NaN allowed."""
+    def predict(self, features: Floats, question: "NDArray[np.intp] | None" = None) -> Floats:
+        """Sum of the trees' leaves for each row, (n_rows,). features: (n_rows, n_features), NaN allowed.
+
+        question: (n_rows,) the question of each row, in order: features that are the same in all rows of each
+        question are read once a question.
+        """
+        rows = np.arange(len(features)) if question is None else question
         parts = [
-            self._predict(features[start : start + ROWS_AT_ONCE])
+            self._predict(features[start : start + ROWS_AT_ONCE], rows[start : start + ROWS_AT_ONCE])
             for start in range(0, len(features), ROWS_AT_ONCE)
         ]
         return np.concatenate([np.empty(0), *parts])
 
-    def _predict(self, features: Floats) -> Floats:
+    def _predict(self, features: Floats, question: NDArray[np.intp]) -> Floats:
         """Which leaves of each tree are still open, feature by feature; the first that stays open is reached.
 
         Lucchese et al. 2015 (QuickScorer), with tables in place of loops over nodes.
         """
-        n_trees = len(self.left)
-        open_leaves = np.full((len(features), n_trees), ALL_OPEN)
-        for feature, thresholds, table in self._opened:
-            values = features[:, feature]
-            above = np.searchsorted(thresholds, values)
-            above[np.isnan(values)] = len(thresholds) + 1
-            open_leaves &= table[above]
-        reached = self._leaf_values[np.arange(n_trees), _lowest_bits()[open_leaves]]
-        return np.asarray(reached.sum(axis=1))
+        begins = np.append(True, question[1:] != question[:-1])
+        own, first = np.cumsum(begins) - 1, features[begins]
+        repeated = first[own]
+        alike = ((features == repeated) | (np.isnan(features) & np.isnan(repeated))).all(axis=0)
+        open_leaves = np.full((len(self.left), len(first)), ALL_OPEN)
+        self._close(open_leaves, first, alike)
+        if len(first) < len(features):
+            open_leaves = open_leaves.take(own, axis=1)
+            self._close(open_leaves, features, ~alike)
+        place = _lowest_bits().take(open_leaves) + MOST_LEAVES * np.arange(len(self.left))[:, None]
+        return np.asarray(self._leaf_values.ravel().take(place).sum(axis=0))
+
+    def _close(self, open_leaves: NDArray[np.uint16], features: Floats, chosen: NDArray[np.bool_]) -> None:
+        """Close, in (n_trees, n_rows), the leaves that these features rule out."""
+        for feature, thresholds, trees, table in self._opened:
+            if chosen[feature]:
+                values = features[:, feature]
+                above = np.searchsorted(thresholds, values)
+                above[np.isnan(values)] = len(thresholds) + 1
+                open_leaves[trees] &= table.take(above, axis=1)
 
     @cached_property
-    def _opened(self) -> list[tuple[int, Floats, NDArray[np.uint16]]]:
-        """For each feature its thresholds, sorted, and the leaves of each tree that stay open where a value
-        is above the first 0, 1, … of them, and at last where it is missing, (n_thresholds + 2, n_trees)."""
+    def _opened(self) -> list[tuple[int, Floats, NDArray[np.intp], NDArray[np.uint16]]]:
+        """For each feature its thresholds, sorted, the trees that ask it, and the leaves of each of these
+        that stay open where a value is above the first 0, 1, … of the thresholds, and at last where it is
+        missing, (n_trees, n_thresholds + 2)."""
         inner = self.left != np.arange(self.left.shape[1])
         below, first = self._leaves
         found = []
         for feature in np.unique(self.feature[inner]):
             tree, node = np.nonzero(inner & (self.feature == feature))
             thresholds, place = np.unique(self.threshold[tree, node], return_inverse=True)
-            table = np.full((len(thresholds) + 2, len(self.left)), ALL_OPEN)
+            asking, row = np.unique(tree, return_inverse=True)
+            table = np.full((len(asking), len(thresholds) + 2), ALL_OPEN)
             n_left = below[tree, self.left[tree, node]]
             closed = ~(((1 << n_left) - 1) << first[tree, node]).astype(np.uint16)
-            np.bitwise_and.at(table, (place + 1, tree), closed)
-            table[:-1] = np.bitwise_and.accumulate(table[:-1], axis=0)
+            np.bitwise_and.at(table, (row, place + 1), closed)
+            table[:, :-1] = np.bitwise_and.accumulate(table[:, :-1], axis=1)
             right = ~self.missing_left[tree, node]
-            np.bitwise_and.at(table, (np.full(right.sum(), -1), tree[right]), closed[right])
-            found.append((int(feature), thresholds, table))
+            np.bitwise_and.at(table, (row[right], np.full(right.sum(), -1)), closed[right])
+            found.append((int(feature), thresholds, asking, table))
         return found
 
     @cached_property

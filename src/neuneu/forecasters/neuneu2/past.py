@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuneu.curves.curve import Curve, Floats
+from neuneu.curves.curve import Curve, CurveKey, Floats
 from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import Evidence
 
@@ -55,12 +55,13 @@ class Past:
 def ask_past(evidences: Sequence[Evidence]) -> Past:
     """Ask the contexts of these evidences, and those of their runs' other curves, again."""
     groups: dict[tuple[object, ...], int] = {}
+    shown: dict[int, frozenset[CurveKey]] = {}
     group_of = np.empty(len(evidences), dtype=np.intp)
     asked: list[Evidence] = []
     horizons, truths, group = [], [], []
     for i, evidence in enumerate(evidences):
         known = len(groups)
-        group_of[i] = groups.setdefault(_key(evidence), known)
+        group_of[i] = groups.setdefault(_key(evidence, shown), known)
         for curve in _curves(evidence) if group_of[i] == known else ():
             again = evidence.earlier(curve, CUT)
             if again is None or len(again.context) < FEWEST:
@@ -76,20 +77,28 @@ def ask_past(evidences: Sequence[Evidence]) -> Past:
     return Past(batch, truth, np.array(group, dtype=np.intp), group_of)
 
 
-def _key(evidence: Evidence) -> tuple[object, ...]:
-    """Evidences with the same key show the same past: all curves of one run, or one that stands alone."""
+def _key(evidence: Evidence, shown: dict[int, frozenset[CurveKey]]) -> tuple[object, ...]:
+    """Evidences with the same key show the same past: all curves of one run, or one that stands alone.
+
+    shown: keys of a run's curves, by what they are held in; added to.
+    """
     context, others = evidence.context, evidence.run_curves
-    own = id(others) if any(curve.key == context.key for curve in others) else id(context)
+    if id(others) not in shown:
+        shown[id(others)] = frozenset(curve.key for curve in others)
+    own = id(others) if context.key in shown[id(others)] else id(context)
     return own, context.key.metric, evidence.end, evidence.planned_end
 
 
 def _curves(evidence: Evidence) -> list[Curve]:
     """Curves of the run with the context's metric up to the context end, the context's own too."""
     context, end = evidence.context, evidence.end
-    found = {curve.key: curve for curve in evidence.run_curves if curve.key.metric == context.key.metric}
-    found = {key: curve.until(end) for key, curve in found.items() if curve.clock_unit == context.clock_unit}
+    found = {
+        curve.key: curve
+        for curve in evidence.run_curves
+        if curve.key.metric == context.key.metric and curve.clock_unit == context.clock_unit
+    }
     found.setdefault(context.key, context)
-    curves = [found[key] for key in sorted(found, key=str)]
-    if len(curves) <= CURVES:
-        return curves
-    return [curves[i] for i in np.linspace(0, len(curves) - 1, CURVES).round().astype(np.intp)]
+    keys = sorted(found, key=str)
+    if len(keys) > CURVES:
+        keys = [keys[i] for i in np.linspace(0, len(keys) - 1, CURVES).round().astype(np.intp)]
+    return [found[key].until(end) for key in keys]

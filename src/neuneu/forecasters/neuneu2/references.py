@@ -10,6 +10,7 @@ from neuneu.curves.curve import Floats
 from neuneu.evidence.batch import Batch
 from neuneu.evidence.evidence import Evidence, nearest_references, relation
 from neuneu.forecasters.baselines import smooth
+from neuneu.forecasters.neuneu2.surface import groups_of
 
 ALIGNMENTS = ("clock", "plan")
 PER_ALIGNMENT = ("nearest", "mean", "similar", "value")
@@ -45,7 +46,8 @@ REFERENCE_FACTS = (
 
 @dataclass(frozen=True, eq=False)
 class _Reference:
-    """One reference: its log-clock and smooth values, its plan and how it is related to the run."""
+    """A reference run: log-clock, (n_points,), smooth values on several tasks, (n_tasks, n_points), in units,
+    its plan and how it is related to the run."""
 
     clock: Floats
     values: Floats
@@ -58,35 +60,53 @@ class _Reference:
         size_gap, plan_gap, same_recipe = self.relation
         return abs(size_gap) + PLAN_GAP * abs(plan_gap) + (1.0 - same_recipe)
 
+    def at(self, clock: Floats) -> Floats:
+        """Values at these log-clocks, (n_tasks, n): linear between checkpoints, constant outside."""
+        left = np.clip(np.searchsorted(self.clock, clock, side="right") - 1, 0, len(self.clock) - 2)
+        start = self.clock[left]
+        share = np.clip((clock - start) / (self.clock[left + 1] - start), 0.0, 1.0)
+        before = self.values[:, left]
+        return np.asarray(before + share * (self.values[:, left + 1] - before))
+
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """A question read in one alignment: ends[r] is the log-clock of reference r that stands for the context
-    end; recent context points and horizons are relative to it. cells: of the batch."""
+    """Questions that differ in values only, read in one alignment.
 
-    question: int
+    questions: (n_own,); cells: of the batch, (n_own, n_horizons); ends[r]: the log-clock of reference r that
+    stands for the context end; recent: context points, (n_recent,) and (n_own, n_recent), and ahead:
+    horizons, (n_horizons,), relative to it.
+    """
+
+    questions: NDArray[np.intp]
     alignment: int
-    cells: slice
+    cells: NDArray[np.intp]
     references: list[_Reference]
     ends: Floats
     recent: tuple[Floats, Floats]
     ahead: Floats
 
 
-def from_references(batch: Batch, end_value: Floats, noise: Floats) -> tuple[Floats, Floats]:
+def from_references(
+    batch: Batch, kinds: NDArray[np.intp], end_value: Floats, noise: Floats
+) -> tuple[Floats, Floats]:
     """Candidates, (n_cells, alignments × kinds), and facts, (n_cells, alignments × facts), in units.
 
-    end_value, noise: (n,) value at the context end, noise around the curve. NaN where no reference reaches.
+    kinds: (n,) `alike`; end_value, noise: (n,) value at the context end, noise around the curve. NaN where
+    no reference reaches.
     """
     values = np.full((len(batch.cell), len(ALIGNMENTS), len(PER_ALIGNMENT)), np.nan)
     facts = np.full((len(batch.cell), len(ALIGNMENTS), len(REFERENCE_FACTS)), np.nan)
-    asked, same = _ask(batch)
+    asked, same = _ask(batch, kinds)
     if asked:
-        question = np.array([one.question for one in asked])
+        question = np.concatenate([one.questions for one in asked])
         found = _combine(_read(asked, end_value[question]), end_value[question], noise[question])
-        for one, candidates, known in zip(asked, *found, strict=True):
-            n = len(one.ahead)
-            values[one.cells, one.alignment], facts[one.cells, one.alignment] = candidates[:n], known[:n]
+        start = 0
+        for one in asked:
+            rows, n = slice(start, start + len(one.questions)), len(one.ahead)
+            values[one.cells, one.alignment] = found[0][rows, :n]
+            facts[one.cells, one.alignment] = found[1][rows, :n]
+            start = rows.stop
     for cells in same:  # as long as the run: by plan is by clock
         values[cells, 1], facts[cells, 1] = values[cells, 0], facts[cells, 0]
     return _flat(values), _flat(facts)
@@ -96,41 +116,53 @@ def _flat(array: Floats) -> Floats:
     return array.reshape(len(array), array.shape[1] * array.shape[2])
 
 
-def _ask(batch: Batch) -> tuple[list[_Reading], list[slice]]:
+def _ask(batch: Batch, kinds: NDArray[np.intp]) -> tuple[list[_Reading], list[NDArray[np.intp]]]:
     """What is to be read, and cells for which the second alignment is the first."""
     asked, same = [], []
     bounds = np.searchsorted(batch.cell, np.arange(batch.n + 1))
-    for i, evidence in enumerate(batch.evidences):
-        if not evidence.references or evidence.end <= 0:
-            continue
-        references = _references(evidence, batch.unit[i])
+    chosen = [i for i, e in enumerate(batch.evidences) if e.references and e.end > 0]
+    horizons = [batch.log_horizon[bounds[i] : bounds[i + 1]] for i in chosen]
+    for group in groups_of([(kinds[i], h.tobytes()) for i, h in zip(chosen, horizons, strict=True)]):
+        own, ahead = np.array(chosen)[group], horizons[group[0]]
+        evidences, unit = [batch.evidences[i] for i in own], batch.unit[own]
+        first = evidences[0]
+        references = _references(evidences, unit)
         if not references:
             continue
-        cells = slice(bounds[i], bounds[i + 1])
-        recent = _recent(evidence.context.clock, evidence.context.values / batch.unit[i], evidence.end)
-        ends = [np.full(len(references), np.log(evidence.end))]
-        if evidence.planned_end:
-            by_plan = ends[0] + [np.log(r.planned / evidence.planned_end) for r in references]
+        cells = bounds[own][:, None] + np.arange(len(ahead))
+        recent = _recent(first.context.clock, np.array([e.context.values for e in evidences]), first.end)
+        recent = recent[0], recent[1] / unit[:, None]
+        ends = [np.full(len(references), np.log(first.end))]
+        if first.planned_end:
+            by_plan = ends[0] + [np.log(r.planned / first.planned_end) for r in references]
             if np.array_equal(by_plan, ends[0]):
-                same.append(cells)
+                same.append(cells.ravel())
             else:
                 ends.append(by_plan)
         for j, end in enumerate(ends):
-            asked.append(_Reading(i, j, cells, references, end, recent, batch.log_horizon[cells]))
+            asked.append(_Reading(own, j, cells, references, end, recent, ahead))
     return asked, same
 
 
-def _references(evidence: Evidence, unit: float) -> list[_Reference]:
-    """The nearest references that have enough checkpoints."""
+def _references(evidences: Sequence[Evidence], unit: Floats) -> list[_Reference]:
+    """The nearest references of questions of one kind that have enough checkpoints."""
     found = []
-    for reference in nearest_references(evidence, MOST_REFERENCES):
+    first = evidences[0]
+    places = {id(reference): place for place, reference in enumerate(first.references)}
+    for reference in nearest_references(first, MOST_REFERENCES):
         moving = reference.clock > 0
         if np.count_nonzero(moving) >= FEWEST_POINTS:
-            size_gap, plan_gap, same = relation(evidence, reference)
-            smoothed = smooth(reference.values[moving] / unit)
-            planned = float(reference.clock[-1])
-            clock = np.log(reference.clock[moving])
-            found.append(_Reference(clock, smoothed, planned, (size_gap, plan_gap, float(same))))
+            size_gap, plan_gap, same = relation(first, reference)
+            place = places[id(reference)]
+            values = np.array([e.references[place].values for e in evidences])[:, moving]
+            found.append(
+                _Reference(
+                    np.log(reference.clock[moving]),
+                    smooth(values / unit[:, None]),
+                    float(reference.clock[-1]),
+                    (size_gap, plan_gap, float(same)),
+                )
+            )
     return found
 
 
@@ -154,25 +186,28 @@ class _Readings:
 
 def _read(asked: Sequence[_Reading], end_value: Floats) -> _Readings:
     """Read all references at the context end, over the context and at the horizons."""
-    n, most = len(asked), max(len(one.references) for one in asked)
+    n, most = sum(len(one.questions) for one in asked), max(len(one.references) for one in asked)
     farthest = max(len(one.ahead) for one in asked)
     x, y = np.full((2, n, 1, RECENT), np.nan)
     ahead = np.full((n, 1, farthest), np.nan)
     end, first, last, distance = np.full((4, n, most), np.nan)
     relation = np.full((n, most, 3), np.nan)
     read = np.full((n, most, 1 + RECENT + farthest), np.nan)
-    for i, one in enumerate(asked):
+    start = 0
+    for one in asked:
+        rows = slice(start, start + len(one.questions))
+        start = rows.stop
         points = np.concatenate([[0.0], one.recent[0], one.ahead])
         k, h = len(one.recent[0]), len(one.ahead)
-        x[i, 0, :k], y[i, 0, :k] = one.recent
-        ahead[i, 0, :h] = one.ahead
-        end[i, : len(one.ends)] = one.ends
+        x[rows, 0, :k], y[rows, 0, :k] = one.recent
+        ahead[rows, 0, :h] = one.ahead
+        end[rows, : len(one.ends)] = one.ends
         for r, reference in enumerate(one.references):
-            first[i, r], last[i, r] = reference.clock[0] - BEFORE, reference.clock[-1] + BEYOND
-            distance[i, r], relation[i, r] = reference.distance, reference.relation
-            values = np.interp(points + one.ends[r], reference.clock, reference.values)
-            read[i, r, : 1 + k] = values[: 1 + k]
-            read[i, r, 1 + RECENT : 1 + RECENT + h] = values[1 + k :]
+            first[rows, r], last[rows, r] = reference.clock[0] - BEFORE, reference.clock[-1] + BEYOND
+            distance[rows, r], relation[rows, r] = reference.distance, reference.relation
+            values = reference.at(points + one.ends[r])
+            read[rows, r, : 1 + k] = values[:, : 1 + k]
+            read[rows, r, 1 + RECENT : 1 + RECENT + h] = values[:, 1 + k :]
     there = (first <= end) & (end <= last)
     at_end = read[:, :, 0]
     overlap, later = x + end[:, :, None], ahead + end[:, :, None]
@@ -193,13 +228,16 @@ def _spread(values: Floats, seen: NDArray[np.bool_]) -> Floats:
 
 
 def _recent(clock: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
-    """Up to `RECENT` context points of the last `OVERLAP` of log-clock, relative to the context end."""
+    """Up to `RECENT` context points of the last `OVERLAP` of log-clock, relative to the context end.
+
+    values: (n_own, n_points).
+    """
     moving = clock > 0
     x = np.log(clock[moving]) - np.log(end)
     recent = np.flatnonzero(x >= -OVERLAP)
     if len(recent) > RECENT:
         recent = recent[np.round(np.linspace(0, len(recent) - 1, RECENT)).astype(np.intp)]
-    return x[recent], values[moving][recent]
+    return x[recent], values[:, moving][:, recent]
 
 
 def _combine(readings: _Readings, end_value: Floats, noise: Floats) -> tuple[Floats, Floats]:

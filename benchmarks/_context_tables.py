@@ -1,0 +1,123 @@
+"""Tables of results/contexts.json for the documents; `benchmarks.tables` puts them there."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuneu.files import read_json
+
+RESULTS = Path(__file__).parent / "results" / "contexts.json"
+RULES = {"none": "curve alone", "smaller": "smaller finished runs", "finished": "all finished runs"}
+RIVALS = {
+    "last-value": "last value", "power-law": "power law", "gaussian-process": "Gaussian process",
+    "lightgbm": "LightGBM", "reference-shift": "reference shift",
+}  # fmt: skip
+BARE, OURS = "without the atlas", "neuneu-2"
+SOURCES = {
+    "gemstones": "Gemstones", "multisynt": "multisynt", "olmo_ladder_final_new": "OLMo ladder, final-new",
+    "olmo_ladder_moreeval": "OLMo ladder, more-eval",
+    "olmo_ladder_moreeval_const": "OLMo ladder, constant rate", "open_sci_ref": "open-sci-ref",
+    "physicslm4": "PhysicsLM4", "polypythia_blimp": "PolyPythia, BLiMP", "pythia_v1": "Pythia",
+}  # fmt: skip
+ASKED = ((0.05, "5 %"), (0.1, "10 %"), (0.2, "20 %"), (0.5, "50 %"))
+
+Place = tuple[str, float, str, str]
+"""References, context, source and method."""
+
+
+@cache
+def measured() -> dict[Place, list[dict[str, Any]]]:
+    """Rows of all seeds by place."""
+    found: dict[Place, list[dict[str, Any]]] = {}
+    for rows in read_json(RESULTS).values():
+        for row in rows:
+            if row.get("curves"):
+                place = row["references"], row["context"], row["source"], row["forecaster"]
+                found.setdefault(place, []).append(row)
+    return found
+
+
+def value(rule: str, context: float, method: str, key: str, sources: Sequence[str]) -> float:
+    """Mean over sources of the mean over seeds; NaN where a source was not measured."""
+    rows = [measured().get((rule, context, source, method), []) for source in sources]
+    if not all(rows):
+        return float("nan")
+    return float(np.mean([np.mean([row[key] for row in own]) for own in rows]))
+
+
+def asked_of(rule: str, context: float) -> list[str]:
+    """Sources that were asked so."""
+    return [source for source in SOURCES if (rule, context, source, OURS) in measured()]
+
+
+def means() -> Iterator[str]:
+    """A row a context and kind of references: errors, coverage, pinball loss."""
+    heads = [*RIVALS.values(), BARE, "**neuneu-2**", "pinball, without and with"]
+    yield f"| references | context | sources, curves | {' | '.join(heads)} |"
+    yield f"|---|---|---|{'---|' * len(heads)}"
+    for rule, words in RULES.items():
+        for context, share in ((0.0, "none"), *ASKED):
+            sources = asked_of(rule, context)
+            if not sources:
+                continue
+            curves = sum(measured()[rule, context, source, OURS][0]["curves"] for source in sources)
+            cells = []
+            for method in (*RIVALS, BARE, OURS):
+                error, covered = (value(rule, context, method, key, sources) for key in ("mae", "coverage80"))
+                text = f"**{error:.2f}**" if method == OURS else f"{error:.2f}"
+                cells.append("" if np.isnan(error) else f"{text} ({covered:.0f} %)")
+            losses = [value(rule, context, method, "pinball", sources) for method in (BARE, OURS)]
+            cells.append(" ".join("" if np.isnan(loss) else f"{loss:.2f}" for loss in losses).strip())
+            yield f"| {words} | {share} | {len(sources)}, {curves:,} | {' | '.join(cells)} |"
+
+
+def by_source() -> Iterator[str]:
+    """A row a source: best rival, without the atlas and with it, at 5 and 20 % of the run."""
+    heads = [f"{words}, {share}" for words in RULES.values() for share in ("5 %", "20 %")]
+    yield f"| source | {' | '.join(heads)} |"
+    yield f"|---|{'---|' * len(heads)}"
+    for source, title in SOURCES.items():
+        cells = []
+        for rule in RULES:
+            for context in (0.05, 0.2):
+                if source not in asked_of(rule, context):
+                    cells.append("")
+                    continue
+                rivals = [value(rule, context, rival, "mae", [source]) for rival in RIVALS]
+                best = np.nanmin(rivals) if not np.isnan(rivals).all() else np.nan
+                bare, ours = (value(rule, context, method, "mae", [source]) for method in (BARE, OURS))
+                covered = value(rule, context, OURS, "coverage80", [source])
+                rival = "–" if np.isnan(best) else f"{best:.2f}"
+                cells.append(f"{rival}, {bare:.2f}, **{ours:.2f}** ({covered:.0f} %)")
+        yield f"| {title} | {' | '.join(cells)} |"
+
+
+def near_chance() -> Iterator[str]:
+    """A row a context: of curves that stand within three points of chance, all sources' together."""
+    yield "| references | context | curves | without the atlas | neuneu-2 | of those that took off, inside |"
+    yield "|---|---|---|---|---|---|"
+    for rule, words in RULES.items():
+        for context, share in ASKED:
+            told = []
+            for method in (BARE, OURS):
+                rows = [_near(rule, context, source, method) for source in asked_of(rule, context)]
+                counts = np.array([row["curves"] for row in rows])
+                error, covered = (
+                    np.average([row[key] for row in rows], weights=counts) for key in ("mae", "coverage80")
+                )
+                off, inside = (sum(row[key] for row in rows) for key in ("take_off", "take_off_inside"))
+                told.append((error, covered, counts.sum(), inside, off))
+            cells = [f"{error:.2f} ({covered:.0f} %)" for error, covered, *_ in told]
+            took = f"{told[0][3]:.0f} and {told[1][3]:.0f} of {told[1][4]:.0f}"
+            yield f"| {words} | {share} | {told[1][2]:.0f} | {cells[0]} | {cells[1]} | {took} |"
+
+
+def _near(rule: str, context: float, source: str, method: str) -> dict[str, float]:
+    """Of curves near chance: means over seeds."""
+    rows = [row.get("near_chance") for row in measured()[rule, context, source, method]]
+    known = [row for row in rows if row]
+    keys = ("curves", "mae", "coverage80", "take_off", "take_off_inside")
+    return {key: float(np.mean([row[key] for row in known])) if known else 0.0 for key in keys}
