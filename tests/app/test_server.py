@@ -43,7 +43,7 @@ def test_the_report_is_the_one_of_the_command_line_but_for_its_origin(ask, table
 
 
 def test_the_ranking_is_that_of_the_library(ask, table: Path) -> None:
-    found = choices.compare_runs(CurveTable.read(table), context=0.5)
+    found = choices.compare_runs(CurveTable.read(table), context=0.5, in_flight=True, own_ends=True)
     answer = ask("api/rank?context=0.5").json
     assert answer["at"] == found.at
     assert answer["shared"] == found.shared.in_words

@@ -72,13 +72,13 @@ def view(table: Path, asked: Asked, started: Started, name: str) -> bytes:
 
 
 def rank(table: Path, asked: Asked, started: Started) -> bytes:
-    """Which run wins, as JSON (Ranking)."""
+    """Which run wins, as JSON (Ranking), as the report says it: each run at its own end."""
     curves, selection = _chosen(table, asked, started)
     name = _names(asked)[0] if _names(asked) else DEFAULT_FORECASTER
     clock = max(float(curve.clock[-1]) for curve in selection.of(curves))
     found = choices.compare_runs(
         curves, _forecaster(name, started), selection=selection,
-        horizon=asked.beyond * clock if asked.beyond else None,
+        horizon=asked.beyond * clock if asked.beyond else None, in_flight=True, own_ends=not asked.beyond,
         context=_context(asked),
         references=asked.references or started.references, losses=started.losses,
     )  # fmt: skip

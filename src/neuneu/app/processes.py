@@ -39,6 +39,9 @@ CPU_SLACK = 5
 """Seconds of processor time beyond its time that a process may take: it is ended by the system where no
 server is left to end it."""
 
+LOW = 15
+"""Priority of what takes long, as `nice` counts it."""
+
 NO_MEMORY = 66
 """How a process ends that gets no more memory, where it is not ended for it."""
 
@@ -135,6 +138,11 @@ class Killable:
         """Hold it where it is, or let it go on."""
         with contextlib.suppress(OSError):
             os.kill(self._process.pid or 0, signal.SIGSTOP if on else signal.SIGCONT)
+
+    def yield_to_others(self) -> None:
+        """Let it work only where no other process would."""
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid or 0, LOW)
 
     def stop(self) -> None:
         """End it."""

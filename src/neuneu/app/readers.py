@@ -1,7 +1,7 @@
 """Reading what others send: a process for each upload, so that a bad file holds up nobody.
 
-An upload is read in a quick place; there are a few, and each is free again after a second of work. What takes
-longer is held until one of a few slow places is free, and goes on there. So an upload that is read fast never
+An upload is read in a quick place; there are a few, and each is free again after half a second of work. What takes
+longer is held until one of a few slow places is free, and goes on there, after all others. So an upload that is read fast never
 waits long for those that are not, however many. All readers together stay within a size: the one that
 holds most is ended where it is passed.
 """
@@ -34,8 +34,8 @@ class ReadLimits:
     for a slow one; memory: bytes of one reader; together: of all.
     """
 
-    quick: int = 3
-    quick_work: float = 1.0
+    quick: int = 4
+    quick_work: float = 0.5
     """Seconds of a processor in a quick place: an ordinary table takes a tenth."""
     quick_seconds: float = 5.0
     """Time in a quick place, whatever it is spent on."""
@@ -102,6 +102,7 @@ class Readers:
             raise BusyError("this takes long to read, and so do others that are being read") from error
         finally:
             self._held -= 1
+            process.yield_to_others()
             process.pause(on=False)
 
     async def _thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
