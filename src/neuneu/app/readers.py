@@ -1,9 +1,9 @@
 """Reading what others send: a process for each upload, so that a bad file holds up nobody.
 
-An upload is read in a quick place; there are a few, and each is free again after half a second of work. What takes
-longer is held until one of a few slow places is free, and goes on there, after all others. So an upload that is read fast never
-waits long for those that are not, however many. All readers together stay within a size: the one that
-holds most is ended where it is passed.
+An upload is read in a quick place; there are a few, and each is free again after half a second of work. What
+takes longer is held until one of a few slow places is free, and goes on there, after all others. So an upload
+that is read fast never waits long for those that are not, however many. All readers together stay within a
+size: the one that holds most is ended where it is passed.
 """
 
 import asyncio
