@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
+UV = (sys.executable, "-m", "uv")
 TORCH = "2.13.0"
 """As in the Makefile."""
 MAX_MEGABYTES = 150.0
@@ -88,7 +89,7 @@ class Place:
 
     def build(self) -> None:
         """Wheel and sdist of the working tree; the wheel that is made of the sdist holds the same files."""
-        _run("uv", "build", "--quiet", ROOT, "--out-dir", self.folder / "dist")
+        _run(*UV, "build", "--quiet", ROOT, "--out-dir", self.folder / "dist")
         (self.wheel,), (self.sdist,) = (
             list((self.folder / "dist").glob(end)) for end in ("*.whl", "*.tar.gz")
         )
@@ -96,9 +97,9 @@ class Place:
     def environment(self, name: str, what: str, *, python: str = PYTHON, options: Sequence[str] = ()) -> Path:
         """A fresh environment with this in it; its interpreter."""
         folder = self.folder / name
-        _run("uv", "venv", "--quiet", "--python", python, folder)
+        _run(*UV, "venv", "--quiet", "--python", python, folder)
         interpreter = folder / "bin" / "python"
-        _run("uv", "pip", "install", "--quiet", "--python", interpreter, *self.source, *options, what)
+        _run(*UV, "pip", "install", "--quiet", "--python", interpreter, *self.source, *options, what)
         return interpreter
 
 
@@ -131,7 +132,7 @@ def with_extra(extra: str) -> Callable[[Place], None]:
     def leg(place: Place) -> None:
         python = place.environment(f"extra-{extra}", f"{place.wheel}[{extra}]")
         check(python, EXTRAS[extra], place.folder)
-        torch = _output("uv", "pip", "list", "--python", python).lower().split("\ntorch ")
+        torch = _output(*UV, "pip", "list", "--python", python).lower().split("\ntorch ")
         assert len(torch) == 1 or torch[1].split()[0].startswith(TORCH), torch[1][:40]
 
     return leg
@@ -178,6 +179,9 @@ LEGS: dict[str, Callable[[Place], None]] = {
     "newest": newest,
 }
 
+LONG = ("oldest", "newest")
+"""Legs that run the quick tests, some minutes each: run where they are named."""
+
 
 def check(python: Path, program: str, folder: Path) -> None:
     """Run a program by the environment's interpreter, away from the source."""
@@ -187,7 +191,7 @@ def check(python: Path, program: str, folder: Path) -> None:
 
 def find_python(version: str) -> str | None:
     """An interpreter of this version that is here: one that uv finds, or of pyenv. None is fetched."""
-    command = ["uv", "python", "find", "--no-python-downloads", version]
+    command = [*UV, "python", "find", "--no-python-downloads", version]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout.strip()
@@ -213,7 +217,7 @@ def main(argv: Sequence[str]) -> None:
     """Run legs, those named or all but the newest; a line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("legs", nargs="*", metavar="LEG")
-    asked = parser.parse_args(argv).legs or list(LEGS)
+    asked = parser.parse_args(argv).legs or [name for name in LEGS if name not in LONG]
     unknown = [name for name in asked if name not in LEGS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(LEGS)}")
