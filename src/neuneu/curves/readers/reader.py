@@ -137,6 +137,7 @@ class Reader:
         **options: str | None,
     ) -> pl.DataFrame:
         """The rows of files and folders, not yet checked as a curve table."""
+        self._said(options)
         with naming(place_of(paths)):
             files = walk(paths, self.names, report)
         return self.rows_of(files, report, given=given, place=place_of(paths), **options)
@@ -151,12 +152,17 @@ class Reader:
         **options: str | None,
     ) -> pl.DataFrame:
         """The rows of these very files. place: names them in errors."""
+        said = self._said(options)
+        with naming(place), numbers_that_fit():
+            return self.read_rows(list(files), given, report, **said)
+
+    def _said(self, options: Mapping[str, str | None]) -> dict[str, str]:
+        """The options that are given. Raises InputError on one that the format does not take."""
         said = {option: value for option, value in options.items() if value is not None}
         for option, value in said.items():
             if option not in self.options:
                 raise InputError(f"is no option of {self.name}", field=option.replace("_", "-"), value=value)
-        with naming(place), numbers_that_fit():
-            return self.read_rows(list(files), given, report, **said)
+        return said
 
 
 REGISTRY: dict[str, Reader] = {}
