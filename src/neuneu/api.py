@@ -297,8 +297,8 @@ def rank(
     from neuneu.decisions import choices
 
     found = _compared(
-        curves, forecaster, horizon, context, references, losses,
-        _selection(runs, tasks, metric, n_shot, variant), seeds,
+        curves, forecaster=forecaster, horizon=horizon, context=context, references=references, losses=losses,
+        selection=_selection(runs, tasks, metric, n_shot, variant), seeds=seeds,
     )  # fmt: skip
     return from_polars(choices.pairs(found) if pairs else choices.rank(found), library)
 
@@ -333,8 +333,8 @@ def advise(
     if wanted and rival is not None and rival not in wanted:
         wanted.append(rival)
     found = _compared(
-        curves, forecaster, horizon, context, references, losses,
-        _selection(wanted, tasks, metric, n_shot, variant), seeds, in_flight=True,
+        curves, forecaster=forecaster, horizon=horizon, context=context, references=references, losses=losses,
+        selection=_selection(wanted, tasks, metric, n_shot, variant), seeds=seeds, in_flight=True,
     )  # fmt: skip
     return from_polars(choices.advise(found, target=target, rival=rival, threshold=threshold), library)
 
@@ -453,24 +453,11 @@ def as_table(curves: Any) -> CurveTable:
     return CurveTable.from_frame(curves, "curves")
 
 
-def _compared(
-    curves: Any,
-    forecaster: Method,
-    horizon: float | None,
-    context: float | None,
-    references: Any,
-    losses: Any,
-    selection: Selection,
-    seeds: str,
-    *,
-    in_flight: bool = False,
-) -> Any:
+def _compared(curves: Any, **asked: Any) -> Any:
+    """`compare_runs` of these curves; what was left out and what ends early are warnings."""
     from neuneu.decisions.choices import compare_runs
 
-    found = compare_runs(
-        as_table(curves), forecaster, selection=selection, horizon=horizon, context=context,
-        references=references, losses=losses, in_flight=in_flight, seeds=seeds,
-    )  # fmt: skip
+    found = compare_runs(as_table(curves), **asked)
     for line in [*(f"left out: {n}: {why}" for n, why in found.shared.lacking.items()), *found.notes]:
         warnings.warn(line, stacklevel=3)
     return found

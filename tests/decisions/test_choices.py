@@ -170,7 +170,7 @@ def test_a_rival_is_the_bar(table, steady):
         ({"target": 0.5, "rival": "weak"}, "one of the two"),
         ({"rival": "week"}, "did you mean weak"),
         ({"target": 0.5, "threshold": 0.0}, "between 0 and 1"),
-        ({"target": 60}, "divide by 100"),
+        ({"target": 60}, "write 0.6"),
         ({"target": float("nan")}, r"in \[0, 1\]"),
     ],
 )
