@@ -322,3 +322,13 @@ def test_how_far_peers_are_apart_is_told_by_all_their_tasks(steady):
     among = compare_runs(CurveTable.from_frame(pl.concat(tasks)), steady, selection=PIQA)
     assert alone.runs[0].apart > 1
     assert among.runs[0].apart > 2 * alone.runs[0].apart
+
+
+def test_runs_without_a_checkpoint_in_the_context_are_left_out_and_told(table, steady):
+    late = table.frame.filter(pl.col("run") == "weak", pl.col("step") > 10).with_columns(run=pl.lit("late"))
+    every = CurveTable.from_frame(pl.concat([table.frame, late]))
+    found = compare_runs(every, steady, context=0.2)
+    assert sorted(by_run(found)) == ["small", "strong", "weak"]
+    assert found.shared.lacking["late"] == "no checkpoint in the context"
+    with pytest.raises(InputError, match="before the first checkpoint"):
+        compare_runs(every, steady, context=0.2, selection=Selection(["late", "weak"]))

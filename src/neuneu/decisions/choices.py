@@ -186,8 +186,8 @@ def compare_runs(
     given, store = read_evidence(references, losses, table.runs)
     method = ready_forecaster(forecaster, given.table, store)
     builder = EvidenceBuilder(table, store, given)
-    shared, of_run = shared_curves(chosen, named=bool(selection.runs))
     share = check_share(context)
+    shared, of_run = _shared_so_far(chosen, share, named=bool(selection.runs))
     every = [curve for curves in of_run.values() for curve in curves]
     ends = {run: _run_end(curves, share, own=own_ends) for run, curves in of_run.items()}
     if horizon is not None:
@@ -219,6 +219,21 @@ def compare_runs(
     apart = between_seeds(joined, selection, shared, share)
     runs = [run.of_seeds(joined.count(run.run), apart) for run in runs]
     return Comparison(runs, at, shared, joined, apart, notes)
+
+
+def _shared_so_far(chosen: CurveTable, share: float, *, named: bool) -> tuple[Shared, dict[str, list[Curve]]]:
+    """`shared_curves` of the runs that have a checkpoint in the context; others are left out, and told.
+
+    named: whether the runs were chosen one by one; then all of them stay, and the question refuses.
+    """
+    shared, of_run = shared_curves(chosen, named=named)
+    late = [run for run, curves in of_run.items() if not all(seen(curve, share) for curve in curves)]
+    if named or not late or len(late) == len(of_run):
+        return shared, of_run
+    rest = [run for run in of_run if run not in late]
+    shared, of_run = shared_curves(chosen.filter(run=rest), named=named)
+    why = dict.fromkeys(late, "no checkpoint in the context")
+    return replace(shared, lacking={**shared.lacking, **why}), of_run
 
 
 def _among_peers(
