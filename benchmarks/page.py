@@ -177,14 +177,15 @@ def large(folder: Path) -> None:
                 values = page.locator(".status.read").inner_text()
                 writing = time.monotonic()
                 checkpoint(folder / "runs", RUNS - 1, CHECKPOINTS + 1)
-                following()
+                new = following()["id"]
                 heard = time.monotonic() - writing
                 page.wait_for_function(
                     "was => document.querySelector('.status.read').innerText !== was", arg=values
                 )
                 shown = time.monotonic() - writing
-                page.wait_for_function("document.querySelectorAll('iframe').length === 1")
-                page.locator(".told", has_text="Done.").wait_for(timeout=PATIENCE)
+                page.wait_for_function(
+                    "id => document.querySelector('iframe:not(.coming)')?.src.includes(id)", arg=new
+                )
                 drawn = time.monotonic() - writing
             print(f"a new file: heard of {heard:.1f} s, shown {shown:.1f} s, drawn anew {drawn:.1f} s")
             status, all_runs = timed(f"{address}api/report")
