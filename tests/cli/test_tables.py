@@ -196,3 +196,12 @@ def test_what_all_rows_share_goes_first_and_is_told_once() -> None:
     assert lay_out(frame, 16, least=["n"]).dropped == ["n", "m"]
     assert lay_out(frame, 17, least=["n"]).dropped == ["n"]
     assert "detail" in SENTENCES
+
+
+def test_no_other_module_prints_tables() -> None:
+    import neuneu
+
+    root = Path(neuneu.__file__).parent
+    texts = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    own = {name for name, text in texts.items() if "rich.table" in text or "import Console" in text}
+    assert own <= {"cli/tables.py", "cli/bars.py", "cli/train.py"}

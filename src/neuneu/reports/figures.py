@@ -16,6 +16,7 @@ from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.forecasts.cells import CurveForecast, from_cells
 from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
+from neuneu.progress import counted
 from neuneu.reports import bars, fans, lines, style
 from neuneu.reports.captions import of_evaluation, of_forecasts
 from neuneu.reports.decision_charts import decisions_chart
@@ -302,7 +303,8 @@ def write_figures(
 
 
 def _all(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | InputError]]":
-    for name, (draw_one, _) in KINDS.items():
+    for name in counted(KINDS, "figures"):
+        draw_one = KINDS[name][0]
         if name in OF_CURVES:
             continue
         try:
@@ -317,7 +319,7 @@ def _trajectories(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figu
     every, about = _asked(inputs, options)
     for panel in every:
         of_run.setdefault(panel.curve.key.run, []).append(panel)
-    for run, panels in of_run.items():
+    for run, panels in zip(counted(of_run, "figures"), of_run.values(), strict=True):
         figure = fans.fan_chart(panels, log=options.log, title=run, seeds=inputs.seeds)
         style.caption(figure, about)
         yield run.replace("/", "--").replace("\\", "--"), figure
