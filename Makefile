@@ -1,4 +1,4 @@
-# make demo: set-up, then the main job.  make test: set-up, then the tests.  make reproduce: the README's
+# make demo: set-up, then the main job.  make test: set-up, then the tests.  make reproduce: a
 # comparison from public runs, which are fetched.
 PYTHON ?= python3
 VENV := .venv

@@ -74,6 +74,29 @@ def means() -> Iterator[str]:
             yield f"| {words} | {share} | {len(sources)}, {curves:,} | {' | '.join(cells)} |"
 
 
+HEADLINE = (("none", 0.05), ("none", 0.2), ("smaller", 0.2), ("finished", 0.2))
+"""References and context of the columns of the README's table."""
+
+
+def headline() -> Iterator[str]:
+    """The README's table: every method at 5 and 20 % of the run; and how often the interval held."""
+    heads = ("5 % of the run", "20 % of the run", "20 %, finished smaller runs", "20 %, all finished runs")
+    yield f"| | {' | '.join(heads)} |"
+    yield "|---|---|---|---|---|"
+    for method in (*RIVALS, OURS):
+        cells = []
+        for rule, context in HEADLINE:
+            error = value(rule, context, method, "mae", asked_of(rule, context))
+            text = "" if np.isnan(error) else f"{error:.2f}"
+            cells.append(f"**{text}**" if method == OURS else text)
+        name = f"**{OURS}**" if method == OURS else RIVALS[method]
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+    held = [value(rule, context, OURS, "coverage80", asked_of(rule, context)) for rule, context in HEADLINE]
+    first, *middle, last = (f"{share:.0f}" for share in held)
+    yield f"Its 80 % intervals held the truth {first}, {', '.join(middle)} and {last} % of the time."
+
+
 def by_source() -> Iterator[str]:
     """A row a source: best rival, without the atlas and with it, at 5 and 20 % of the run."""
     heads = [f"{words}, {share}" for words in RULES.values() for share in ("5 %", "20 %")]

@@ -72,9 +72,7 @@ def main(argv: Sequence[str] = ()) -> None:
         for references, names in (SETTINGS[i] for i in asked.settings):
             key = f"references {references}, seed {seed}: {', '.join(names)}"
             if key not in results:
-                document = leaderboard(
-                    evaluate(asked.curves, names, references=references, seed=seed, progress=print)
-                )
+                document = leaderboard(evaluate(asked.curves, names, references=references, seed=seed))
                 results[key] = compact(document)
                 write_json(asked.output, results)
     timed = [path for path in asked.curves if path.stem in TIMED]

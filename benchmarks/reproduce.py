@@ -1,10 +1,11 @@
-"""The README's comparison from public runs, beside the committed one: `make reproduce`.
+"""A comparison from public runs, beside the committed one: `make reproduce`.
 
-Gets the tables that `neuneu data get` knows of the README's sources (GitHub is asked; --from FOLDER takes
+Gets the tables that `neuneu data get` knows of the measured sources (GitHub is asked; --from FOLDER takes
 clones, FOLDER/pythia and so on), keeps the runs that were measured (results/reproduce-runs.json; --all-runs
 keeps all), evaluates as `neuneu evaluate` does, leaving one source out, and prints every row beside that of
 results/neuneu-2.json. last-value and power-law are fitted on nothing and must come out the same; what is
-fitted saw three more tables there. The means are over the sources that are here.
+fitted saw three more tables there, and the committed neuneu-2 did not read the atlas. The means are over the
+sources that are here.
 """
 
 import argparse
@@ -34,7 +35,7 @@ SOURCES = {
     "open-sci-ref": "open_sci_ref",
     "pythia": "pythia_v1",
 }
-"""Name of the public runs → source in the README's table. Its other three have no name: the ladder's other
+"""Name of the public runs → source in the results. Its other three have no name: the ladder's other
 evaluations stand on branches, the sample of DataDecide has no licence."""
 
 FORECASTERS = ("neuneu-2",)
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] = ()) -> None:
     measured = {} if asked.all_runs else read_json(RUNS)
     paths = [make_table(name, asked, measured.get(SOURCES[name])) for name in asked.names]
     REGISTRY["neuneu-2"] = Neuneu2Once
-    found = compact(leaderboard(evaluate(paths, asked.forecasters, seed=asked.seed, progress=print)))
+    found = compact(leaderboard(evaluate(paths, asked.forecasters, seed=asked.seed)))
     committed = committed_rows(read_json(RESULTS), asked.seed, [SOURCES[name] for name in asked.names])
     for line in compare(found, committed):
         print(line)

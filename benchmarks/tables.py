@@ -30,8 +30,6 @@ SOURCES = {
     "pythia_v1": "Pythia",
     "datadecide_sample": "DataDecide, four runs' beginnings",
 }
-PUBLIC = ("gemstones", "olmo_ladder_moreeval", "open_sci_ref", "pythia_v1")
-"""The sources that `neuneu data get` fetches."""
 NAMES = {
     "last-value": "last value", "power-law": "power law", "gaussian-process": "Gaussian process",
     "lightgbm": "LightGBM", "reference-shift": "reference shift",
@@ -59,37 +57,6 @@ def measured(references: str, forecaster: str, source: str) -> tuple[float, floa
     return 100 * float(np.mean([row["mae"] for row in rows])), 100 * covered, rows[0]["n_curves"]
 
 
-def mean_over(references: str, forecaster: str, sources: Sequence[str] = tuple(SOURCES)) -> float:
-    """Mean error over sources, each once."""
-    return float(np.mean([measured(references, forecaster, source)[0] for source in sources]))
-
-
-def span(*references: str) -> str:
-    """From the lowest to the highest coverage of neuneu-2 by source."""
-    shares = [measured(one, "neuneu-2", source)[1] for one in references for source in SOURCES]
-    return f"{min(shares):.0f} to {max(shares):.0f} %"
-
-
-def headline() -> Iterator[str]:
-    """The README's table and what is to be said of it."""
-    yield "| | curve alone | with finished smaller runs | with all finished runs of the family |"
-    yield "|---|---|---|---|"
-    for name in ("last-value", "power-law", "gaussian-process", "lightgbm"):
-        yield f"| {NAMES[name]} | {mean_over(ALONE, name):.2f} | | |"
-    shift = [f"{mean_over(one, 'reference-shift'):.2f}" for one in (SMALLER, FINISHED)]
-    yield f"| reference shift | | {shift[0]} | {shift[1]} |"
-    ours = [f"**{mean_over(one, 'neuneu-2'):.2f}**" for one in (ALONE, SMALLER, FINISHED)]
-    yield f"| **neuneu-2** | {' | '.join(ours)} |"
-    yield ""
-    public = [f"{mean_over(one, 'neuneu-2', PUBLIC):.2f}" for one in (ALONE, SMALLER, FINISHED)]
-    yield (
-        f"Its 80 % intervals held the truth {span(ALONE)} of the time, by source, and "
-        f"{span(SMALLER, FINISHED)} with references. Over the four sources that `neuneu data get` fetches "
-        f"the three columns are {public[0]}, {public[1]} and {public[2]} "
-        f"(power law {mean_over(ALONE, 'power-law', PUBLIC):.2f})."
-    )
-
-
 def by_source(references: str, names: Sequence[str]) -> Iterator[str]:
     """A row a source: error, and in brackets the share inside the 80 % interval; the least error is bold."""
     heads = [NAMES.get(name, name) for name in names]
@@ -112,7 +79,7 @@ def by_source(references: str, names: Sequence[str]) -> Iterator[str]:
 
 
 FIGURES: dict[str, Callable[[], Iterator[str]]] = {
-    "headline": headline,
+    "headline": _context_tables.headline,
     "curve-alone": lambda: by_source(ALONE, EVERY),
     "smaller-runs": lambda: by_source(SMALLER, ("power-law", "reference-shift", "ladder", "neuneu-2")),
     "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),

@@ -12,7 +12,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import CannotForecastError, InputError
 from neuneu.evidence.evidence import EvidenceBuilder, LossView
 from neuneu.forecasters.base import load_forecaster, make_forecaster
-from neuneu.forecasters.loss_law import LossLaw, RiseLaw, mean_probability
+from neuneu.forecasters.loss_law import MomentLaw, RiseLaw, mean_probability
 from neuneu.losses.loss_store import MemoryLossStore
 
 STEPS = np.arange(1, 21) * 100
@@ -46,7 +46,7 @@ def test_what_only_the_losses_tell_is_learned() -> None:
     held_out = [f"run-{run}" for run in range(8)]
     train = CurveTable(table.frame.filter(~pl.col("run").is_in(held_out)))
     builder, errors = EvidenceBuilder(table, store), []
-    for forecaster in (LossLaw().fit(train, store), RiseLaw().fit(train, store)):
+    for forecaster in (MomentLaw().fit(train, store), RiseLaw().fit(train, store)):
         curves = [curve for curve in table.one_metric() if curve.key.run in held_out]
         answers = [forecaster.forecast(builder.at(c, c.clock[3]), c.clock[4:]) for c in curves]
         off = [np.abs(a.median - c.values[4:]).mean() for a, c in zip(answers, curves, strict=True)]
@@ -57,7 +57,7 @@ def test_what_only_the_losses_tell_is_learned() -> None:
 
 def test_losses_after_the_context_end_change_nothing() -> None:
     table, store = world()
-    law = LossLaw().fit(table, store)
+    law = MomentLaw().fit(table, store)
     curve = table.one_metric().curves[0]
     changed = {run: (STEPS, np.array([store.read(run, int(s)) for s in STEPS])) for run in store.runs}
     changed[curve.key.run][1][5:] = 9.0
@@ -94,19 +94,19 @@ def test_the_moment_is_the_mean_of_exp_minus_loss_over_what_is_not_the_tasks_own
 
 def test_without_losses_it_declines_and_cannot_be_fitted() -> None:
     table, store = world()
-    law = LossLaw().fit(table, store)
+    law = MomentLaw().fit(table, store)
     curve = table.one_metric().curves[0]
     with pytest.raises(CannotForecastError, match="losses of a checkpoint"):
         law.forecast(EvidenceBuilder(table).at(curve, curve.clock[4]), curve.clock[5:])
     with pytest.raises(InputError, match="losses"):
-        LossLaw().fit(table)
+        MomentLaw().fit(table)
     with pytest.raises(InputError, match="nothing ships"):
         load_forecaster("loss-law")
 
 
 def test_an_unknown_task_is_forecast_by_what_all_tasks_share(tmp_path: Path) -> None:
     table, store = world()
-    law = LossLaw().fit(CurveTable(table.frame.filter(pl.col("task") == "piqa")), store)
+    law = MomentLaw().fit(CurveTable(table.frame.filter(pl.col("task") == "piqa")), store)
     curve = next(c for c in table.one_metric() if c.key.task == "arc_easy")
     evidence = EvidenceBuilder(table, store).at(curve, curve.clock[9])
     before = law.forecast(evidence, curve.clock[10:]).values

@@ -224,7 +224,7 @@ REGISTRY: dict[str, str | type[Forecaster]] = {
     "broken-power-law": "neuneu.forecasters.laws:BrokenPowerLaw",
     "logistic": "neuneu.forecasters.logistic:Logistic",
     "logistic-future": "neuneu.forecasters.logistic:LogisticFuture",
-    "loss-law": "neuneu.forecasters.loss_law:LossLaw",
+    "loss-law": "neuneu.forecasters.loss_law:MomentLaw",
     "rise-law": "neuneu.forecasters.loss_law:RiseLaw",
     "ladder": "neuneu.forecasters.ladder:Ladder",
     "gaussian-process": "neuneu.forecasters.gaussian_process:GaussianProcess",

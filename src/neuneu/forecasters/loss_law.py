@@ -46,7 +46,7 @@ SMALLEST = 1e-9
 """Columns of less spread than this are not standardised."""
 
 
-class LossLaw(CalibratedForecaster):
+class MomentLaw(CalibratedForecaster):
     """The law above; needs runs with losses to be fitted, and losses of a checkpoint to forecast."""
 
     name = "loss-law"
@@ -174,7 +174,7 @@ class LossLaw(CalibratedForecaster):
             self.of_task[key] = (shared + off) / scale
 
 
-class RiseLaw(LossLaw):
+class RiseLaw(MomentLaw):
     """The same law without losses: what they are worth is told by the two."""
 
     name = "rise-law"

@@ -43,7 +43,7 @@ _SETTINGS = {
 
 
 MADE_BY = (
-    "`neuneu designs import` makes one from files, and --store home is the packaged suite (in Python: "
+    "`neuneu designs import` makes one from files, and the `store` home is the packaged suite (in Python: "
     "DesignStore.create, open_store)"
 )
 """What to do where there is no database."""
