@@ -131,6 +131,14 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path, text):
         read_ledger(tmp_path / "l.jsonl")
 
 
+def test_half_a_character_in_a_line_is_refused_by_its_number(table, entered):
+    text = entered.read_text()
+    first, *rest = text.splitlines(keepends=True)
+    entered.write_text(first + "".join(rest).replace('"task": "', '"task": "\\ud800', 1))
+    with pytest.raises(InputError, match=f"{entered.name}:2: holds half a surrogate pair"):
+        read_ledger(entered)
+
+
 def test_a_verdict_gives_its_reason_in_a_sentence(table, steady):
     piqa = Selection(tasks=["piqa"])
     stop = should_stop(table, "strong", target=0.9, selection=piqa, forecaster=steady)

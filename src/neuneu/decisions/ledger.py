@@ -22,9 +22,9 @@ import polars as pl
 from neuneu import __version__
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import KEY
-from neuneu.errors import InputError
+from neuneu.errors import InputError, TooLargeError
 from neuneu.evaluation.metrics import SCORES, score_cells
-from neuneu.files import open_file, refusing_place, try_lock
+from neuneu.files import MAX_LINE, open_file, parse_json, refusing_place, try_lock
 from neuneu.files.reading import near_files
 from neuneu.forecasts.cells import QUANTILES, CurveForecast
 from neuneu.forecasts.forecast import TableForecasts
@@ -84,7 +84,10 @@ def read_ledger(path: str | Path) -> pl.DataFrame:
 def _whole_lines(path: str | Path, seen: Container[str] | None = None) -> Iterator[dict[str, Any]]:
     """The lines of a ledger one by one, without half ones; only those of these fingerprints, if given."""
     with open_file(path) as stream:
-        for number, raw in enumerate(stream, start=1):
+        lines = iter(lambda: stream.readline(MAX_LINE + 1), b"")
+        for number, raw in enumerate(lines, start=1):
+            if len(raw) > MAX_LINE:
+                raise TooLargeError("is longer than a line may be", where=f"{path}:{number}")
             if not raw.endswith(b"\n"):
                 break  # being written, or left half done by a killed writer
             if not raw.strip():
@@ -93,9 +96,11 @@ def _whole_lines(path: str | Path, seen: Container[str] | None = None) -> Iterat
             if named is not None and named[1].decode() not in seen:  # type: ignore[operator]
                 continue  # a tenth of the time that parsing takes
             try:
-                row = json.loads(raw)
-            except ValueError:
+                text = raw.decode()
+                json.loads(text)
+            except (ValueError, RecursionError):
                 continue  # half a line, closed off by the next writer
+            row = parse_json(text, f"{path}:{number}")
             if not isinstance(row, dict) or not set(FIELDS) <= set(row):
                 raise InputError("is no line of a ledger", where=path, field="line", value=number)
             yield row
