@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ PRELOADED = [
     "tests.killing",
 ]  # fmt: skip
 CONTEXT = multiprocessing.get_context("forkserver")
+ALERTS = 3
+"""How `watch --once` ends where there are alerts."""
+
 LOCKS = (".lock",)
 """Files of locks stay: they hold nothing."""
 
@@ -31,7 +35,10 @@ class Long:
     name: str
     arguments: tuple[str, ...]
     ignored: tuple[str, ...] = ()
-    """Names of files that tell times."""
+    """Names of files that tell durations."""
+
+    timed: tuple[str, ...] = ()
+    """Names of files that tell when they were made, which is struck out."""
 
 
 def work(arguments: list[str]) -> None:
@@ -58,7 +65,7 @@ def run(command: Long, out: Path, *, kill_after: float | None = None) -> float |
         process.kill()
         process.join()
         return None
-    if process.exitcode:
+    if process.exitcode not in (0, ALERTS):
         raise RuntimeError(f"{command.name} ended with {process.exitcode}: {' '.join(arguments)}")
     return time.monotonic() - began
 
@@ -69,8 +76,13 @@ def contents(command: Long, out: Path) -> dict[str, str]:
     for path in sorted(out.rglob("*")):
         if path.is_file() and path.name not in command.ignored and path.suffix not in LOCKS:
             data = _rows(path) if path.suffix == ".duckdb" else path.read_bytes()
+            if path.name in command.timed:
+                data = _TIME.sub(b"", data)
             found[str(path.relative_to(out))] = hashlib.sha256(data).hexdigest()
     return found
+
+
+_TIME = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
 
 
 def _rows(path: Path) -> bytes:
@@ -118,14 +130,38 @@ def make_commands(home: Path) -> list[Long]:
         ("tokenize", str(home / "text.jsonl"), "-t", str(tokenizer), "-o", corpus, "--workers", "1"),
     )
     run(prepared, home)
+    scored = ("score", str(home / "run"), "--corpus", corpus, "--window", "32")
+    run(Long("score", (*scored, "-o", str(home / "losses.zarr"))), home)
+    for step in range(1000, 13_000, 1000):
+        share = {"piqa": 0.5 + step / 50_000, "arc_easy": 0.4 + step / 40_000, "sciq": 0.6 + step / 60_000}
+        document = {
+            "results": {task: {"acc": value, "acc_stderr": 0.01} for task, value in share.items()},
+            "versions": dict.fromkeys(share, 0),
+            "config": {"model_args": f"pretrained=org/lm,revision=step{step}", "num_fewshot": 0},
+        }
+        (home / "results").mkdir(exist_ok=True)
+        (home / "results" / f"results_{step}.json").write_text(json.dumps(document))
+    results, losses = str(home / "results"), str(home / "losses.zarr")
     questions = ("--blimp", f"{tiny}/blimp", "--requests", f"{tiny}/requests", "--root", str(tiny))
     return [
         Long("tokenize", (*prepared.arguments[:5], "OUT/corpus", "--workers", "1")),
-        Long("score", ("score", str(home / "run"), "--corpus", corpus, "-o", "OUT/l.zarr", "--window", "32")),
+        Long("score", (*scored, "-o", "OUT/l.zarr")),
+        Long("words", ("words", losses, "--corpus", corpus, "-o", "OUT/words.zarr", "--summary", "OUT/w.csv")),
         Long("train", ("train", str(home / "train.yaml"), "-o", "OUT/model")),
         Long("evaluate", ("evaluate", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/ev"), ("timings.json",)),
         Long("forecast", ("forecast", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/f.parquet")),
         Long("report", ("report", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/r.html")),
+        Long("rank", ("rank", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/r.csv")),
+        Long("plot", ("plot", "fan", curves, "-f", "power-law", "--context", "0.5", "-o", "OUT/fan.png")),
+        Long("import", ("import", "lm-eval", results, "-o", "OUT/c.parquet")),
+        Long("export", ("export", "neuneu-npy", curves, "-o", "OUT/npy")),
+        Long(
+            "watch",
+            ("watch", results, "--once", "-f", "power-law", "--planned-tokens", "24000", "--tokens-per-step", "1",
+             "--status", "OUT/status.json", "--ledger", "OUT/ledger.jsonl"),
+            timed=("status.json", "ledger.jsonl"),
+        ),
+        Long("designs tag", ("designs", "tag", "counts", "-i", str(home / "text.jsonl"), "-o", "OUT/t.parquet")),
         Long("designs import", ("designs", "import", "export", str(home / "export"), "--store", "OUT/d.duckdb")),
         Long("suite run", ("suite", "run", f"{tiny}/tiny.yaml", *questions, "--output", "OUT/suite")),
     ]  # fmt: skip
