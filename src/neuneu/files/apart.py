@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ COPIES = 4
 
 ROW = 16
 """Bytes a row of text takes in memory besides the text."""
+
+STILL = 5
+"""Seconds: after a panic in one of its threads Polars may wait for it for ever."""
 
 THREADS = "4"
 """Of Polars where nothing else is set: each holds memory of its own."""
@@ -100,12 +103,35 @@ class _Unpacker:
         with suppress(BrokenPipeError):  # it ended; why is told below
             self._questions.write(json.dumps(request).encode() + b"\n")
             self._questions.flush()
-        line = self._answers.readline()
+        with self._awake():
+            line = self._answers.readline()
         head = json.loads(line) if line.endswith(b"\n") else {"bytes": 1}
         answer = self._answers.read(head["bytes"])
         if len(answer) < head["bytes"]:
             raise InputError(f"cannot be read as parquet: {self._why()}", where=path)
         return head, answer
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """End the process where no thread of it works for STILL seconds: they wait for each other."""
+        done = threading.Event()
+
+        def watch() -> None:
+            before: list[str] | None = None
+            still = 0
+            while not done.wait(1.0):
+                now = _asleep(self.process.pid)
+                still = still + 1 if now is not None and now == before else 0
+                before = now
+                if still >= STILL:
+                    self.process.kill()
+                    return
+
+        threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     def _why(self) -> str:
         """Why the process ended, for people."""
@@ -123,6 +149,19 @@ class _Unpacker:
         self._questions.close()
         self._answers.close()
         self.process.returncode = 0
+
+
+def _asleep(pid: int) -> list[str] | None:
+    """Processor time of each thread where all sleep; None where one works or reads, or it is not told."""
+    times = []
+    with suppress(OSError, IndexError):
+        for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+            fields = (task / "stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+            if fields[0] != "S":
+                return None
+            times.append(f"{fields[11]} {fields[12]}")
+        return times
+    return None
 
 
 _known: _Unpacker | None = None
