@@ -52,7 +52,10 @@ def differences(kept: Any, ran: Any) -> list[str]:
     """Where a notebook shows something else than it gives when it is run."""
     found = []
     for number, (old, new) in enumerate(zip(kept.cells, ran.cells, strict=True)):
-        pairs = zip(texts(old), texts(new), strict=True)
+        shown, made = texts(old), texts(new)
+        if len(shown) != len(made):
+            found.append(f"cell {number}: {len(shown)} outputs are shown, {len(made)} made")
+        pairs = zip(shown, made, strict=False)
         found += [
             f"cell {number}: {said}" for one, two in pairs if (said := difference(one, two)) is not None
         ]
