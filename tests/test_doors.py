@@ -94,7 +94,7 @@ def test_every_door_gives_the_same_quantiles_to_the_last_bit(table: CurveTable, 
 
 def test_the_page_gives_the_same(table: CurveTable, tmp_path: Path) -> None:
     testclient = pytest.importorskip("fastapi.testclient")
-    from neuneu.app.questions import Started
+    from neuneu.app.asked import Started
     from neuneu.app.server import Settings, make_app
 
     table.write(tmp_path / "t.parquet")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.browsing import chromium
 
-from neuneu.app.questions import Sent
+from neuneu.app.asked import Sent
 
 
 @dataclass
@@ -133,7 +133,7 @@ def ask(address: str) -> Ask:
 @pytest.fixture(scope="session")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """What a reader makes of a body: read(body, name=…) → TableInfo."""
-    from neuneu.app.reading import read_sent
+    from neuneu.app.sent_files import read_sent
 
     def made(body: bytes, content_type: str = "", **sent: Any) -> Any:
         folder = tmp_path_factory.mktemp("read")

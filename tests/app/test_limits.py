@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 from tests.app.conftest import resident
 
-from neuneu.app.questions import Asked, Sent, Started
-from neuneu.app.readers import BusyError, Readers, ReadLimits
-from neuneu.app.tables import GoneError, Tables
+from neuneu.app.asked import Asked, Sent, Started
+from neuneu.app.kept_answers import Views, unpack
+from neuneu.app.kept_tables import GoneError, Tables
+from neuneu.app.read_pool import BusyError, Readers, ReadLimits
 from neuneu.app.uploads import Receiver, SlowError
-from neuneu.app.views import Views, unpack
-from neuneu.app.workers import Workers, WorkLimits
+from neuneu.app.workers import ForecastWorkers, WorkLimits
 from neuneu.errors import NeuneuError, TooLargeError
 
 SLACK = 3
@@ -185,7 +185,7 @@ def work(limits: WorkLimits, table: Path, *contexts: float, curves: int = 4) -> 
     """Answers to one question for each context, all at once."""
 
     async def run() -> list[object]:
-        workers = Workers(limits)
+        workers = ForecastWorkers(limits)
         workers.start()
         try:
             jobs = [
@@ -215,7 +215,7 @@ def test_more_questions_than_may_wait_hear_that_the_server_is_busy(table: Path) 
 
 def test_large_questions_leave_a_worker_to_small_ones() -> None:
     async def run() -> list[str]:
-        workers, order = Workers(WorkLimits(processes=2)), []
+        workers, order = ForecastWorkers(WorkLimits(processes=2)), []
 
         async def one(name: str, curves: int, seconds: float) -> None:
             async def answer(*_: object) -> None:

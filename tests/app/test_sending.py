@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.app.conftest import Ask, form, result
 
-from neuneu.app.questions import Sent
-from neuneu.app.reading import parts_of
+from neuneu.app.asked import Sent
+from neuneu.app.sent_files import parts_of
 from neuneu.curves.readers.formats import formats, read_format
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
@@ -161,7 +161,7 @@ def test_formats_are_listed_with_the_names_of_their_files(ask: Ask) -> None:
 
 def test_sent_facts_are_those_of_import() -> None:
     given = Sent(run_name="r", params=5, tokens_per_step=7, planned_tokens=9, keep="last")
-    from neuneu.app.reading import given_by
+    from neuneu.app.sent_files import given_by
 
     made = given_by(given)
     assert (made.run, made.params, made.tokens_per_step, made.planned_tokens, made.keep) == (

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from tests.app.conftest import serving
 
-from neuneu.app.questions import AT_ONCE, OFFERED
-from neuneu.app.reading import describe
+from neuneu.app.asked import AT_ONCE, OFFERED
+from neuneu.app.sent_files import describe
 from neuneu.app.service import DEFAULT
 from neuneu.curves.table import CurveTable
 from neuneu.decisions import choices

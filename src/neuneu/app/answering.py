@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.app.questions import (
+from neuneu.app.asked import (
     Asked,
     ForecastAnswer,
     Pair,

@@ -7,10 +7,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from neuneu.app.asked import Followed, Sent
+from neuneu.app.kept_tables import Kept, Tables
 from neuneu.app.processes import Killable, answer_of
-from neuneu.app.questions import Followed, Sent
-from neuneu.app.readers import BusyError
-from neuneu.app.tables import Kept, Tables
+from neuneu.app.read_pool import BusyError
 from neuneu.errors import NeuneuError
 
 MEMORY = 2 * 2**30
@@ -132,6 +132,6 @@ def _event(what: dict[str, Any]) -> bytes:
 
 def _follow(connection: Connection, place: Path, sent: Sent, folder: Path) -> None:
     """The process: the modules that read are loaded there, not in the server."""
-    from neuneu.app.reading import follow
+    from neuneu.app.sent_files import follow
 
     follow(connection, place, sent, folder)

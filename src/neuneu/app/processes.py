@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from neuneu.errors import MissingExtraError, NeuneuError, TooLargeError
 
-PRELOADED = ["neuneu.app.reading", "neuneu.app.answering"]
+PRELOADED = ["neuneu.app.sent_files", "neuneu.app.answering"]
 """Modules that the process that others are forked from has loaded."""
 
 GRACE = 1.0

@@ -8,8 +8,7 @@ from importlib.resources import files
 from typing import Annotated, Any, TypeAlias
 
 from neuneu import __version__
-from neuneu.app.guard import EVERY, LOOPBACK, REPORT_POLICY, Access, Guard
-from neuneu.app.questions import (
+from neuneu.app.asked import (
     Asked,
     ForecastAnswer,
     ForecasterInfo,
@@ -21,11 +20,12 @@ from neuneu.app.questions import (
     Sent,
     TableInfo,
 )
-from neuneu.app.readers import BusyError
+from neuneu.app.guard import EVERY, LOOPBACK, REPORT_POLICY, Access, Guard
+from neuneu.app.kept_answers import unpack
+from neuneu.app.kept_tables import GoneError, Kept
+from neuneu.app.read_pool import BusyError
 from neuneu.app.service import Service, Settings, forecasters
-from neuneu.app.tables import GoneError, Kept
 from neuneu.app.uploads import SlowError
-from neuneu.app.views import unpack
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
 
 try:

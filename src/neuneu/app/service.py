@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from neuneu import __version__
-from neuneu.app.live import Live
-from neuneu.app.questions import (
+from neuneu.app.asked import (
     OFFERED,
     Asked,
     ForecasterInfo,
@@ -21,11 +20,12 @@ from neuneu.app.questions import (
     Started,
     offered,
 )
-from neuneu.app.readers import Readers, ReadLimits
-from neuneu.app.tables import Kept, Tables
+from neuneu.app.kept_answers import Views
+from neuneu.app.kept_tables import Kept, Tables
+from neuneu.app.live import Live
+from neuneu.app.read_pool import Readers, ReadLimits
 from neuneu.app.uploads import MAX_UPLOAD, Receiver
-from neuneu.app.views import Views
-from neuneu.app.workers import Workers, WorkLimits
+from neuneu.app.workers import ForecastWorkers, WorkLimits
 from neuneu.errors import InputError
 
 DEFAULT = next(iter(OFFERED))
@@ -57,7 +57,7 @@ class Service:
         self._folder = TemporaryDirectory(prefix="neuneu-page-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         self.receiver = Receiver(settings.max_upload)
-        self.readers, self.workers = Readers(settings.reading), Workers(settings.working)
+        self.readers, self.workers = Readers(settings.reading), ForecastWorkers(settings.working)
         self.tables, self.views = Tables(folder), Views()
         self.live: Live | None = None
         if settings.place is not None:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from neuneu.app.processes import Killable, Told, answer_of, attempt
-from neuneu.app.readers import BusyError
+from neuneu.app.read_pool import BusyError
 from neuneu.errors import TooLargeError
 
 
@@ -38,7 +38,7 @@ class WorkLimits:
     """Curves of a question that counts as large: a second's work."""
 
 
-class Workers:
+class ForecastWorkers:
     """Runs the jobs of `answering` in a few processes; see the module."""
 
     def __init__(self, limits: WorkLimits | None = None) -> None:

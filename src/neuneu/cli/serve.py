@@ -1,11 +1,11 @@
 """`neuneu serve`: the web page and its JSON API."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from neuneu.cli.curves import Keep
 from neuneu.cli.options import Losses, ReferenceRuns, make_app
 from neuneu.cli.tables import note
 
@@ -14,13 +14,6 @@ app = make_app()
 AUTO_TOKEN = "auto"
 TOKEN_BYTES = 24
 """Random bytes of a token that is made here."""
-
-
-class Keep(StrEnum):
-    """Which of two different values of one step stays."""
-
-    first = "first"
-    last = "last"
 
 
 @app.command()
@@ -56,8 +49,8 @@ def serve(
     """
     import secrets
 
+    from neuneu.app.asked import Sent, Started
     from neuneu.app.guard import Access
-    from neuneu.app.questions import Sent, Started
     from neuneu.app.server import Settings
     from neuneu.app.server import serve as serve_app
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neuneu.app.questions import TableInfo
+from neuneu.app.asked import TableInfo
 from neuneu.errors import NeuneuError
 
 AT_REST = 512 * 2**20

@@ -52,7 +52,7 @@ class ReadLimits:
 
 
 class Readers:
-    """Runs the functions of `reading` in processes of their own; see the module."""
+    """Runs the functions of `sent_files` in processes of their own; see the module."""
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
         self.limits = limits or ReadLimits()
@@ -64,7 +64,7 @@ class Readers:
         self._lock = threading.Lock()
 
     async def run(self, read: str, *arguments: Any) -> Any:
-        """What a function of `reading`, by its name, returns in a process of its own.
+        """What a function of `sent_files`, by its name, returns in a process of its own.
 
         Raises what it raises (of NeuneuError); BusyError where too many wait, or too many take long;
         TooLargeError where it takes more time or memory than the limits.
@@ -141,10 +141,10 @@ def _once(connection: Connection, read: str, arguments: Any) -> None:
 
     What libraries print as they give up a bad file is not for the server's terminal.
     """
-    from neuneu.app import reading
+    from neuneu.app import sent_files
     from neuneu.files.apart import unpack_here
 
     unpack_here()
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  no file of a user
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
-    connection.send(attempt(lambda: getattr(reading, read)(*arguments)))
+    connection.send(attempt(lambda: getattr(sent_files, read)(*arguments)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from neuneu.app.questions import (
+from neuneu.app.asked import (
     AT_ONCE,
     MOST_NAMES,
     Followed,
