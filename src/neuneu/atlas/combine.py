@@ -65,7 +65,7 @@ class TaskLaw:
         """
         return self.look(level, start, x).rise
 
-    def look(self, level: float, start: float, x: Floats) -> "Look":
+    def look(self, level: float, start: float, x: Floats) -> "LawReading":
         """What the law says at capabilities x, (n,), to a run that stands at `level` at `start`."""
         read = _read(self._columns, np.append(x, start))
         (middle, deviation, relatives), paths = read[:3], read[3:]
@@ -76,7 +76,7 @@ class TaskLaw:
         rises = paths[:, :-1] - now[:, None]
         mean = weight @ rises
         rise = Rise(mean, np.sqrt(weight @ (rises - mean) ** 2), weight @ (rises > TAKE_OFF))
-        return Look(
+        return LawReading(
             float(middle[-1]), float(deviation[-1]), middle[:-1], deviation[:-1], relatives[:-1], rise
         )
 
@@ -88,7 +88,7 @@ class TaskLaw:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class LawReading:
     """A law read for a run: its middle and deviation where the run stands; these, relatives and the rise at
     the capabilities asked, (n,) each."""
 

@@ -20,7 +20,7 @@ from neuneu.forecasts.cells import QUANTILES
 from neuneu.reports import style
 from neuneu.reports.answer import Answer
 from neuneu.reports.chart_data import SCHEMA, read_chart_data
-from neuneu.reports.tables import Cell, Table, plural
+from neuneu.reports.report_tables import Cell, ReportTable, plural
 
 MOST_MOVES = 20
 """Curves that the table of changes shows, those whose forecast moved most."""
@@ -50,8 +50,8 @@ class Changes:
     since: str
     in_words: str
     by_run: Mapping[str, Cell]
-    table: Table
-    record: Table | None = None
+    table: ReportTable
+    record: ReportTable | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _by_run(answer: Answer, moves: Sequence[Move]) -> dict[str, Cell]:
     return found
 
 
-def _moves_table(moves: Sequence[Move]) -> Table:
+def _moves_table(moves: Sequence[Move]) -> ReportTable:
     ordered = sorted(moves, key=lambda move: (-abs(move.change), move.key.run, *map(str, move.key[1:])))
     rows = []
     for move in ordered[:MOST_MOVES]:
@@ -232,10 +232,10 @@ def _moves_table(moves: Sequence[Move]) -> Table:
     notes = []
     if len(ordered) > MOST_MOVES:
         notes = [f"The {MOST_MOVES} of {len(ordered):,} curves whose forecast moved most."]
-    return Table("moves", "Forecasts that moved most", columns, rows, notes=notes)
+    return ReportTable("moves", "Forecasts that moved most", columns, rows, notes=notes)
 
 
-def _record_table(path: Path, curves: Sequence[Curve]) -> Table | None:
+def _record_table(path: Path, curves: Sequence[Curve]) -> ReportTable | None:
     """How the ledger's forecasts of these curves did, by forecaster and horizon; None where none has come."""
     record = ledger_record(path, curves, ("forecaster", "horizon"))
     if not record.settled:
@@ -250,7 +250,7 @@ def _record_table(path: Path, curves: Sequence[Curve]) -> Table | None:
         cells.append(Cell(f"{100 * row['coverage80']:.0f} %", row["coverage80"]))
         rows.append([*cells, Cell(f"{100 * row['width80']:.2f}", row["width80"])])
     notes = ["Error, bias and width in points of accuracy, of forecasts that have come to their horizon."]
-    return Table("record", record.title, columns, rows, notes=notes)
+    return ReportTable("record", record.title, columns, rows, notes=notes)
 
 
 def _setting(key: CurveKey) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuneu import __version__
 from neuneu.errors import MissingExtraError
-from neuneu.reports import style, tables
+from neuneu.reports import report_tables, style
 from neuneu.reports.answer import Answer
 from neuneu.reports.chart_data import chart_data, panel_of
 from neuneu.reports.former import Former, changes_of
@@ -42,26 +42,26 @@ def render_report(answer: Answer, origin: ReportOrigin | None = None, former: Fo
     changes = changes_of(answer, former) if former is not None else None
     page: str = template("report.html.j2").render(
         title=origin.title,
-        lead=tables.lead(answer),
+        lead=report_tables.lead(answer),
         css=asset("report.css"),
         script=asset("charts.js") + "\n" + asset("report.js"),
         colours=colour_rules(answer.names),
         names=answer.names,
         unit=unit,
-        heading=tables.heading(answer),
-        headline=tables.headline(answer),
-        fitted=tables.fitted_note(answer),
-        runs=tables.runs_table(answer, changes.by_run if changes else None) if overview.rows else None,
-        settings=tables.settings_in_words(overview),
+        heading=report_tables.heading(answer),
+        headline=report_tables.headline(answer),
+        fitted=report_tables.fitted_note(answer),
+        runs=report_tables.runs_table(answer, changes.by_run if changes else None) if overview.rows else None,
+        settings=report_tables.settings_in_words(overview),
         lacking=list(overview.lacking.items()),
         changes=changes,
-        trust=tables.trust_table(overview.trust) if overview.trust is not None else None,
-        tiles=tables.tiles(answer, floor),
-        scores=tables.scores_table(answer, unit, floor) if scored else None,
+        trust=report_tables.trust_table(overview.trust) if overview.trust is not None else None,
+        tiles=report_tables.tiles(answer, floor),
+        scores=report_tables.scores_table(answer, unit, floor) if scored else None,
         n_cells=f"{len(scored.values):,}" if scored else "0",
         n_scored=len(scored.grouping.run) if scored else 0,
-        by_task=tables.tasks_table(answer),
-        shown=tables.shown(answer),
+        by_task=report_tables.tasks_table(answer),
+        shown=report_tables.shown(answer),
         data=embedded(report_data(answer)),
         made=_made(origin, answer),
     )

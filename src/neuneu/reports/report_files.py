@@ -13,7 +13,7 @@ from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.reports.answer import ask
 from neuneu.reports.former import read_former
 from neuneu.reports.html import ReportOrigin, render_report
-from neuneu.reports.tables import plural
+from neuneu.reports.report_tables import plural
 
 
 def report_files(

@@ -27,10 +27,18 @@ from neuneu.forecasters.calibration import (
 from neuneu.forecasters.neuneu2.augment import training_questions
 from neuneu.forecasters.neuneu2.candidates import CANDIDATES, Candidates, make_candidates, units_of
 from neuneu.forecasters.neuneu2.expected import Laws, laws_for
+from neuneu.forecasters.neuneu2.learned import (
+    INFORMED,
+    CandidateTrees,
+    Lessons,
+    Model,
+    said,
+    train_trees,
+    weighed,
+)
 from neuneu.forecasters.neuneu2.past import Past, ask_past
 from neuneu.forecasters.neuneu2.process import Process, train_process
 from neuneu.forecasters.neuneu2.rows import Rows, folds_of
-from neuneu.forecasters.neuneu2.trees import INFORMED, Lessons, Model, Trees, said, train_trees, weighed
 from neuneu.forecasters.neuneu2.unstarted import forecast_unstarted
 from neuneu.forecasters.neuneu2.widths import Widths, fit_widths, upright_weight
 from neuneu.losses.loss_store import LossStore
@@ -126,7 +134,12 @@ class Neuneu2(CalibratedForecaster):
         return found
 
     def _learn(
-        self, real: Questions, prior: Questions, process: Process, seed: int, kept: Trees | None = None
+        self,
+        real: Questions,
+        prior: Questions,
+        process: Process,
+        seed: int,
+        kept: CandidateTrees | None = None,
     ) -> Self:
         """Train trees and widths. kept: trees that do not look at the atlas, which stay with their widths."""
         n_trees = self.settings.trees
@@ -272,7 +285,9 @@ def _lessons(
     return Lessons(*shown, *alone)
 
 
-def _again(past: Past, trees: Sequence[Trees], process: Process, folds: "NDArray[np.intp]") -> Floats:
+def _again(
+    past: Past, trees: Sequence[CandidateTrees], process: Process, folds: "NDArray[np.intp]"
+) -> Floats:
     """What trees that were trained without each fold say of the past of its questions, (n_cells,)."""
     candidates = make_candidates(past.batch, process)
     of_group = np.zeros(int(past.group_of.max()) + 1, dtype=np.intp)
@@ -287,8 +302,12 @@ def _again(past: Past, trees: Sequence[Trees], process: Process, folds: "NDArray
 
 
 def _left_out(
-    lessons: Lessons, folds: "NDArray[np.intp]", seed: int, n_trees: int, beside: Sequence[Trees] = ()
-) -> tuple[list[Trees], tuple[Floats, Floats]]:
+    lessons: Lessons,
+    folds: "NDArray[np.intp]",
+    seed: int,
+    n_trees: int,
+    beside: Sequence[CandidateTrees] = (),
+) -> tuple[list[CandidateTrees], tuple[Floats, Floats]]:
     """Trees trained without each fold of the real questions, and what is forecast in its cells, with
     references and without. beside: of each fold the trees that do not look at the atlas; then these do."""
     found = []

@@ -30,13 +30,13 @@ PRIOR_SHARE = 0.25
 """Share of the training weight that synthetic curves have."""
 
 FORESTS = ("alone", "to_level", "to_process")
-"""Names of the forests in stored trees, in the order of `Trees`; the second is the one to the end value."""
+"""Names of the forests in stored trees, in the order of `CandidateTrees`; the second: to the end value."""
 TREE_DECIMALS = 6
 """Features of the trees are rounded to so many decimals."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trees:
+class CandidateTrees:
     """Three forests, and whether they look at what the atlas says.
 
     alone: what to add to the end value where there are no references; to_end_value, to_process: what to add
@@ -75,7 +75,9 @@ class Trees:
         return tensors
 
     @classmethod
-    def from_tensors(cls, tensors: "dict[str, NDArray[Any]]", prefix: str, *, informed: bool) -> "Trees":
+    def from_tensors(
+        cls, tensors: "dict[str, NDArray[Any]]", prefix: str, *, informed: bool
+    ) -> "CandidateTrees":
         """What `tensors` gave. Raises InputError where they are not trees of this version."""
         n_features = len(FACTS) + len(CANDIDATES) + 1
         n_features -= 0 if informed else len(ATLAS_FACTS) + len(FROM_ATLAS)
@@ -98,8 +100,8 @@ class Model:
     """
 
     process: Process
-    bare: Trees
-    informed: Trees | None = None
+    bare: CandidateTrees
+    informed: CandidateTrees | None = None
 
     def point(self, candidates: Candidates, cell: "NDArray[np.intp]") -> Floats:
         """Weighted mean of process and trees, (n_cells,). cell: (n_cells,) question of each."""
@@ -116,12 +118,14 @@ class Model:
         reads = any(name.startswith(INFORMED) for name in tensors)
         return cls(
             Process.from_tensors(tensors),
-            Trees.from_tensors(tensors, "", informed=False),
-            Trees.from_tensors(tensors, INFORMED, informed=True) if reads else None,
+            CandidateTrees.from_tensors(tensors, "", informed=False),
+            CandidateTrees.from_tensors(tensors, INFORMED, informed=True) if reads else None,
         )
 
 
-def said(bare: Trees, informed: Trees | None, candidates: Candidates, cell: "NDArray[np.intp]") -> Floats:
+def said(
+    bare: CandidateTrees, informed: CandidateTrees | None, candidates: Candidates, cell: "NDArray[np.intp]"
+) -> Floats:
     """What trees say, (n_cells,): those that look at the atlas where it knows the task, with references the
     mean of both, else those that do not."""
     known = candidates.known[cell] & (informed is not None)
@@ -178,7 +182,7 @@ class Lessons:
         return Lessons(self.rows.part(rows), self.extra, self.alone.part(alone), self.bare)
 
 
-def train_trees(lessons: Lessons, seed: int, trees: int, *, informed: bool) -> Trees:
+def train_trees(lessons: Lessons, seed: int, trees: int, *, informed: bool) -> CandidateTrees:
     """Train on real and synthetic cells; the first forest on those without references."""
 
     def forest(sides: Sequence[Rows], anchor: "Callable[[Candidates], Floats]") -> Forest:
@@ -201,7 +205,7 @@ def train_trees(lessons: Lessons, seed: int, trees: int, *, informed: bool) -> T
         return candidates.values[:, END_VALUE]
 
     with_references, without = (lessons.rows, lessons.extra), (lessons.alone, lessons.bare)
-    return Trees(
+    return CandidateTrees(
         forest(without, end_value),
         forest(with_references, end_value),
         forest(with_references, process_of),

@@ -34,7 +34,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table: columns are (label, whether it holds text), the first one names the row."""
 
     id: str
@@ -137,7 +137,7 @@ def fitted_note(answer: Answer) -> str:
     return fitted_in_words(answer.names, answer.overview.facts)
 
 
-def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Table:
+def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> ReportTable:
     """A row a run: what it scores now and will score, how sure, how likely it is the best.
 
     changes: run → what has changed since the last report.
@@ -172,7 +172,7 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Tab
     notes = [
         f"Values: {overview.in_words}." if len(overview.settings) == 1 else f"Values: {overview.in_words}"
     ]
-    return Table("runs", heading(answer), columns, rows, notes=notes)
+    return ReportTable("runs", heading(answer), columns, rows, notes=notes)
 
 
 def settings_in_words(overview: Overview) -> list[str]:
@@ -219,7 +219,7 @@ def tiles(answer: Answer, floor: float) -> list[dict[str, str]]:
     return [*found, {"name": "in the 80 % interval", "value": coverage, "note": "80 % is right"}]
 
 
-def scores_table(answer: Answer, unit: str, floor: float) -> Table:
+def scores_table(answer: Answer, unit: str, floor: float) -> ReportTable:
     """A row a forecaster, and one for the noise between checkpoints."""
     heads = (f"mean absolute error ({unit})", "95 % interval", "pinball loss", "in the 80 % interval",
              "width of it", "skill over last value", "declined")  # fmt: skip
@@ -228,7 +228,7 @@ def scores_table(answer: Answer, unit: str, floor: float) -> Table:
         blank = [Cell("–")] * (len(heads) - 1)
         rows.append([Cell("noise between checkpoints", style="floor"), Cell(number(floor), floor), *blank])
     notes = ["Noise between checkpoints: what a perfect forecast would still err by."]
-    return Table(
+    return ReportTable(
         "scores",
         "Scores of every forecaster",
         [("forecaster", True), *((h, False) for h in heads)],
@@ -238,7 +238,7 @@ def scores_table(answer: Answer, unit: str, floor: float) -> Table:
     )
 
 
-def tasks_table(answer: Answer) -> Table | None:
+def tasks_table(answer: Answer) -> ReportTable | None:
     """Error of each forecaster by task and setting; None where there is one, or nothing is known."""
     scored = answer.scored
     if scored is None:
@@ -261,10 +261,12 @@ def tasks_table(answer: Answer) -> Table | None:
     if len(rows) < 2:
         return None
     columns = [("task", True), ("metric", True), ("shots", False), ("variant", True)]
-    return Table("by-task", "Error by task", [*columns, *((name, False) for name in answer.names)], rows)
+    return ReportTable(
+        "by-task", "Error by task", [*columns, *((name, False) for name in answer.names)], rows
+    )
 
 
-def trust_table(trust: Trust) -> Table:
+def trust_table(trust: Trust) -> ReportTable:
     """A row a task: noise, spread between seeds, signal between recipes, pairs that are decided early."""
     shares = [(name, f"right at {100 * share:.0f}\u00a0%") for name, share in RIGHT.items()]
     columns = [("task", True), ("metric", True), ("shots", False), ("variant", True), ("runs", False),
@@ -282,7 +284,7 @@ def trust_table(trust: Trust) -> Table:
         early = [row[name] for name, _ in shares]
         cells += [Cell("–" if right is None else f"{100 * right:.0f} %", right) for right in early]
         rows.append([*cells, _count(row["checkpoints_needed"]), _count(row["seeds_needed"])])
-    return Table("trust-table", "Which tasks to trust", columns, rows, notes=[*trust.notes])
+    return ReportTable("trust-table", "Which tasks to trust", columns, rows, notes=[*trust.notes])
 
 
 def _count(n: int | None) -> Cell:
