@@ -212,3 +212,19 @@ def test_all_shared_curves_are_read_unchanged(shared: Path) -> None:
         assert ours.select([*told, "variant"]).equals(raw.select([*told, "variant"])), path.name
         known = raw["chance_level"].is_not_null()
         assert (ours["chance"].filter(known) - raw["chance_level"].filter(known)).abs().max() in (0.0, None)
+
+
+@given(frames())
+def test_clock_units_are_those_of_the_curves(frame: pl.DataFrame) -> None:
+    table = CurveTable.from_frame(frame)
+    expected: dict[str, set[str]] = {}
+    for curve in table.curves:
+        expected.setdefault(curve.key.run, set()).add(curve.clock_unit)
+    assert table.clock_units() == expected
+
+
+def test_clocks_that_stand_still_or_miss_a_value_are_no_clocks() -> None:
+    frame = rows(3).with_columns(tokens=pl.Series([10, None, 30]), flops=pl.Series([1.0, 2.0, 3.0]))
+    assert list(CurveTable.from_frame(frame).clock_units().values()) == [{"flops"}]
+    still = frame.with_columns(flops=pl.Series([1.0, 2.0, 2.0]))
+    assert list(CurveTable.from_frame(still).clock_units().values()) == [{"step"}]

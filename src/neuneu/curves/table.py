@@ -48,6 +48,10 @@ ROW_RULES: list[tuple[str, str, pl.Expr]] = [
 """(column, rule, rows that break it), in the order in which they are checked."""
 
 
+CLOCKS = ("tokens", "flops")
+"""Columns that may be a curve's clock, the preferred one first; else it is steps."""
+
+
 class CurveTable:
     """Measurements of training runs: a row a value of one task and metric at one step of one run.
 
@@ -136,6 +140,23 @@ class CurveTable:
     def metrics(self) -> list[str]:
         """Names of the metrics, sorted."""
         return sorted(self.frame["metric"].unique())
+
+    def clock_units(self) -> dict[str, set[str]]:
+        """Run → the units of its curves' clocks, as `Curve.clock_unit` has them, without making any curve."""
+        told = self.frame.sort([*KEY, "step"], nulls_last=False).group_by(KEY, maintain_order=True)
+        grows = {
+            unit: pl.col(unit).is_not_null().all()
+            & pl.col(unit).is_finite().all()
+            & (pl.col(unit).cast(pl.Float64).diff().drop_nulls() > 0).all()
+            for unit in CLOCKS
+        }
+        unit = pl.lit("step")
+        for name in reversed(CLOCKS):
+            unit = pl.when(pl.col(name)).then(pl.lit(name)).otherwise(unit)
+        found: dict[str, set[str]] = {}
+        for run, its in told.agg(**grows).select("run", unit.alias("unit")).unique().iter_rows():
+            found.setdefault(run, set()).add(its)
+        return found
 
     def filter(self, *predicates: pl.Expr, **equal: Any) -> "CurveTable":
         """Rows that satisfy Polars expressions and `column=value` or `column=[values]` conditions.
@@ -320,9 +341,7 @@ def _split_curves(frame: pl.DataFrame) -> Iterator[Curve]:
     codes = frame.select(pl.struct(KEY).rle_id())[:, 0].to_numpy()
     bounds = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1, [len(frame)]])
     arrays = {name: frame[name].to_numpy() for name in ("step", "value", "stderr")}
-    clocks = {
-        name: frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in ("tokens", "flops")
-    }
+    clocks = {name: frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in CLOCKS}
     heads = frame[bounds[:-1].tolist()].to_dicts()
     for head, start, stop in zip(heads, bounds[:-1], bounds[1:], strict=True):
         yield _make_curve(head, slice(int(start), int(stop)), arrays, clocks)
@@ -353,7 +372,7 @@ def _make_curve(
 
 def _choose_clock(steps: "NDArray[Any]", clocks: dict[str, "NDArray[Any]"]) -> tuple["NDArray[Any]", str]:
     """Tokens if every row has them and they increase with the steps, else FLOPs, else steps."""
-    for unit in ("tokens", "flops"):
+    for unit in CLOCKS:
         clock = clocks[unit]
         if np.isfinite(clock).all() and (np.diff(clock) > 0).all():
             return clock, unit

@@ -199,9 +199,7 @@ def _parting(one: str, other: str) -> str:
 
 def _summary(table: CurveTable, rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:
     """A row a run: files, checkpoints, first and last step, clock, tasks."""
-    clocks: dict[str, set[str]] = {}
-    for curve in table.curves:
-        clocks.setdefault(curve.key.run, set()).add(curve.clock_unit)
+    clocks = table.clock_units()
     files = dict(rows.group_by("run").agg(pl.col(FILE).drop_nulls().n_unique()).iter_rows())
     files |= {run: len(seen.files) for run, seen in report.runs.items()}
     clock = {run: " and ".join(sorted(units)).replace("step", "steps") for run, units in clocks.items()}
