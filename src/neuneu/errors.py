@@ -59,9 +59,10 @@ class InputError(NeuneuError, ValueError):
     def with_options(self, options: Mapping[str, str]) -> str:
         """The message with arguments named as a command line names them.
 
-        options: argument → its option, `--such`. The field is renamed, and what the rule quotes in backticks.
+        options: argument → its option, `--such`. The field is renamed where no place is named, as that of a
+        place is its own (a column, a key), and what the rule quotes in backticks.
         """
-        own = options.get(self.field or "", self.field)
+        own = options.get(self.field or "", self.field) if self.where is None else self.field
         parts = [] if self.where is None else [str(self.where)]
         if own is not None:
             parts.append(own if self.value is None else f"{own} = {_shorten(self.value)}")

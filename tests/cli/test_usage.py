@@ -46,6 +46,16 @@ def test_a_wrong_call_is_one_line_that_says_what_may_be_meant(
         assert part in shown[0]
 
 
+def test_a_field_of_a_file_keeps_its_name_where_an_option_has_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("step,task\n1,piqa\n")
+    assert "t.csv: run: the column is missing" in on_terminal(monkeypatch, "inspect", "t.csv")
+    error = InputError("must be `all`", field="context", value="x")
+    assert error.with_options({"context": "--context"}) == "--context = 'x': must be `all`"
+
+
 def test_groups_without_a_command_show_their_help(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = on_terminal(monkeypatch, "data")
     assert "list" in shown

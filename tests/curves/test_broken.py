@@ -71,5 +71,5 @@ def test_tables_have_keep_too(tmp_path: Path) -> None:
         kept = read_format("table", [path], given=Given(keep=keep)).table  # type: ignore[arg-type]
         assert kept.frame["value"].to_list() == [0.5, value]
     assert read_format("table", [path], run_column="seed").table.runs == ["a", "b"]
-    with pytest.raises(InputError, match="run-column = 'sed': no such column"):
+    with pytest.raises(InputError, match="column = 'sed': `run_column` names no such column"):
         read_format("table", [path], run_column="sed")

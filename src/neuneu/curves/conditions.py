@@ -20,6 +20,7 @@ SENTENCES = {
     "items": "{} (`limit`)",
     "chat_template": "chat template {}",
     "system_prompt": "system prompt {}",
+    "harness_model": "scored through {}",
 }
 """Condition → how a change of it is told; another one is told by its name."""
 

@@ -130,13 +130,13 @@ def read_public(
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputError("no such folder", where=root, field="from")
+        raise InputError("no such folder", where=root)
     found = map(Path, runs.select(sorted(_paths(root))))
     takes = formats()[runs.format].takes
     reads = [path for path in found if takes(path)]  # others stand beside one that is read
     if not reads:
         rule = f"none of the files of {runs.name} here: is it a clone of github.com/{runs.repository}?"
-        raise InputError(rule, where=root, field="from")
+        raise InputError(rule, where=root)
     return read_format(runs.format, reads, given=Given(tell=tell))
 
 

@@ -264,6 +264,15 @@ def test_p16_tokens_logged_in_other_rows_are_carried_forward() -> None:
     assert [curve.clock_unit for curve in result.table] == ["tokens"]
 
 
+def test_p16_a_column_that_tells_no_tokens_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path / "h.csv", "_step,train/tokens,piqa/acc", "1,,.3", "2,,.4", "3,90,", "4,,.5")
+    result = read("wandb", path, tokens_column="train/tokens")
+    assert points(result, "tokens") == {"h": [None, None, 90]}
+    assert "train/tokens tells no tokens of 2 of 3 rows with values" in notes(result)
+    table(path, "_step,train/tokens,piqa/acc", "1,,.3", "2,,.4")
+    assert "train/tokens tells no tokens of 2 of 2 rows" in notes(read("wandb", path))
+
+
 def test_p16_a_batch_size_that_grows(tmp_path: Path) -> None:
     schedule = table(tmp_path / "schedule.csv", "step,tokens_per_step", "0,1000", "10,2000", "20,4000")
     path = table(tmp_path / "h.csv", "_step,piqa/acc", "5,.3", "10,.4", "15,.5", "25,.6")
@@ -340,6 +349,14 @@ def test_p27_other_templates_and_a_limit_throughout(tmp_path: Path) -> None:
     assert "piqa: 50 items at every step (`limit`)" in told
     assert "until step 2, " in told
     assert "piqa: system prompt at step 2" in told
+
+
+def test_p27_another_seed_of_examples_and_another_engine(tmp_path: Path) -> None:
+    for step, config in ((1, {"fewshot_seed": 1234}), (2, {"fewshot_seed": 7}), (3, {"model": "vllm"})):
+        harness(tmp_path / f"step{step}.json", {"piqa": {"acc,none": 0.5}}, config=config)
+    told = notes(read("lm-eval", tmp_path))
+    assert "piqa: fewshot seed 7 at step 2" in told
+    assert "piqa: scored through vllm from step 3" in told
 
 
 def test_p28_a_known_and_an_unknown_accuracy(tmp_path: Path) -> None:

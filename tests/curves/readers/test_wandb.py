@@ -135,7 +135,7 @@ def test_bad_files(tmp_path: Path, name: str, content: str, words: str) -> None:
 def test_a_tokens_column_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("_step,piqa/acc,seen\n1,0.5,7\n")
     assert read_wandb([tmp_path], tokens_column="seen").table.frame["tokens"].to_list() == [7]
-    with pytest.raises(InputError, match="tokens-column = 'sean': no such column"):
+    with pytest.raises(InputError, match="column = 'sean': `tokens_column` names no such column"):
         read_wandb([tmp_path], tokens_column="sean")
 
 
@@ -236,7 +236,7 @@ def test_a_column_named_by_a_task_takes_the_metric_that_is_said(tmp_path: Path) 
         ("v2", "mmlu_stem", "acc", 5000, 0.2),
         ("v2", "mmlu_stem", "acc", 10000, 0.2),
     ]
-    with pytest.raises(InputError, match="run-column = 'run': no such column; here: run_type"):
+    with pytest.raises(InputError, match="column = 'run': `run_column` names no such column; here: run_type"):
         read_wandb([path], run_column="run", given=given)
 
 

@@ -34,6 +34,9 @@ RUN_COLUMNS = (
 )  # fmt: skip
 """Columns that tell runs apart: where one has several values, the user says what they are."""
 
+SHOWN = 20
+"""Columns that an error lists."""
+
 STEP = "step"
 COUNTER = "_step"
 """Weights & Biases' own counter of logged rows: their order."""
@@ -80,7 +83,7 @@ class History:
         """
         runs = self._runs()
         steps, step_column = self._steps(runs, report)
-        tokens, tokens_column = self._tokens(runs, steps)
+        tokens, tokens_column = self._tokens(runs, steps, report)
         clocks = {*STEP_COLUMNS, *TOKEN_COLUMNS, step_column, tokens_column, self.asked.get("run_column")}
         stays = self._stays(runs, steps, report)
         parts = [pl.DataFrame(schema=_ROWS)]
@@ -158,7 +161,7 @@ class History:
             )
         return carried, column
 
-    def _tokens(self, runs: pl.Series, steps: pl.Series) -> tuple[pl.Series, str | None]:
+    def _tokens(self, runs: pl.Series, steps: pl.Series, report: ReadReport) -> tuple[pl.Series, str | None]:
         """The tokens of each row: its own, else those of a row of the same step, else the last logged before.
 
         The last logged before stand for one step with values, not for those that follow.
@@ -178,7 +181,12 @@ class History:
         )
         next_step = pl.col("step").filter(pl.col("filled")).min().over("run", "carried")
         last = pl.when(pl.col("step") == next_step).then(pl.col("carried"))
-        return frame.select(pl.coalesce("own", same, last).alias("tokens")).to_series(), column
+        tokens = frame.select(pl.coalesce("own", same, last).alias("tokens")).to_series()
+        without, filled = int((self._filled & tokens.is_null()).sum()), int(self._filled.sum())
+        if without:
+            of = how_many(filled, "row")
+            report.notes.append(f"{self.path}: {column} tells no tokens of {without:,} of {of} with values")
+        return tokens, column
 
     @cached_property
     def _filled(self) -> pl.Series:
@@ -210,8 +218,7 @@ class History:
     def _asked_column(self, option: str) -> str | None:
         asked = self.asked.get(option)
         if asked is not None and asked not in self.frame.columns:
-            rule = f"no such column; here: {', '.join(self.frame.columns[:20])}"
-            raise InputError(rule, where=self.path, field=option.replace("_", "-"), value=asked)
+            raise no_such_column(self.path, option, asked, self.frame)
         return asked
 
     def _stderr(self, name: str) -> pl.Series:
@@ -219,6 +226,12 @@ class History:
         if error not in self.frame.columns:
             return pl.Series("stderr", [None] * len(self.frame), dtype=pl.Float64)
         return self.frame[error].cast(pl.Float64, strict=False).fill_nan(None).alias("stderr")
+
+
+def no_such_column(path: Path, option: str, asked: str, frame: pl.DataFrame) -> InputError:
+    """The error of a column that an option names and that the frame has not."""
+    rule = f"`{option}` names no such column; here: {', '.join(frame.columns[:SHOWN])}"
+    return InputError(rule, where=path, field="column", value=asked)
 
 
 def is_task_column(name: str) -> bool:

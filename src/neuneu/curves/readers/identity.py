@@ -42,7 +42,10 @@ NAMING = {
 TELLING = 100
 """A folder's number that is the step is the checkpoint's only from here on: seed_1 at step 1 is a seed."""
 
-NO_STEP = r"its step is in neither revision, model nor path: `step_pattern` 'step(\d+)'"
+NO_STEP = (
+    "its step is in neither revision, model nor path: "
+    r"`step_pattern` 'step(\d+)' or `tokens_pattern` '(\d+B)'"
+)
 TOKENS_AMONG_STEPS = "states tokens where others of its run state steps: `tokens_per_step` puts them together"
 
 _HUB_CACHE = re.compile(r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)")

@@ -48,6 +48,10 @@ TOLD_ARGUMENTS = (
 )  # fmt: skip
 """Model arguments that change values: their changes are told."""
 
+USUAL_MODEL, USUAL_SEED = "hf", 1234
+"""The harness's class of models (with what follows: hf-causal) and its seed of few-shot examples, unless told
+otherwise (lm_eval/__main__.py): these are no condition."""
+
 OLD, NEW = 'before 0.4 (plain "acc" keys)', '0.4 or later ("acc,none" keys)'
 SAMPLES = {
     "samples": "finer measures from the samples_*.jsonl beside each results file: bpb (bits a byte of the "
@@ -267,8 +271,12 @@ def _common_conditions(document: dict[str, Any]) -> dict[str, object]:
     arguments = _arguments(document)
     template = document.get("chat_template_sha") or document.get("chat_template")
     system = document.get("system_instruction_sha") or document.get("system_instruction")
+    config = _mapping(document, "config")
+    model, seed = config.get("model"), config.get("fewshot_seed")
     return {
         "lm_eval": document.get("lm_eval_version"),
+        "harness_model": model if isinstance(model, str) and not model.startswith(USUAL_MODEL) else None,
+        "fewshot_seed": seed if is_number(seed) and seed != USUAL_SEED else None,
         "chat_template": _digest(template),
         "system_prompt": _digest(system),
         "multiturn": True if document.get("fewshot_as_multiturn") else None,

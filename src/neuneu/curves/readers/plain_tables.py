@@ -13,7 +13,7 @@ from neuneu.curves.columns import REQUIRED, normalise
 from neuneu.curves.frames import read_frame
 from neuneu.curves.readers.bulk import each_file
 from neuneu.curves.readers.finishing import FILE
-from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History, is_task_column
+from neuneu.curves.readers.history import COLUMNS, STEP_COLUMNS, History, is_task_column, no_such_column
 from neuneu.curves.readers.labels import parse_column
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader, stack
@@ -84,8 +84,7 @@ def _asked_columns(frame: pl.DataFrame, path: Path, asked: Mapping[str, str]) ->
     """The frame with the columns that the user names in place of run, step and tokens."""
     for option, column in asked.items():
         if column not in frame.columns:
-            rule = f"no such column; here: {', '.join(frame.columns[:20])}"
-            raise InputError(rule, where=path, field=option.replace("_", "-"), value=column)
+            raise no_such_column(path, option, column, frame)
         frame = frame.with_columns(pl.col(column).alias(option.removesuffix("_column")))
     return frame
 
