@@ -144,7 +144,7 @@ def test_a_verdict_gives_its_reason_in_a_sentence(table, steady):
     stop = should_stop(table, "strong", target=0.9, selection=piqa, forecaster=steady)
     assert stop
     assert stop.chance == 0
-    assert "strong is only 0.0% likely to reach 0.9 at clock 100" in stop.reason
+    assert "strong is less than 0.1% likely to reach 0.9 at clock 100" in stop.reason
     assert not should_stop(table, "strong", target=0.3, selection=piqa, forecaster=steady)
     against = should_stop(table, "weak", rival="strong", selection=piqa, forecaster=steady)
     assert "to beat strong" in against.reason

@@ -33,7 +33,7 @@ def fly(run, values, name="eval_piqa_acc"):
 def test_it_stops_with_a_reason_once_the_verdict_has_held_for_three_checkpoints():
     verdicts = fly(flight(), [0.5] * 6)
     assert [bool(verdict) for verdict in verdicts] == [False, False, False, False, True, True]
-    assert verdicts[-1].reason.startswith("run is only 0.0% likely to reach 0.9 at clock 100 (piqa")
+    assert verdicts[-1].reason.startswith("run is less than 0.1% likely to reach 0.9 at clock 100 (piqa")
     assert verdicts[-1].reason.endswith("for 3 checkpoints")
     assert "2 checkpoints: too few to tell" in verdicts[1].reason
 

@@ -57,7 +57,7 @@ def test_it_stops_a_hopeless_run_says_why_and_logs_forecasts(tmp_path, caplog):
     stopping = callback()
     trainer = fit(tmp_path, np.full(STEPS + 1, 0.5), [stopping])
     assert trainer.global_step == 5
-    assert "only 0.0% likely to reach 0.9 at clock 20" in stopping.verdict.reason
+    assert "less than 0.1% likely to reach 0.9 at clock 20" in stopping.verdict.reason
     assert f"stopping: {stopping.verdict.reason}" in caplog.text
     lines = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
     assert "neuneu/q50" in lines[0]

@@ -52,7 +52,7 @@ def test_it_prunes_what_will_not_come_to_the_best_so_far_and_says_why(direction,
     pruned = study.trials[1]
     assert pruned.last_step == 5
     assert f"likely to reach {levels[0]:g} at clock 12" in pruned.user_attrs["neuneu"]
-    assert pruned.user_attrs["neuneu"].startswith("trial 1 is only 0.0%")
+    assert pruned.user_attrs["neuneu"].startswith("trial 1 is less than 0.1%")
     assert "neuneu" not in study.trials[0].user_attrs
 
 

@@ -63,7 +63,7 @@ def test_it_stops_a_hopeless_run_says_why_and_logs_forecasts(tmp_path, caplog):
     trainer.train()
     assert trainer.state.global_step == 5
     assert stopping.verdict
-    assert "only 0.0% likely to reach 0.9 at clock 20" in stopping.verdict.reason
+    assert "less than 0.1% likely to reach 0.9 at clock 20" in stopping.verdict.reason
     assert f"stopping: {stopping.verdict.reason}" in caplog.text
     logged = [entry for entry in trainer.state.log_history if "neuneu/q50" in entry]
     assert [entry["step"] for entry in logged] == [3, 4, 5]

@@ -168,6 +168,8 @@ def inspect(
         for name, make in makers.items():
             table = make(frame)
             title = how_many(len(table), name.value[:-1])
+            if name is View.tasks and (named := table["task"].n_unique()) < len(table):
+                title = f"{how_many(named, 'task')} in {len(table):,} settings"
             print_table(table, title, brief=table.select(COLUMNS[name]), least=LEAST[name])
 
 

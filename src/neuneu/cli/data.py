@@ -42,7 +42,7 @@ def list_(output: Output = None, as_json: AsJson = False) -> None:
         for runs in CATALOG.values()
     ]
     least = ("revision", "repository")
-    show(pl.DataFrame(rows), "public runs", least=least, output=output, as_json=as_json)
+    show(pl.DataFrame(rows), "public runs", least=least, digits=1, output=output, as_json=as_json)
 
 
 @data.command()

@@ -155,8 +155,12 @@ def below(found: Layout, frame: "pl.DataFrame", legend: str = "") -> list[str]:
 
 
 def note(message: str) -> None:
-    """A line for people on stderr, so that stdout stays clean."""
-    sys.stderr.write(in_options(message) + "\n")
+    """A line for people on stderr, so that stdout stays clean; on a terminal wrapped between words."""
+    lines = [in_options(message)]
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size((WIDTH, ROWS)).columns
+        lines = [part for line in lines[0].split("\n") for part in _wrapped(line, width)]
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 def cell(value: Any, digits: int = DIGITS) -> str:

@@ -62,6 +62,7 @@ def watch(
     metric: MetricName = None,
     n_shot: Shots = None,
     variant: Variant = None,
+    params: Annotated[int | None, typer.Option(help="The models' parameters.", min=1)] = None,
     tokens_per_step: Annotated[int | None, typer.Option(help="Fills the clock.", min=1)] = None,
     planned_tokens: Annotated[int | None, typer.Option(help="Where the runs will end.", min=1)] = None,
     keep: Annotated[
@@ -97,7 +98,9 @@ def watch(
     settings = WatchSettings(
         folder, status, format_, target, ledger, forecaster,
         Selection(run or (), task or (), metric, n_shot, variant), references,
-        Given(tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, keep=keep),
+        Given(
+            params=params, tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, keep=keep
+        ),
         PATIENCE if patience is None else patience, [] if page is None else [page],
     )  # fmt: skip
 

@@ -72,14 +72,20 @@ class JoinedSeeds:
         return step, low, high
 
     def in_words(self, runs: Collection[str] = ()) -> list[str]:
-        """Which runs were joined, and what was left out, a line each. runs: only these; all where empty."""
+        """Which runs were joined, and what was left out. runs: only these; all where empty.
+
+        A line each for the first SHOWN runs, one for how many more there are: a table stays in sight.
+        """
         lines = []
-        for name, members in self.members.items():
-            if runs and name not in runs:
+        joined = {name: members for name, members in self.members.items() if not runs or name in runs}
+        for number, (name, members) in enumerate(joined.items()):
+            if number == SHOWN:
+                lines.append(f"seeds: so are {len(joined) - SHOWN} more runs the mean of theirs")
+            lines += [f"left out: {name}: {what}" for what in self.left_out.get(name, ())]
+            if number >= SHOWN:
                 continue
             more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
             lines.append(f"seeds: {name} is the mean of {', '.join(members[:SHOWN])}{more}")
-            lines += [f"left out: {name}: {what}" for what in self.left_out.get(name, ())]
         return lines
 
 

@@ -5,6 +5,7 @@ killed, or asked once a night, says the same as one that never sleeps. Each aler
 sentence.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +152,8 @@ def _outside(table: CurveTable, run: str, curves: Sequence[Curve], watched: Watc
     found: list[tuple[str | None, Curve, str, str]] = []
     for curve in asked:
         if curve.key in rows:
-            beside = _beside(curve.values[-n:], rows[curve.key], len(rows) + several)
+            bounds = (curve.low, curve.high)
+            beside = _beside(curve.values[-n:], rows[curve.key], len(rows) + several, bounds)
             if beside:
                 found.append((curve.key.task, curve, curve.key.task, beside))
     mean = _mean(table, run, watched, rows) if several else None
@@ -169,14 +171,18 @@ def _outside(table: CurveTable, run: str, curves: Sequence[Curve], watched: Watc
     ]  # fmt: skip
 
 
-def _beside(values: Floats, quantiles: Floats, curves: int) -> str:
+def _beside(
+    values: Floats, quantiles: Floats, curves: int, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> str:
     """Where all values, (n,), lie beside their band on one side: the end of a sentence; else empty.
 
-    quantiles: (n, len(LEVELS)); curves: how many share the probability of lying outside.
+    quantiles: (n, len(LEVELS)); curves: how many share the probability of lying outside; bounds: of the
+    metric, which the band keeps to.
     """
     low, middle, high = (quantiles[:, LEVELS.index(level)] for level in (0.05, 0.5, 0.95))
     wider = norm.ppf(1 - (1 - BAND) / 2 / curves) / norm.ppf((1 + BAND) / 2)
-    low, high = middle - wider * (middle - low), middle + wider * (high - middle)
+    low = np.maximum(middle - wider * (middle - low), bounds[0])
+    high = np.minimum(middle + wider * (high - middle), bounds[1])
     side = "below" if (values < low).all() else "above" if (values > high).all() else ""
     return (
         f"is {values[-1]:.4g}, {side} its own {BAND:.0%} band of {low[-1]:.4g} to {high[-1]:.4g}"

@@ -18,6 +18,9 @@ from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
 FEWEST_CHECKPOINTS = 3
 """No verdict from fewer checkpoints."""
 
+LEAST_SAID = 0.001
+"""A reason says a smaller probability as "less than 0.1%": none is nothing."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -141,11 +144,13 @@ def _verdict(
         chance = float(np.mean([reach_probability(points[place], value) for value in points[against]]))
         what = f"to beat {rival}"
     stop = chance < threshold
-    verb = "is" if not stop else "is only"
+    verb, likely = "is only" if stop else "is", f"{chance:.1%}"
+    if chance < LEAST_SAID:
+        verb, likely = "is", f"less than {LEAST_SAID:.1%}"
     sides = "under" if stop else "not under"
     values = found.shown(own)
     reason = (
-        f"{run} {verb} {chance:.1%} likely {what} at clock {own.at:.4g} ({found.shared.in_words}; 80 %: "
+        f"{run} {verb} {likely} likely {what} at clock {own.at:.4g} ({found.shared.in_words}; 80 %: "
         f"{values['q10']:.4g} to {values['q90']:.4g}), {sides} the threshold of {threshold:g}"
     )
     return Verdict(stop, chance, reason, own.at, values["q10"], values["q50"], values["q90"])

@@ -134,7 +134,7 @@ def trust(table: CurveTable, selection: Selection | None = None) -> Trust:
             metrics = {setting[1] for setting in shared.settings}
             metric = metrics.pop() if len(metrics) == 1 else None
             rows.append(_row((MEAN, metric or "", None, None), means, recipes))
-            notes.append(f"{MEAN}: {shared.in_words}, {len(means)} of {len(of_run)} runs")
+            notes.append(f"{shared.in_words}; {len(means)} of {len(of_run)} runs")
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     order = frame.sort(pl.col("signal_to_noise"), "task", descending=[True, False], nulls_last=True)
     return Trust(order, notes)

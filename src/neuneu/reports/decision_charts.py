@@ -16,6 +16,9 @@ LINES = {RANK: "-", PLAIN: "--"}
 FEWEST_PAIRS = 20
 """A tenth with fewer pairs is not drawn."""
 
+TOO_FEW = f"too few pairs: a point takes {FEWEST_PAIRS}"
+"""What stands where no tenth is drawn, so that an empty figure is not taken for a broken one."""
+
 
 @style.house_style
 def decisions_chart(document: dict[str, Any]) -> "Figure":
@@ -36,7 +39,7 @@ def decisions_chart(document: dict[str, Any]) -> "Figure":
 
 
 def _reliability(axes: "Axes", document: dict[str, Any], names: list[str]) -> None:
-    colour = style.colours(names)
+    colour, drawn = style.colours(names), False
     axes.plot([0.5, 1], [0.5, 1], color=style.MUTED, linestyle=":", linewidth=1.2)
     for name in names:
         tenths: dict[str, list[dict[str, Any]]] = {}
@@ -46,6 +49,9 @@ def _reliability(axes: "Axes", document: dict[str, Any], names: list[str]) -> No
         points = [_pooled(rows) for _, rows in sorted(tenths.items())]
         known = [(p, right) for p, right, pairs in points if pairs >= FEWEST_PAIRS]
         axes.plot([p for p, _ in known], [right for _, right in known], marker="o", color=colour[name])
+        drawn = drawn or bool(known)
+    if not drawn:
+        axes.text(0.95, 0.05, TOO_FEW, transform=axes.transAxes, ha="right", color=style.MUTED)
     axes.set_xlabel("probability said for the favourite")
     axes.set_ylabel("how often it won")
     axes.set_title("Pairs of runs, as rank has them")

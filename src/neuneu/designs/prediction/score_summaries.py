@@ -70,10 +70,15 @@ def brief(frame: pl.DataFrame) -> pl.DataFrame:
         "method",
         "models",
         "mae",
-        pl.col("skill_percent").round(1).alias("skill %"),
-        pl.col("coverage80").round(2).alias("coverage"),
+        _rounded("skill_percent", 1).alias("skill %"),
+        _rounded("coverage80", 2).alias("coverage"),
         "p_fdr",
     )
+
+
+def _rounded(name: str, decimals: int) -> pl.Expr:
+    """A column of numbers as texts with so many decimals."""
+    return pl.col(name).map_elements(lambda value: f"{value:.{decimals}f}", return_dtype=pl.String)
 
 
 def overall(frame: pl.DataFrame) -> pl.DataFrame:

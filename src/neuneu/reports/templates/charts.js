@@ -35,7 +35,7 @@ const neuneu = (() => {
   };
   const valueText = (value, percent) => {
     if (value === undefined || value === null || Number.isNaN(value)) return "–";
-    return percent ? `${(100 * value).toFixed(1)} %` : plain(value, 3);
+    return percent ? `${(100 * value).toFixed(1)}\u00a0%` : plain(value, 3);
   };
   const CLOCKS = { tokens: "training tokens", flops: "training compute (FLOPs)", step: "training step" };
   const clockLabel = (unit) => CLOCKS[unit] || unit;
