@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.terminal import check_snapshot, in_pipe, on_terminal
+from tests.cli.terminal import Terminal, check_snapshot, in_pipe, on_terminal
 
-from neuneu.cli.tables import NAME, PROSE, SENTENCES, lay_out, piped
+from neuneu.cli.tables import NAME, PROSE, SENTENCES, lay_out, note, piped
 from neuneu.curves.table import CurveTable
 
 NAMES = ("olmo-ladder-1B-5xC-dolma17-no-math-code", "olmo-ladder-760M-10xC", "tiny")
@@ -205,3 +205,15 @@ def test_no_other_module_prints_tables() -> None:
     texts = {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
     own = {name for name, text in texts.items() if "rich.table" in text or "import Console" in text}
     assert own <= {"cli/tables.py", "cli/bars.py", "cli/train.py"}
+
+
+def test_notes_wrap_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "left out: " + "a run with words " * 8 + "/a/path/that/stays/whole/" + "x" * 80
+    monkeypatch.setenv("COLUMNS", "80")
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        note(text)
+        lines = stream.getvalue().splitlines()
+        assert " ".join(lines) == text
+        assert (len(lines) > 1) is stream.isatty()
+        assert all(len(line) <= 80 for line in lines[:-1])

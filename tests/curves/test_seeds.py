@@ -112,6 +112,17 @@ def test_what_some_seeds_lack_is_left_out_and_told():
     assert "up to 2 checkpoints" in told
 
 
+def test_many_joined_runs_are_counted_beyond_the_first_few():
+    """Eighteen lines of names would push the table that they explain off the screen."""
+    table = made(*({"run": f"{name}-seed{seed}"} for name in "abcde" for seed in (1, 2)))
+    found = join_seeds(table)
+    assert len(found.members) == 5
+    told = found.in_words()
+    assert [line.split(" is ")[0] for line in told[:3]] == ["seeds: a", "seeds: b", "seeds: c"]
+    assert told[3:] == ["seeds: so are 2 more runs the mean of theirs"]
+    assert len(found.in_words(["d"])) == 1
+
+
 def test_asking_for_a_band_where_there_are_no_seeds_is_an_error():
     table = made({"run": "x"}, {"run": "y"})
     with pytest.raises(InputError, match="no two runs differ in their seed alone"):

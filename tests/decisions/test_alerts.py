@@ -73,6 +73,13 @@ def test_the_band_is_wider_where_more_curves_may_leave_it():
     assert subjects(run_of(**many | {"task_0": [*FLAT, 0.6]}), one) == {("outside", "task_0", 13)}
 
 
+def test_a_band_keeps_to_what_the_metric_can_be():
+    near = np.array([0.95, 0.99, 0.93, 0.99, 0.94, 0.99, 0.93, 0.99])
+    (found,) = alerts_of(run_of(piqa=[*near, 0.1, 0.1, 0.1]), "r", STEADY)
+    assert "below its own 90% band" in found.reason
+    assert found.reason.split(" to ")[1].startswith("1 at step")
+
+
 def test_no_band_from_fewer_than_three_points():
     assert subjects(run_of(piqa=[0.5, 0.5, 0.9, 0.9, 0.9])) == set()
     assert subjects(run_of(piqa=[0.5, 0.5, 0.5, 0.9, 0.9, 0.9])) == {("outside", "piqa", 6)}

@@ -9,6 +9,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.files import read_json, write_json, write_table
 from neuneu.forecasts.cells import read_cells
+from neuneu.reports.decision_charts import TOO_FEW, decisions_chart
 from neuneu.reports.figures import KINDS, Options, write_figure
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -155,3 +156,10 @@ def test_names_that_are_not_there_are_refused(
     for path in (small_file, evaluation):
         with pytest.raises(InputError):
             write_figure("fan", [path], tmp_path / "x.png", Options(**options))  # type: ignore[arg-type]
+
+
+def test_too_few_pairs_are_said_in_place_of_an_empty_figure() -> None:
+    row = {"forecaster": "neuneu-2", "rule": "rank", "tenth": "0.9", "p": 0.95, "right": 1.0}
+    for pairs, told in ((19, True), (20, False)):
+        figure = decisions_chart({"reliability": [row | {"pairs": pairs}], "dropping": []})
+        assert (TOO_FEW in [text.get_text() for text in figure.axes[0].texts]) is told

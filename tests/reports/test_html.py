@@ -137,7 +137,7 @@ def test_a_look_back_shows_scores_of_the_forecaster_beside_baselines(small: Curv
     assert row.truth == pytest.approx(
         np.mean([p.curve.values[-1] for p in answer.panels if p.curve.key.run == row.run])
     )
-    assert f"it came to {100 * row.truth:.1f} %" in page.text
+    assert f"it came to {100 * row.truth:.1f}\u00a0%" in page.text  # no line ends between the two
 
 
 def test_every_curve_is_in_the_numbers_as_it_was_measured_and_forecast(small: CurveTable) -> None:

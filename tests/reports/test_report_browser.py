@@ -120,7 +120,7 @@ def test_tables_sort_and_search(browser: Any, report: str) -> None:
         assert len(set(texts)) == N_CHARTS  # settings keep them apart
         ends.get_by_role("button", name="median").click()
         medians = [
-            float(c.removesuffix(" %")) for c in ends.locator("tbody td:nth-child(9)").all_inner_texts()
+            float(c.removesuffix("\u00a0%")) for c in ends.locator("tbody td:nth-child(9)").all_inner_texts()
         ]
         assert medians == sorted(medians, reverse=True)
         page.get_by_text("Error by task and setting").click()

@@ -38,6 +38,9 @@ NEAR = 1e-6
 LATE = (1.0, 1.5, 3.0, float("inf"))
 """Edges of horizon over context end, by which settled forecasts are grouped."""
 
+BUCKETS = ("to 1.5x", "1.5x to 3x", "over 3x")
+"""What the groups between those edges are called."""
+
 
 def enter(found: TableForecasts, path: str | Path, *, now: datetime | None = None) -> int:
     """Add forecasts to a ledger; returns how many lines were added.
@@ -137,10 +140,10 @@ def track_record(settled: pl.DataFrame, by: Iterable[str] = ("forecaster", "task
     """
     ratio = pl.col("clock") / pl.col("context_clock")
     buckets = (
-        pl.when(ratio <= LATE[1]).then(pl.lit("to 1.5x")).when(ratio <= LATE[2]).then(pl.lit("1.5x to 3x"))
+        pl.when(ratio <= LATE[1]).then(pl.lit(BUCKETS[0])).when(ratio <= LATE[2]).then(pl.lit(BUCKETS[1]))
     )
     return (
-        settled.with_columns(horizon=buckets.otherwise(pl.lit("over 3x")))
+        settled.with_columns(horizon=buckets.otherwise(pl.lit(BUCKETS[2])))
         .group_by(list(by), maintain_order=True)
         .agg(
             pl.len().alias("forecasts"),
@@ -192,10 +195,15 @@ def ledger_record(
     settled = settle(entered, curves)
     columns = list(by)
     table = track_record(settled, columns).sort(
-        ["forecasts", *columns], descending=[True, *[False] * len(columns)]
+        ["forecasts", *(_in_order(name) for name in columns)], descending=[True, *[False] * len(columns)]
     )
     every = track_record(settled.with_columns(every=pl.lit(1)), ["every"]).drop("every")
     return LedgerRecord(len(entered), len(settled), table, every)
+
+
+def _in_order(name: str) -> pl.Expr:
+    """A column to sort by: horizons from the nearest, all else as it is."""
+    return pl.col(name).cast(pl.Enum(BUCKETS)) if name == "horizon" else pl.col(name)
 
 
 def _value(known: dict[Any, Curve], row: tuple[Any, ...]) -> float | None:
