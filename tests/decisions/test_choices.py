@@ -300,6 +300,18 @@ def test_peers_are_compared_at_the_clock_that_all_of_them_have_reached(steady):
     assert runs["a"].level == pytest.approx(np.mean(rising[15:20]))
 
 
+def test_a_run_that_was_first_measured_after_the_common_clock_is_no_peer(steady):
+    """What it shows at that clock is unknown, which took the probabilities of all its peers with it."""
+    table = in_flight(a=np.full(20, 0.5), b=np.full(24, 0.6), c=np.full(24, 0.4))
+    late = table.frame.filter((pl.col("run") != "c") | (pl.col("step") > 21))
+    found = compare_runs(CurveTable.from_frame(late), steady)
+    runs = by_run(found)
+    assert runs["a"].peers == runs["b"].peers >= 0
+    assert runs["c"].peers == -1
+    assert np.isfinite(found.points).all()
+    assert rank(found)["run"][0] == "b"
+
+
 def test_ended_runs_are_no_peers_of_those_in_flight(steady):
     """What a run shows halfway is not held against what another shows at its end."""
     half, whole = [0.4] * 50, [0.4] * 100

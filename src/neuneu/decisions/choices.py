@@ -252,9 +252,10 @@ def _among_peers(
     found = list(runs)
     for group in np.unique(groups).tolist():
         peers = [i for i, code in zip(flying, groups, strict=True) if code == group]
-        if len(peers) < 2:
-            continue
         clock = min(runs[i].end for i in peers)
+        peers = [i for i in peers if all(curve.clock[0] <= clock for curve in of_run[runs[i].run])]
+        if len(peers) < 2:  # nor is one a peer that shows nothing yet at the clock of the others
+            continue
         today = {i: mean_today([c.until(clock) for c in of_run[runs[i].run]], shared) for i in peers}
         if len(shared.settings) == 1:
             tasks = tasks_today({runs[i].run for i in peers}, every, clock)
