@@ -240,8 +240,9 @@ def test_an_old_file_stays_where_a_new_one_cannot_be_written(tmp_path: Path) -> 
     path.write_text("old")
     with little_room(), pytest.raises(InputError, match=r"a\.txt: cannot be written: File too large"):
         write_text(path, "x" * 1000)
-    with pytest.raises(InputError, match="spreadsheets run"):
-        write_table(tmp_path / "b.csv", pl.DataFrame({"a": ["-x"]}))
+    for formula in ("-x", "\t=x", "\r\n@x", "＝x"):
+        with pytest.raises(InputError, match="spreadsheets run"):
+            write_table(tmp_path / "b.csv", pl.DataFrame({"a": [formula]}))
     write_table(tmp_path / "c.csv", pl.DataFrame({"a": ["-1.5"]}))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "c.csv"]
     assert path.read_text() == "old"

@@ -237,8 +237,9 @@ def write_json(path: str | Path, document: Any) -> None:
     write_text(path, to_json(document))
 
 
-FORMULA = "^[=+@-]"
-"""How a text begins that a spreadsheet runs as a formula when it opens a CSV file."""
+FORMULA = r"^[\t\r\n]*[=+@＝＋－＠-]"
+"""How a text begins that a spreadsheet runs as a formula when it opens a CSV file: also after tabs and ends
+of lines, which are dropped, and in full width (OWASP, CSV injection)."""
 
 
 def _check_formulas(frame: pl.DataFrame, path: Path) -> None:

@@ -108,6 +108,14 @@ def test_p06_a_token_clock_that_resets_is_said(tmp_path: Path) -> None:
     assert [curve.clock_unit for curve in result.table] == ["step"]
 
 
+def test_p06_a_counter_that_goes_back_is_two_logs_and_newest_first_is_none(tmp_path: Path) -> None:
+    path = table(tmp_path / "h.csv", "_step,piqa/acc", "10,.3", "20,.4", "15,.5", "25,.6")
+    with pytest.raises(InputError, match=r"steps go back after row 2 \(20 → 15\)"):
+        read("wandb", path)
+    table(path, "_step,piqa/acc", "30,.3", "20,.4", "10,.5")
+    assert points(read("wandb", path)) == {"h": [10, 20, 30]}
+
+
 def test_p07_another_name_and_generation_of_a_task_are_noted() -> None:
     result = read("lm-eval", case("P-07"))
     assert points(result) == {"org/model": [1000, 2000, 3000, 4000]}

@@ -13,6 +13,9 @@ MIN_OTHER = 3
 """So many rows without values tell whether training went back: where their steps never do, evaluations were
 only logged out of order, and where they do, the run was restarted though its evaluations may not show it."""
 
+MIN_REVERSED = 3
+"""Rows from which on falling steps are taken for an order: two may as well be a restart."""
+
 
 class Restart(NamedTuple):
     """Where a branch begins: the row (counted from 0) and step, and the row and step before it."""
@@ -35,7 +38,7 @@ def rows_that_stay(log: pl.DataFrame, keep: Keep | None, report: ReadReport, whe
     known = log.with_row_index("row").sort("order", "row").drop_nulls("step")
     for (run,), rows in known.group_by("run", maintain_order=True):
         restarts = find_restarts(rows)
-        if not restarts:
+        if not restarts or _newest_first(rows["step"]):
             continue
         first = restarts[0]
         words = f"after row {first.before + 1} ({first.from_step:g} → {first.step:g})"
@@ -54,6 +57,11 @@ def rows_that_stay(log: pl.DataFrame, keep: Keep | None, report: ReadReport, whe
         why = f"steps go back {words}{more}: `keep` {keep} leaves out the other branch"
         report.skip(f"rows of {run}", why, len(filled))
     return pl.Series("stays", stays, dtype=pl.Boolean)
+
+
+def _newest_first(steps: pl.Series) -> bool:
+    """Whether a whole run stands newest first, which is an order and no restart."""
+    return len(steps) >= MIN_REVERSED and steps.is_sorted(descending=True)
 
 
 def find_restarts(rows: pl.DataFrame) -> list[Restart]:

@@ -85,7 +85,7 @@ class History:
         steps, step_column = self._steps(runs, report)
         tokens, tokens_column = self._tokens(runs, steps, report)
         clocks = {*STEP_COLUMNS, *TOKEN_COLUMNS, step_column, tokens_column, self.asked.get("run_column")}
-        stays = self._stays(runs, steps, report)
+        stays = self._stays(runs, steps, step_column, report)
         parts = [pl.DataFrame(schema=_ROWS)]
         for name in self.frame.columns:
             column = self.label(name)
@@ -196,12 +196,15 @@ class History:
             return pl.Series([False] * len(self.frame), dtype=pl.Boolean)
         return self.frame.select(pl.any_horizontal(pl.col(names).is_not_null())).to_series()
 
-    def _stays(self, runs: pl.Series, steps: pl.Series, report: ReadReport) -> pl.Series:
-        """Which rows stay where a run was restarted."""
+    def _stays(self, runs: pl.Series, steps: pl.Series, column: str, report: ReadReport) -> pl.Series:
+        """Which rows stay where a run was restarted.
+
+        column: that of the steps. A counter that is the step itself cannot tell that it goes back.
+        """
         if not self.logged:
             return pl.Series([True] * len(self.frame), dtype=pl.Boolean)
         order = pl.int_range(len(self.frame), eager=True).cast(pl.Float64)
-        if COUNTER in self.frame.columns:
+        if COUNTER in self.frame.columns and column != COUNTER:
             order = number_column(self.frame, COUNTER, self.path)
         log = pl.DataFrame({"run": runs, "step": steps, "order": order, "filled": self._filled})
         return rows_that_stay(log, self.given.keep, report, self.path)
