@@ -31,7 +31,7 @@ def compare(
     from neuneu.decisions.paired import pair_items
 
     frame = compare_items(pair_items(read_items(first), read_items(second), task or ()), seed)
-    show(frame, f"{second} less {first}", output=output, as_json=as_json)
+    show(frame, f"{second} less {first}", brief=frame.drop("apart"), output=output, as_json=as_json)
     apart = max(frame["apart"].to_list())
     if apart:
         note(f"{apart} items that only one of the two has are left out")
