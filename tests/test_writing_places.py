@@ -338,7 +338,7 @@ FOLDERS = (
 SAID_BEFORE = {"data get": 2}
 """Lines that tell what is fetched, before anything is."""
 
-READ_NOTHING = ("data list", "demo", "designs fetch", "designs home")
+READ_NOTHING = ("completion", "data list", "demo", "designs fetch", "designs home")
 """Commands without an input of the user's."""
 
 

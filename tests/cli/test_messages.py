@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MESSAGES = {
-    "designs stats --store mine.duckdb": ["`neuneu designs import`", "--store home"],
+    "designs stats --store mine.duckdb": ["`neuneu designs import`", "`--store` home"],
     "forecast missing": ["missing: no such file", ".parquet, .csv or .json"],
     "forecast results": ["is a folder", "`neuneu import auto results -o curves.parquet`"],
     "forecast curves.parqet": ["no such file", "did you mean curves.parquet?"],

@@ -81,7 +81,7 @@ def test_references_are_those_allowed_by_rule_or_brought_by_a_table(table, stead
     ("references", "message"),
     [
         ("nowhere.parquet", "no such file"),
-        ("nonsense", "none, smaller, finished, or a curve table"),
+        ("nonsense", "known: none, smaller, finished"),
         (3, "table"),
     ],
 )

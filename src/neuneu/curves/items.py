@@ -32,7 +32,7 @@ def read_items(path: str | Path) -> Items:
         files = sorted(path.rglob(SAMPLES))
         if not files:
             raise InputError(
-                f"no {SAMPLES} is here: evaluate with log_samples, or with `neuneu suite harness`",
+                f"no {SAMPLES} is here: evaluate with `lm_eval --log_samples` or `neuneu suite harness`",
                 where=path,
             )
         return Items(path, _together((_of_samples(file), file) for file in files))

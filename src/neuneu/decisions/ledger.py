@@ -71,7 +71,7 @@ def read_ledger(path: str | Path) -> pl.DataFrame:
     Raises InputError where a line that is whole is no forecast.
     """
     if not Path(path).exists():
-        rule = f"no such ledger{near_files(path)}; a forecast that is asked with a `ledger` begins one"
+        rule = f"no such ledger{near_files(path)}; `neuneu forecast --ledger {path}` begins one"
         raise InputError(rule, where=path)
     rows = [{name: row.get(name) for name in (*FIELDS, *QUANTILES)} for row in _whole_lines(path)]
     schema = {

@@ -63,7 +63,7 @@ def test_a_good_file_becomes_rows_of_all_tables(tmp_path: Path) -> None:
         ("model: org/new", "model: org/new\nmodel: org/other", "twice"),
         ("model: org/new", "model: !!python/object/apply:os.system ['touch pwned']", "YAML tags"),
         ("model: org/new", "model: &a org/new\nreference: *a", "aliases"),
-        ("model: org/new", "licence: mine\nmodel: org/new", "unknown section"),
+        ("model: org/new", "licence: mine\nmodel: org/new", "licence: unknown; known: model"),
         ("optimizer: adamw", "optimiser: adamw", "unknown"),
         ("tokens_billions: 300", "tokens_billions: true", "finite number"),
         ("tokens_billions: 300", "tokens_billions: .inf", "finite number"),
