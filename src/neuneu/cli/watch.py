@@ -136,12 +136,13 @@ def settle(
     Example: neuneu settle forecasts.jsonl curves.parquet --by task,horizon
     """
     from neuneu.curves.table import read_curves
-    from neuneu.decisions.ledger import ledger_record
+    from neuneu.decisions.ledger import check_ledger, ledger_record
     from neuneu.errors import InputError, check_known
 
     columns = [name.strip() for name in by.split(",") if name.strip()]
     for name in columns:
         check_known(name, ("forecaster", "task", "run", "metric", "horizon"), "by", "is none to group by")
+    check_ledger(ledger)
     found = ledger_record(ledger, read_curves(curves), columns)
     if not found.settled:
         rule = f"none of the {found.entered} forecasts has come to its horizon in these curves"

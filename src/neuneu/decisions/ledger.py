@@ -65,14 +65,21 @@ def enter(found: TableForecasts, path: str | Path, *, now: datetime | None = Non
     return len(lines)
 
 
+def check_ledger(path: str | Path) -> None:
+    """Raise InputError where there is no ledger, or it cannot be opened."""
+    if not Path(path).exists():
+        rule = f"no such ledger{near_files(path)}; `neuneu forecast --ledger {path}` begins one"
+        raise InputError(rule, where=path)
+    with open_file(path):
+        pass
+
+
 def read_ledger(path: str | Path) -> pl.DataFrame:
     """Every whole line of a ledger, in the order in which they were entered.
 
     Raises InputError where a line that is whole is no forecast.
     """
-    if not Path(path).exists():
-        rule = f"no such ledger{near_files(path)}; `neuneu forecast --ledger {path}` begins one"
-        raise InputError(rule, where=path)
+    check_ledger(path)
     rows = [{name: row.get(name) for name in (*FIELDS, *QUANTILES)} for row in _whole_lines(path)]
     schema = {
         **dict.fromkeys(FIELDS, pl.String), "n_shot": pl.Int64, "context_clock": pl.Float64,

@@ -153,7 +153,7 @@ def test_records_add_up_their_domains_in_the_taxonomy(tmp_path: Path) -> None:
     ("text", "rule"),
     [
         ("domains: []", "list of domains"),
-        ("domains: [{name: a, doc_type: [moon]}]", "domain 1: doc_type = 'moon': known: web"),
+        ("domains: [{name: a, doc_type: [moon]}]", "domain 1: doc_type = 'moon': unknown; known: web"),
         ("domains: [{name: a, doc_type: [web/patents]}]", "known: social_media"),
         ("domains: [{name: a, doc_type: [web], tokens_billions: -1}]", "finite number from 0"),
         ("domains: [{name: a, doc_type: [web]}]", "total_tokens_billions: must be given"),
