@@ -27,7 +27,6 @@ from neuneu.app.read_pool import BusyError
 from neuneu.app.service import Service, Settings, forecasters
 from neuneu.app.uploads import SlowError
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
-from neuneu.files import open_file
 
 try:
     from fastapi import FastAPI, Path, Query, Request, Response
@@ -290,6 +289,8 @@ def serve(
     Raises InputError where the port is taken, and where what is offered cannot be read.
     """
     if settings.place is not None and settings.place.is_file():
+        from neuneu.files import open_file
+
         with open_file(settings.place):  # what cannot be read is named before anything starts
             pass
     import uvicorn
