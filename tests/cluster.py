@@ -17,11 +17,12 @@ OPTIONS = {
 
 
 def install(folder: Path) -> Path:
-    """Write `sbatch`, `neuneu` and `torchrun` for this interpreter into a folder, which is returned."""
+    """Write `sbatch`, `neuneu`, `python` and `torchrun` of this interpreter into a folder; the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     commands = {
         "sbatch": f'"{Path(__file__).resolve()}"',
         "neuneu": "-m neuneu",
+        "python": "",
         "torchrun": "-m torch.distributed.run",
     }
     for name, what in commands.items():
