@@ -173,6 +173,14 @@ def _features(batch: Batch, more: Floats | None) -> Floats:
     return own if more is None else np.concatenate([own, more], axis=1)
 
 
+def training_rows(questions: Questions, kept: Sequence[int]) -> tuple[Batch, Floats, Floats]:
+    """The questions kept as a batch, and of each cell the truth in units and the weight, (n_cells,)."""
+    batch = make_batch([questions.evidences[i] for i in kept], [questions.horizons[i] for i in kept])
+    truth = np.concatenate([questions.truths[i] for i in kept]) / batch.unit[batch.cell]
+    sizes = np.bincount(batch.cell, minlength=batch.n)
+    return batch, truth, questions.weights[list(kept)][batch.cell] / sizes[batch.cell]
+
+
 NOT_STARTED = "needs a checkpoint: it does not forecast runs that have not started"
 
 
@@ -225,10 +233,7 @@ class CalibratedForecaster(Forecaster):
                 field="forecaster",
                 value=self.name,
             )
-        batch = make_batch([questions.evidences[i] for i in kept], [questions.horizons[i] for i in kept])
-        truth = np.concatenate([questions.truths[i] for i in kept]) / batch.unit[batch.cell]
-        sizes = np.bincount(batch.cell, minlength=batch.n)
-        weight = questions.weights[kept][batch.cell] / sizes[batch.cell]
+        batch, truth, weight = training_rows(questions, kept)
         point = batch.clip(self.point(batch))
         answered = np.isfinite(point)
         return Calibration.fit(

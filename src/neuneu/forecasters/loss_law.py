@@ -11,7 +11,6 @@ when network and encoder are written out as a formula (docs/neuneu.md).
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
@@ -19,13 +18,13 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
-from neuneu.evidence.batch import Batch, make_batch
+from neuneu.evidence.batch import Batch
 from neuneu.evidence.evidence import Evidence, LossView
 from neuneu.evidence.features import MEAN_POINTS, context_features
 from neuneu.evidence.finished import References
-from neuneu.evidence.questions import Questions, ask_questions
+from neuneu.evidence.questions import ask_questions
 from neuneu.forecasters.base import Reads
-from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration, training_rows
 from neuneu.forecasters.logistic import Key, law_key
 from neuneu.losses.loss_store import LossStore, owns
 
@@ -75,7 +74,7 @@ class MomentLaw(CalibratedForecaster):
         if not kept:
             rule = "needs runs with at least 8 checkpoints" + (" and losses of them" if self.moments else "")
             raise InputError(rule, field="forecaster", value=self.name)
-        batch, truth, weight = _rows(questions, kept)
+        batch, truth, weight = training_rows(questions, kept)
         columns = self._columns(batch)
         runs = sorted({evidence.context.key.run for evidence in batch.evidences})
         fold_of = {run: i % FOLDS for i, run in enumerate(runs)}
@@ -180,14 +179,6 @@ class RiseLaw(MomentLaw):
     name = "rise-law"
     reads: ClassVar[frozenset[Reads]] = frozenset()
     moments: ClassVar[int] = 0
-
-
-def _rows(questions: Questions, kept: Sequence[int]) -> tuple[Batch, Floats, Floats]:
-    """Batch, truth in units and weight of every cell of the questions kept."""
-    batch = make_batch([questions.evidences[i] for i in kept], [questions.horizons[i] for i in kept])
-    truth = np.concatenate([questions.truths[i] for i in kept]) / batch.unit[batch.cell]
-    weight = questions.weights[kept][batch.cell] / np.bincount(batch.cell, minlength=batch.n)[batch.cell]
-    return batch, truth, weight
 
 
 def _ridge(columns: Floats, target: Floats, weight: Floats, ridge: float) -> Floats:

@@ -9,13 +9,13 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.evidence.batch import Batch, make_batch
+from neuneu.evidence.batch import Batch
 from neuneu.evidence.features import context_features, mean_of_last
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import read_text, refuse_library_errors, write_text
 from neuneu.forecasters.baselines import LogLinear, reference_rise
-from neuneu.forecasters.calibration import CalibratedForecaster, Calibration
+from neuneu.forecasters.calibration import CalibratedForecaster, Calibration, training_rows
 from neuneu.forecasters.laws import BrokenPowerLaw, PowerLaw
 from neuneu.losses.loss_store import LossStore
 
@@ -88,7 +88,8 @@ class BoostedTrees(CalibratedForecaster):
         )
         if not len(questions):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
-        batch, truth, weight = _training_rows(questions)
+        batch, truth, weight = training_rows(questions, range(len(questions)))
+        weight = weight / weight.mean()
         features = cell_features(batch)
         hidden = np.random.default_rng(seed).random(batch.n) < WITHOUT_REFERENCES
         features[hidden[batch.cell], FEATURES.index("references")] = np.nan
@@ -186,13 +187,6 @@ def _reference_rises(batch: Batch) -> Floats:
             part = slice(bounds[i], bounds[i + 1])
             rises[part] = reference_rise(evidence, batch.log_horizon[part]) / batch.unit[i]
     return rises
-
-
-def _training_rows(questions: Questions) -> tuple[Batch, Floats, Floats]:
-    batch = make_batch(questions.evidences, questions.horizons)
-    truth = np.concatenate(questions.truths) / batch.unit[batch.cell]
-    weight = questions.weights[batch.cell] / np.bincount(batch.cell, minlength=batch.n)[batch.cell]
-    return batch, truth, weight / weight.mean()
 
 
 def _folds(questions: Questions) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
