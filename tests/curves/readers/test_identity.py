@@ -105,7 +105,7 @@ def read(folder: Path, **options: Any) -> dict[str, list[int]]:
 
 
 FLAT = "{r}-{s}.json"
-HUB = "/root/.cache/huggingface/hub/models--org--{r}/snapshots/abcdef{s:07d}"
+HUB = "/home/me/.cache/huggingface/hub/models--org--{r}/snapshots/abcdef{s:07d}"
 NEMO = "/n/{r}/checkpoints/gpt--val_loss=2.{s}-step={s}-consumed_samples={s}.0.ckpt"
 STYLES: dict[str, tuple[str, dict[str, str]]] = {
     "file in a folder": (FLAT, {"pretrained": "/x/{r}/step_{s:06d}.pt"}),
