@@ -1,7 +1,7 @@
 """How far long work has come: told by whoever does it, heard by whoever asked for it.
 
-Rooms wrap what takes long in `counted`; nothing is printed and nothing is passed along. The command line
-listens (`neuneu.cli.bars`); where nobody does, this costs nothing.
+Rooms wrap what takes long in `counted`, or tell `counting` where they are; nothing is printed and nothing is
+passed along. The command line listens (`neuneu.cli.bars`); where nobody does, this costs nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sized
@@ -10,6 +10,13 @@ from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Tell(Protocol):
+    """Takes how many are done, and a word on the one that is worked on."""
+
+    def __call__(self, done: int, now: str = "") -> None:
+        """done: how many of all, not since the last call."""
 
 
 class Listener(Protocol):
@@ -22,7 +29,10 @@ class Listener(Protocol):
         """
 
     def at(self, work: Any, done: int, now: str) -> None:
-        """So many things of a work are done. now: the one that is worked on, empty where it has no name."""
+        """So many things of a work are done. now: the one that is worked on, empty where it has no name.
+
+        What is done when this is first told was done before: of an earlier call that was interrupted.
+        """
 
     def end(self, work: Any) -> None:
         """A work has ended, and with it what is within it."""
@@ -46,28 +56,49 @@ def heard() -> bool:
     return _listener.get() is not None
 
 
+@contextmanager
+def counting(what: str, total: int | None = None) -> Iterator[Tell]:
+    """Work that tells by itself how much of it is done: the call that takes it.
+
+    what: the plural of what is counted, `tokens`; total: how many, where that is known.
+    """
+    listener = _listener.get()
+    if listener is None:
+        yield _nobody
+        return
+    work = listener.begin(what, total)
+
+    def tell(done: int, now: str = "") -> None:
+        listener.at(work, done, now)
+
+    try:
+        yield tell
+    finally:
+        listener.end(work)
+
+
+def _nobody(done: int, now: str = "") -> None:
+    """Where nobody listens."""
+
+
 def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """The items one by one; whoever listens is told how many of how many are done.
 
     what: their plural, `curves`; total: how many, where the items do not know. Items that are texts, or have
     a `name`, are told by it.
     """
-    listener = _listener.get()
-    if listener is None:
+    if not heard():
         yield from items
         return
     if total is None and isinstance(items, Sized):
         total = len(items)
-    work = listener.begin(what, total)
-    try:
+    with counting(what, total) as tell:
         done = 0
         for item in items:
-            listener.at(work, done, _name(item))
+            tell(done, _name(item))
             yield item
             done += 1
-        listener.at(work, done, "")
-    finally:
-        listener.end(work)
+        tell(done, "")
 
 
 def _name(item: object) -> str:

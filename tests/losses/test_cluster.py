@@ -25,10 +25,12 @@ import psutil
 import ray
 from neuneu.losses.scorer import Scoring
 from neuneu.losses.scoring import score_checkpoints
+from neuneu.progress import listening
+from tests.hearing import Ear
 
 runs, corpus, output = sys.argv[1:]
 ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-done, killed = [], []
+killed = []
 
 
 def lose_one():
@@ -43,8 +45,10 @@ def lose_one():
 
 threading.Thread(target=lose_one, daemon=True).start()
 scoring = Scoring(window=32, stride=16, batch_tokens=32)
-score_checkpoints([runs], corpus, output, scoring, ray="local", report=done.append)
-print(len(done), len(killed))
+ear = Ear()
+with listening(ear):
+    score_checkpoints([runs], corpus, output, scoring, ray="local")
+print(ear.told("checkpoints")[-1][0], len(killed))
 """
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 
 from neuneu.errors import InputError
 from neuneu.losses import corpus as module
-from neuneu.losses.corpus import read_corpus, tokenize_corpus
+from neuneu.losses.corpus import CorpusWriter, read_corpus, tokenize_corpus
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,6 +82,17 @@ def test_batches_do_not_show(
     assert contents(tmp_path / "corpus") == contents(corpus)
 
 
+def stop_after_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C right after a batch of documents is sure."""
+    append = CorpusWriter.append
+
+    def stopping(*arguments: Any) -> None:
+        append(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CorpusWriter, "append", stopping)
+
+
 def test_an_interruption_does_not_show(
     tmp_path: Path, text_file: Path, tokenizer: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,12 +101,10 @@ def test_an_interruption_does_not_show(
     partial = tmp_path / ".corpus.partial"
     stops = 0
 
-    def stop(_line: str) -> None:
-        raise KeyboardInterrupt
-
+    stop_after_each_batch(monkeypatch)
     while not (tmp_path / "corpus").exists():
         try:
-            tokenize_corpus([text_file], tmp_path / "corpus", str(tokenizer), report=stop)
+            tokenize_corpus([text_file], tmp_path / "corpus", str(tokenizer))
         except KeyboardInterrupt:
             stops += 1
             with (partial / "tokens.npy").open("ab") as stream:
@@ -112,11 +122,10 @@ def test_text_that_changed_since_the_interruption_is_refused(
     lines = [json.dumps({"text": text}) + "\n" for text in texts]
     file.write_text("".join(lines))
 
-    def stop(_line: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        tokenize_corpus([file], tmp_path / "corpus", str(tokenizer), report=stop)
+    with monkeypatch.context() as patch:
+        stop_after_each_batch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            tokenize_corpus([file], tmp_path / "corpus", str(tokenizer))
     file.write_text("".join(lines).replace("the", "thy"))
     with pytest.raises(InputError, match="changed since the interruption"):
         tokenize_corpus([file], tmp_path / "corpus", str(tokenizer))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.hearing import Ear
 from tests.hub import Served
 
 from neuneu.errors import InputError
@@ -23,6 +24,7 @@ from neuneu.losses.open import open_losses
 from neuneu.losses.scorer import Scoring
 from neuneu.losses.scoring import score_checkpoints
 from neuneu.losses.windows import plan_windows
+from neuneu.progress import listening
 
 SCORING = Scoring(window=32, stride=16)
 
@@ -54,10 +56,12 @@ def test_stored_losses_are_the_model_s(whole: Path, runs: Path, corpus: Path) ->
 def test_shards_and_reruns_end_in_the_same_bytes(
     whole: Path, runs: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    lines: list[str] = []
-    for number in (2, 1, 3, 1):
-        score_checkpoints([runs], corpus, tmp_path / "s", SCORING, shard=(number, 3), report=lines.append)
-    assert len(lines) == 6  # none twice, none left out
+    ear = Ear()
+    with listening(ear):
+        for number in (2, 1, 3, 1):
+            score_checkpoints([runs], corpus, tmp_path / "s", SCORING, shard=(number, 3))
+    assert len([name for _, name in ear.told("checkpoints") if name]) == 6  # none twice, none left out
+    assert ear.totals()["tokens"] == len(read_corpus(corpus).tokens)
     assert contents(tmp_path / "s") == contents(whole)
 
 
@@ -91,9 +95,13 @@ def test_killed_at_random_moments_no_checkpoint_is_lost_or_scored_twice(
     whole: Path, runs: Path, corpus: Path, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from neuneu.losses.scoring import *;"
-        "score_checkpoints([sys.argv[1]], sys.argv[2], sys.argv[3], Scoring(window=32, stride=16),"
-        "report=lambda line: open(sys.argv[4], 'a').write(line + '\\n'))"
+        "import sys; from neuneu.losses.scoring import *; from neuneu.losses.scorer import ScoreStores\n"
+        "write = ScoreStores.write\n"
+        "def logged(*given):\n"
+        "    write(*given)\n"
+        "    open(sys.argv[4], 'a').write(f'{given[1]} step {given[2]}\\n')\n"
+        "ScoreStores.write = logged\n"
+        "score_checkpoints([sys.argv[1]], sys.argv[2], sys.argv[3], Scoring(window=32, stride=16))"
     )
     store, log = tmp_path / "s", tmp_path / "log"
     command = [sys.executable, "-c", code, str(runs), str(corpus), str(store), str(log)]
@@ -107,7 +115,7 @@ def test_killed_at_random_moments_no_checkpoint_is_lost_or_scored_twice(
         process.wait()
     subprocess.run(command, check=True, capture_output=True)
     assert contents(store) == contents(whole)
-    scored = [line.split(":")[0] for line in log.read_text().splitlines()]
+    scored = log.read_text().splitlines()
     assert len(scored) == len(set(scored))
 
 

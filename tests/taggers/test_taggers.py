@@ -12,8 +12,10 @@ import pytest
 import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.hearing import Ear
 
 from neuneu.errors import InputError
+from neuneu.progress import listening
 from neuneu.taggers import cleaning, repetition
 from neuneu.taggers.corpus_files import tag_entropy
 from neuneu.taggers.counts import (
@@ -255,18 +257,22 @@ def test_interrupted_tagging_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert tag("keyword_ratios", source, tmp_path / "whole.parquet", size=10) == 50
     stopped = tmp_path / "stopped.parquet"
 
-    def stop(done: int) -> None:
-        if done >= 20:
-            raise KeyboardInterrupt
+    class Stopping(Ear):
+        def at(self, work: str, done: int, now: str) -> None:
+            if done >= 20:
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        tag("keyword_ratios", source, stopped, size=10, progress=stop)
+    with pytest.raises(KeyboardInterrupt), listening(Stopping()):
+        tag("keyword_ratios", source, stopped, size=10)
     assert not stopped.exists()
     part = tmp_path / "stopped.parquet.parts" / "00000000.parquet"
     assert part.exists()
-    seen: list[int] = []
-    tag("keyword_ratios", source, stopped, size=10, progress=seen.append)
-    assert seen[0] > 10
+    ear = Ear()
+    with listening(ear):
+        tag("keyword_ratios", source, stopped, size=10)
+    assert ear.totals() == {"documents": 50}
+    assert ear.told("documents")[0][0] >= 10  # not counted anew
+    assert ear.told("documents")[-1][0] == 50
     assert stopped.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not part.exists()
     tag("keyword_ratios", source, tmp_path / "two.parquet", size=10, workers=2)

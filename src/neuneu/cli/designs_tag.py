@@ -52,7 +52,6 @@ def generate(
         seed=seed,
         batch=batch,
         device=device,
-        progress=lambda count: note(f"{count} of {documents} generations"),
     )
     note(f"{done} generations → {output}")
 
@@ -120,9 +119,6 @@ def tag(
     from neuneu.taggers.run import TaggerOptions
     from neuneu.taggers.run import tag as tag_all
 
-    def progress(count: int) -> None:
-        note(f"{count} documents")
-
     tokens = None if tokenizer is None else str(tokenizer)
     if method is Method.lm:
         from neuneu.taggers.lm_entropy import lm_entropy
@@ -141,7 +137,6 @@ def tag(
             limit=limit,
             documents=documents,
             workers=workers,
-            progress=progress,
         )
         note(f"{source} → {output}")
         return
@@ -150,7 +145,7 @@ def tag(
     options = TaggerOptions(
         tokens, endpoint, model, language, None if against is None else str(against), words
     )
-    done = tag_all(feature, source, output, options=options, workers=workers, limit=limit, progress=progress)
+    done = tag_all(feature, source, output, options=options, workers=workers, limit=limit)
     note(f"{done} documents → {output}")
 
 

@@ -1,8 +1,6 @@
 """neuneu tokenize, score, words: from a text to the losses of checkpoints on it."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,9 +69,7 @@ def tokenize(
         for name, value, unset in (("field", field, "text"), ("split", split, "file")):
             if value != unset:
                 raise InputError("is for texts, not for token files", field=name, value=value)
-        corpus = import_token_files(
-            files, output, tokenizer, **shared, source_tokenizer=source_tokenizer, report=_progress()
-        )
+        corpus = import_token_files(files, output, tokenizer, **shared, source_tokenizer=source_tokenizer)
     elif source_tokenizer is not None:
         raise InputError("is for token files", field="source-tokenizer", value=source_tokenizer)
     else:
@@ -85,7 +81,6 @@ def tokenize(
             field=field,
             split=split,
             workers=workers or len(os.sched_getaffinity(0)),
-            report=_progress(),
         )
     facts = corpus.facts
     note(
@@ -180,7 +175,6 @@ def score(
         shard=_shard(shard),
         ray=ray,
         gpus=gpus,
-        report=_progress(),
     )
     count = sum(len(store.steps(name)) for name in store.runs)
     note(f"{how_many(count, 'checkpoint')} of {how_many(len(store.runs), 'run')} → {output}")
@@ -215,9 +209,7 @@ def words(
     from neuneu.losses.zarr_store import ZarrLossStore
 
     if output is not None:
-        store: LossStore = word_losses(
-            losses, corpus, output, dtype=dtype, published=compat, hub=hub, report=_progress()
-        )
+        store: LossStore = word_losses(losses, corpus, output, dtype=dtype, published=compat, hub=hub)
     elif compat is not None:
         store = PublishedWordLosses(ZarrLossStore(losses), read_corpus(corpus), compat, hub=hub)
     else:
@@ -230,15 +222,3 @@ def _shard(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and of.isdecimal()):
         raise InputError("must be i/n, such as 2/8", field="shard", value=text)
     return int(number), int(of)
-
-
-def _progress(seconds: float = 10.0) -> Callable[[str], None]:
-    """Prints how far the work is on stderr, now and then."""
-    last = [time.monotonic()]
-
-    def report(line: str) -> None:
-        if time.monotonic() - last[0] >= seconds:
-            last[0] = time.monotonic()
-            note(line)
-
-    return report

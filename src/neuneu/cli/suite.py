@@ -50,7 +50,7 @@ def run(
     folder_place(output)
     _use_threads(threads)
     join_processes()
-    run_suite(settings, output, QuestionFolders(blimp, requests), root=root, only=only, report=note)
+    run_suite(settings, output, QuestionFolders(blimp, requests), root=root, only=only)
 
 
 @suite.command()
@@ -96,7 +96,6 @@ def evaluate(
         pairs=pairs,
         items=items,
         hub=hub,
-        report=note,
     )
     columns = ["run", "step", "task", "metric", "value", "stderr", "n_items", "chance"]
     if output is not None and output.suffix == ".parquet":
@@ -143,7 +142,6 @@ def harness(
         limit=limit,
         batch=batch,
         hub=hub,
-        report=note,
     )
     note(f"{how_many(len(table), 'row')} → {output / 'curves.parquet'}")
 

@@ -41,33 +41,19 @@ def train(
 
     Example: neuneu train configs/probe-delta.yaml --seeds 0,1,2,3,4 -o probes/delta
     """
-    from neuneu.forecasters.neuneu.config import RunConfig, read_config
+    from neuneu.forecasters.neuneu.config import read_config
     from neuneu.forecasters.neuneu.tracking import make_tracker
-    from neuneu.forecasters.neuneu.training import Report
     from neuneu.forecasters.train import train_forecaster, train_seeds
 
     settings = read_config(config)
     if output is not None:
         settings = settings.model_copy(update={"output": output})
     folder_place(settings.output)
-    with _Progress() as show:
-
-        def watch(one: RunConfig) -> Report:
-            tracker = make_tracker(one, one.output)
-
-            def report(record: dict[str, float]) -> None:
-                show(record)
-                tracker(record)
-
-            return report
-
-        if seeds is None:
-            train_forecaster(settings, watch(settings))
-        else:
-            trained = train_seeds(settings, parse_seeds(seeds), watch)
     if seeds is None:
+        train_forecaster(settings, make_tracker(settings, settings.output))
         note(f"model → {settings.output}")
         return
+    trained = train_seeds(settings, parse_seeds(seeds), lambda one: make_tracker(one, one.output))
     for row in trained["seeds"]:
         note(f"seed {row['seed']}{_scores(row)} → {settings.output / row['folder']}")
     spread = {f"{name} ±": value for name, value in trained["spread"].items() if value is not None}
@@ -116,34 +102,3 @@ def convert(
 
     document = convert_checkpoint(checkpoint, output)
     note(f"{document['forecaster']} → {output}")
-
-
-class _Progress:
-    """A progress bar on stderr: step, loss, mean absolute error, samples a second."""
-
-    def __enter__(self) -> "_Progress":
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[scores]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("training", total=None, scores="")
-        return self
-
-    def __call__(self, record: dict[str, float]) -> None:
-        if "samples/s" not in record:
-            return
-        scores = f"loss {record['loss']:.4f}  MAE {record['mae']:.4f}  {record['samples/s']:.0f} samples/s"
-        self._bar.update(self._task, completed=record["step"], total=record["total"], scores=scores)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -230,7 +230,7 @@ class _Method:
         forecaster = self._fit(train)
         self.seconds["fit"] += perf_counter() - began
         began = perf_counter()
-        for source, chunk in counted(list(_chunks(self.cells, fold)), "batches of curves"):
+        for source, _, chunk in counted(list(_chunks(self.cells, fold)), "batches of curves"):
             asked = [self.cells.questions[i] for i in chunk]
             if isinstance(forecaster, Refusal):
                 answers: list[Forecast | Refusal] = [forecaster] * len(chunk)
@@ -295,8 +295,16 @@ def _fresh(forecaster: str | Path | Forecaster) -> Forecaster:
     return load_forecaster(forecaster) if _is_folder(forecaster) else make_forecaster(str(forecaster))
 
 
-def _chunks(cells: Cells, fold: Fold) -> Iterator[tuple[int, list[int]]]:
-    """Questions of a fold, of one source at a time (its index) and at most CHUNK."""
+class Chunk(NamedTuple):
+    """Questions that are asked at once. source, name: the index and the name of the source they are of."""
+
+    source: int
+    name: str
+    questions: list[int]
+
+
+def _chunks(cells: Cells, fold: Fold) -> Iterator[Chunk]:
+    """Questions of a fold, of one source at a time and at most CHUNK."""
     for source, name in enumerate(cells.sources):
         own = [
             i
@@ -304,4 +312,4 @@ def _chunks(cells: Cells, fold: Fold) -> Iterator[tuple[int, list[int]]]:
             if (name, cells.questions[i].curve.key.run) in fold.test
         ]
         for start in range(0, len(own), CHUNK):
-            yield source, own[start : start + CHUNK]
+            yield Chunk(source, name, own[start : start + CHUNK])

@@ -74,9 +74,11 @@ def parse_json(text: str, where: str | Path) -> Any:
     return document
 
 
-def read_json_lines(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[tuple[str, Any]]:
-    """Place ("file:line") and document of each line that is not blank, unpacked by the file's ending."""
-    for number, line in read_lines(path, window=window):
+def read_json_lines(
+    path: str | Path, *, window: int = ZSTD_WINDOW, at: Callable[[int], None] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Place ("file:line") and document of each line that is not blank, as `read_lines` gives them."""
+    for number, line in read_lines(path, window=window, at=at):
         where = f"{path}:{number}"
         yield where, parse_json(line, where)
 

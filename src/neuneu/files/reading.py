@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -146,15 +146,21 @@ def open_unpacked(path: str | Path, *, window: int = ZSTD_WINDOW) -> Iterator[Bi
     window: bytes of history that a zstd frame may ask for. Raises InputError on a damaged archive,
     TooLargeError beyond the larger of MIN_UNPACKED and MAX_RATIO times the file's size.
     """
-    with open_file(path) as raw:
-        ending = Path(path).suffix.lower()
-        if ending not in (".gz", ".zst"):
-            yield raw
-            return
-        limit = max(MIN_UNPACKED, MAX_RATIO * os.fstat(raw.fileno()).st_size)
-        with refuse_library_errors(path, f"a whole {Path(path).suffix[1:]} file"):
-            unpacked = gzip.GzipFile(fileobj=raw) if ending == ".gz" else _Zstd(raw, window)
-            yield io.BufferedReader(_Counted(unpacked, limit, path), 2**20)
+    with open_file(path) as raw, _unpacked(raw, path, window) as stream:
+        yield stream
+
+
+@contextmanager
+def _unpacked(raw: BinaryIO, path: str | Path, window: int) -> Iterator[BinaryIO]:
+    """What an open file holds (see `open_unpacked`)."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".gz", ".zst"):
+        yield raw
+        return
+    limit = max(MIN_UNPACKED, MAX_RATIO * os.fstat(raw.fileno()).st_size)
+    with refuse_library_errors(path, f"a whole {Path(path).suffix[1:]} file"):
+        unpacked = gzip.GzipFile(fileobj=raw) if ending == ".gz" else _Zstd(raw, window)
+        yield io.BufferedReader(_Counted(unpacked, limit, path), 2**20)
 
 
 def unpack_gzip(data: bytes, path: str | Path, limit: int = MAX_DOCUMENT) -> bytes:
@@ -167,13 +173,18 @@ def unpack_gzip(data: bytes, path: str | Path, limit: int = MAX_DOCUMENT) -> byt
 
 
 def read_lines(
-    path: str | Path, *, blank: bool = False, window: int = ZSTD_WINDOW
+    path: str | Path,
+    *,
+    blank: bool = False,
+    window: int = ZSTD_WINDOW,
+    at: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line, blank ones only if asked for, unpacked by the file's ending.
 
+    at: told after each line how many bytes of the file, as it lies on disk, have been read.
     Raises InputError on bytes that are not UTF-8 and on damage, TooLargeError on a line beyond MAX_LINE.
     """
-    with open_unpacked(path, window=window) as stream:
+    with open_file(path) as raw, _unpacked(raw, path, window) as stream:
         number = 0
         while line := stream.readline(MAX_LINE + 1):
             number += 1
@@ -185,6 +196,8 @@ def read_lines(
                 raise InputError(f"must be UTF-8 text: {error.reason}", where=f"{path}:{number}") from error
             if blank or not text.isspace():
                 yield number, text
+            if at is not None:
+                at(raw.tell())
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_p
 from neuneu.forecasters.neuneu.training import SILENT, STATE, Report, Trainer, Workers
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.open import open_losses
+from neuneu.progress import counted
 
 Trained = NeuNeuForecaster | ProbeForecaster | LCPFN
 
@@ -57,7 +58,7 @@ def train_seeds(
     config = config.model_copy(update={"samples": samples})
     _others(config, seeds)
     rows: list[dict[str, Any]] = []
-    for seed in seeds:
+    for seed in counted(seeds, "seeds"):
         training = config.training.model_copy(update={"seed": seed})
         folder = config.output / f"seed{seed}"
         one = config.model_copy(update={"training": training, "output": folder})

@@ -16,6 +16,7 @@ from neuneu.evidence.cut import truth_at
 from neuneu.files import refuse_library_errors
 from neuneu.files.tables import read_parquet
 from neuneu.forecasters.base import LEVELS, Forecast, Refusal
+from neuneu.progress import counted
 
 FALLBACK = "last-value"
 """Whose quantiles stand in where another method declines, if it was asked as well."""
@@ -181,7 +182,7 @@ def _answers(found: Sequence[CurveForecast]) -> Iterator[tuple[str, Answers]]:
     """Each forecaster's answers, those that stand in for refusals first."""
     bounds = np.concatenate([[0], np.cumsum([len(each.horizons) for each in found])]).astype(np.intp)
     fallback: Floats | None = None
-    for name in sorted(_names(found), key=lambda name: name != FALLBACK):
+    for name in counted(sorted(_names(found), key=lambda name: name != FALLBACK), "forecasters scored"):
         own = Answers.empty(int(bounds[-1]))
         for number, each in enumerate(found):
             part = slice(int(bounds[number]), int(bounds[number + 1]))

@@ -25,6 +25,11 @@ class Checkpoint:
     source: str
     revision: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Run and step, for people."""
+        return f"{self.run} step {self.step}"
+
     def fetch(self, *, allow_bin: bool = False) -> Path:
         """The folder with its files; downloads a hub revision into the library's cache."""
         if self.revision is None:

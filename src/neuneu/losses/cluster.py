@@ -1,12 +1,11 @@
 """Scoring spread over a Ray cluster: workers compute, the driver writes each result once."""
 
-from time import perf_counter
 from typing import Any
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.losses.checkpoints import Checkpoint
-from neuneu.losses.corpus import Report
 from neuneu.losses.scorer import Scorer, ScoreStores
+from neuneu.progress import counted
 
 RETRIES = 5
 
@@ -18,7 +17,6 @@ def score_on_ray(
     stores: ScoreStores,
     *,
     gpus: float = 0.0,
-    report: Report | None = None,
 ) -> None:
     """Score each checkpoint as a task of a Ray cluster and write its losses as it comes in.
 
@@ -37,8 +35,7 @@ def score_on_ray(
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_score)
         shared = ray.put(scorer)
         waiting = {task.remote(shared, checkpoint): checkpoint for checkpoint in checkpoints}
-        begin = perf_counter()
-        while waiting:
+        for _ in counted(range(len(checkpoints)), "checkpoints"):
             (done, *_), _ = ray.wait(list(waiting))
             checkpoint = waiting.pop(done)
             try:
@@ -49,12 +46,6 @@ def score_on_ray(
                 raise
             stores.write(checkpoint.run, checkpoint.step, values, facts)
             del values, done
-            if report is not None:
-                count = len(checkpoints) - len(waiting)
-                seconds = perf_counter() - begin
-                report(
-                    f"{checkpoint.run} step {checkpoint.step}: {count} of {len(checkpoints)}, {seconds:.0f} s"
-                )
     finally:
         if started:
             ray.shutdown()

@@ -37,9 +37,6 @@ from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Report = Callable[[str], None]
-"""Takes a line about how far the work is."""
-
 FORMAT = "neuneu-corpus"
 VERSION = 1
 _BATCH = 2_000_000
@@ -123,7 +120,6 @@ def tokenize_corpus(
     hub: bool = False,
     revision: str | None = None,
     workers: int = 1,
-    report: Report | None = None,
 ) -> Corpus:
     """Tokenize text files into a corpus folder; in constant memory, and resumed where it was killed.
 
@@ -153,7 +149,6 @@ def tokenize_corpus(
         output,
         settings,
         lambda writer: encode_documents(writer.skip(documents), encoder, max_tokens, workers),
-        report,
     )
 
 
@@ -171,7 +166,6 @@ def write_corpus(
     output: str | Path,
     settings: dict[str, Any],
     batches: "Callable[[CorpusWriter], Iterable[tuple[list[str], dict[str, Integers]]]]",
-    report: Report | None = None,
 ) -> Corpus:
     """Write a corpus folder, whole or not at all; one that is there already is opened if it is the same.
 
@@ -192,8 +186,6 @@ def write_corpus(
         with CorpusWriter(partial, settings) as writer:
             for texts, encoded in batches(writer):
                 writer.append(texts, encoded)
-                if report is not None:
-                    report(f"{writer.state['documents']:,} documents, {writer.state['tokens']:,} tokens")
             if not writer.state["tokens"]:
                 raise InputError("must hold at least one token", field="sources")
             writer.finish()

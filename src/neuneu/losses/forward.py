@@ -3,7 +3,7 @@
 What else the logits say of a token (`STATISTICS`) can be kept in the same pass.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from neuneu.errors import InputError, check_known
 from neuneu.losses.statistics import TOP, check_statistics
-from neuneu.losses.windows import Windows, make_batches, scored_mask
+from neuneu.losses.windows import WindowBatch, Windows, make_batches, scored_mask
+from neuneu.progress import counting
 
 PRECISIONS = ("float32", "bfloat16")
 _ROWS = 512
@@ -43,16 +44,14 @@ def token_values(
     batch_tokens: int = 8192,
     precision: str = "float32",
     mask_id: int | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """The "loss" of each token in nats and the statistics asked for, (n_tokens,) float32 each.
 
     NaN where no window gives a token one. statistics: of STATISTICS.
     model: a transformers causal language model with float32 weights, on its device. precision: bfloat16
     computes the layers in it and sums up the logits in float32. mask_id: a token that the model must not
-    attend to (compatibility with published losses). progress is called with the tokens done so far. Peak
-    memory is the layers' for batch_tokens, plus 512 × 4,096 logits. Raises InputError where a loss is not
-    finite or a token is none of the model's.
+    attend to (compatibility with published losses). Peak memory is the layers' for batch_tokens, plus
+    512 × 4,096 logits. Raises InputError where a loss is not finite or a token is none of the model's.
     """
     check_statistics(statistics)
     check_known(precision, PRECISIONS, "precision", "unknown")
@@ -63,8 +62,7 @@ def token_values(
     device, model = model.device, model.eval()
     values = np.full((1 + len(statistics), len(tokens)), np.nan, dtype=np.float32)
     plain: bool | None = None
-    done = 0
-    for batch in make_batches(tokens, windows, batch_tokens, bos_id):
+    for batch in _tokens_told(make_batches(tokens, windows, batch_tokens, bos_id), len(tokens)):
         ids = torch.from_numpy(batch.ids).to(device)
         where = torch.from_numpy(batch.rows).to(device), torch.from_numpy(batch.columns).to(device)
         targets = ids.new_tensor(tokens[batch.positions].astype(np.int64))
@@ -80,13 +78,20 @@ def token_values(
         else:
             found = _whole_values(model, ids, mask, where, targets, precision, statistics)
         values[:, batch.positions] = found.cpu().numpy()
-        done += len(targets)
-        if progress is not None:
-            progress(done)
     bad = int(np.count_nonzero(scored_mask(windows, len(tokens)) & ~np.isfinite(values[0])))
     if bad:
         raise InputError(f"{bad} tokens have no finite loss: the model has diverged", field="losses")
     return dict(zip(("loss", *statistics), values, strict=True))
+
+
+def _tokens_told(batches: Iterator[WindowBatch], n_tokens: int) -> Iterator[WindowBatch]:
+    """The batches; whoever listens is told how many tokens are done."""
+    done = 0
+    with counting("tokens", n_tokens) as tell:
+        for batch in batches:
+            tell(done, "")
+            yield batch
+            done += len(batch.positions)
 
 
 def head_losses(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

@@ -23,13 +23,13 @@ from neuneu.losses.corpus import (
     VERSION,
     Corpus,
     CorpusWriter,
-    Report,
     describe_tokenizer,
     encode_documents,
     read_corpus,
     write_corpus,
 )
 from neuneu.losses.tokenizer import load_tokenizer
+from neuneu.progress import counted, counting
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -74,7 +74,6 @@ def import_token_files(
     max_documents: int | None = None,
     hub: bool = False,
     revision: str | None = None,
-    report: Report | None = None,
 ) -> Corpus:
     """Make a corpus folder of published token files, whose ids stay as they are.
 
@@ -114,14 +113,16 @@ def import_token_files(
     ][:max_documents]
 
     def batches(writer: CorpusWriter) -> Iterator[tuple[list[str], dict[str, Integers]]]:
-        texts = writer.skip(speller.spell(ids).text for ids in documents)
+        texts = writer.skip(speller.spell(ids).text for ids in counted(documents, "documents"))
         if source_tokenizer is not None:
             yield from encode_documents(texts, encoder, max_tokens, workers=1)
             return
-        for first in range(writer.state["documents"], len(documents), _DOCUMENTS):
-            yield _encoded(documents[first : first + _DOCUMENTS], speller)
+        with counting("documents", len(documents)) as tell:
+            for first in range(writer.state["documents"], len(documents), _DOCUMENTS):
+                tell(first, "")
+                yield _encoded(documents[first : first + _DOCUMENTS], speller)
 
-    return write_corpus(output, settings, batches, report)
+    return write_corpus(output, settings, batches)
 
 
 def export_corpus(

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 
 from neuneu.errors import InputError
 from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints
 from neuneu.losses.cluster import score_on_ray
-from neuneu.losses.corpus import Report
 from neuneu.losses.scorer import Scorer, Scoring, context_length
 from neuneu.losses.statistics import check_statistics
 from neuneu.losses.zarr_store import ZarrLossStore
+from neuneu.progress import counted
 
 LONGEST_WINDOW = 2048
 
@@ -26,7 +25,6 @@ def score_checkpoints(
     shard: tuple[int, int] = (1, 1),
     ray: str | None = None,
     gpus: float = 0.0,
-    report: Report | None = None,
 ) -> ZarrLossStore:
     """Score checkpoints on a corpus; what the store has already is not scored again.
 
@@ -45,15 +43,11 @@ def score_checkpoints(
     share = found[number - 1 :: of]
     todo = [checkpoint for checkpoint in share if not stores.has(checkpoint.run, checkpoint.step)]
     if ray is not None and todo:
-        score_on_ray(ray, scorer, todo, stores, gpus=gpus, report=report)
+        score_on_ray(ray, scorer, todo, stores, gpus=gpus)
         return stores.losses
-    for count, checkpoint in enumerate(todo, 1):
-        begin = perf_counter()
+    for checkpoint in counted(todo, "checkpoints"):
         values, facts = scorer.score(checkpoint)
         stores.write(checkpoint.run, checkpoint.step, values, facts)
-        if report is not None:
-            speed = len(scorer.corpus.tokens) / (perf_counter() - begin)
-            report(f"{checkpoint.run} step {checkpoint.step}: {count} of {len(todo)}, {speed:,.0f} tokens/s")
     return stores.losses
 
 

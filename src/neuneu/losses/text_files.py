@@ -6,13 +6,19 @@ from typing import Any
 
 from neuneu.errors import InputError, check_known
 from neuneu.files import MAX_LINE, check_file, read_json_lines, read_lines, read_text
+from neuneu.files.parquet import read_footer
 from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
+from neuneu.progress import counting
 
 JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".ndjson", ".ndjson.zst", ".ndjson.gz")
 TEXT = (".txt", ".txt.zst", ".txt.gz", ".md", ".rst")
 SPLITS = ("file", "line", "paragraph")
 LONGEST_WINDOW = 2**31
 """Bytes of history that a corpus in zstd may ask for: archives of the web are written with `--long=31`."""
+KB = 1000
+"""Bytes by which the reading of texts is counted."""
+At = Callable[[int], None]
+"""Told how many bytes of a file have been read."""
 _ROWS = 4096
 _LIMITS = TableLimits(cell=MAX_LINE)
 """A document of a column may be as long as one of a line."""
@@ -50,19 +56,28 @@ def read_documents(files: Sequence[Path], field: str = "text", split: str = "fil
     texts are documents too, blank lines are not.
     """
     check_known(split, SPLITS, "split", "unknown")
-    for file in files:
-        yield from _READERS[_kind(file)](file, field, split)
+    sizes = [file.stat().st_size for file in files]
+    with counting("kB of text", sum(sizes) // KB) as tell:
+        before = 0
+        for file, size in zip(files, sizes, strict=True):
+
+            def at(read: int, start: int = before, name: str = file.name) -> None:
+                tell((start + read) // KB, name)
+
+            at(0)
+            yield from _READERS[_kind(file)](file, field, split, at)
+            before += size
 
 
-def _read_json_lines(file: Path, field: str, _split: str) -> Iterator[str]:
-    for where, record in read_json_lines(file, window=LONGEST_WINDOW):
+def _read_json_lines(file: Path, field: str, _split: str, at: At) -> Iterator[str]:
+    for where, record in read_json_lines(file, window=LONGEST_WINDOW, at=at):
         if not isinstance(record, dict):
             raise InputError("must be a JSON object", where=where)
         yield _text(record.get(field), where, field, list(record))
 
 
-def _read_parquet(file: Path, field: str, _split: str) -> Iterator[str]:
-    names = parquet_columns(file)
+def _read_parquet(file: Path, field: str, _split: str, at: At) -> Iterator[str]:
+    names, rows, size = parquet_columns(file), read_footer(file)[0], file.stat().st_size
     if field not in names:
         raise InputError(f"must be a column; there are {', '.join(names)}", where=file, field=field)
     row = 0
@@ -70,16 +85,17 @@ def _read_parquet(file: Path, field: str, _split: str) -> Iterator[str]:
         for offset, value in enumerate(part[field].to_list()):
             yield _text(value, f"{file}: row {row + offset}", field, list(names))
         row += len(part)
+        at(size * row // max(rows, 1))
 
 
-def _read_text(file: Path, _field: str, split: str) -> Iterator[str]:
+def _read_text(file: Path, _field: str, split: str, at: At) -> Iterator[str]:
     if split == "file":
         yield read_text(file, unpack=True, window=LONGEST_WINDOW)
     elif split == "line":
-        yield from (line.rstrip("\r\n") for _, line in read_lines(file, window=LONGEST_WINDOW))
+        yield from (line.rstrip("\r\n") for _, line in read_lines(file, window=LONGEST_WINDOW, at=at))
     else:
         paragraph: list[str] = []
-        for _, line in read_lines(file, blank=True, window=LONGEST_WINDOW):
+        for _, line in read_lines(file, blank=True, window=LONGEST_WINDOW, at=at):
             if not line.isspace():
                 paragraph.append(line)
             elif paragraph:
@@ -111,7 +127,7 @@ def _kind(file: Path) -> str:
     return "text" if name.endswith(TEXT) else ""
 
 
-_READERS: dict[str, Callable[[Path, str, str], Iterator[str]]] = {
+_READERS: dict[str, Callable[[Path, str, str, At], Iterator[str]]] = {
     "jsonl": _read_json_lines,
     "parquet": _read_parquet,
     "text": _read_text,

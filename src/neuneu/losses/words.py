@@ -11,10 +11,11 @@ from neuneu.curves.curve import Floats, Integers
 from neuneu.errors import InputError
 from neuneu.losses import conventions as compat
 from neuneu.losses.alignment import sum_words
-from neuneu.losses.corpus import Corpus, Report, read_corpus
+from neuneu.losses.corpus import Corpus, read_corpus
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.losses.zarr_store import ZarrLossStore
+from neuneu.progress import counted
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -90,7 +91,6 @@ def word_losses(
     dtype: str = "float16",
     published: str | None = None,
     hub: bool = False,
-    report: Report | None = None,
 ) -> ZarrLossStore:
     """Write the word losses of a store of token losses to a store of their own, checkpoint by checkpoint.
 
@@ -111,11 +111,9 @@ def word_losses(
         settings=token_store.settings,
         dtype=dtype,
     )
-    for run, step in checkpoints(view):
-        if not store.has(run, step):
-            store.write(run, step, view.read(run, step), token_store.facts(run, step))
-            if report is not None:
-                report(f"{run} step {step}: {view.n_positions:,} words")
+    todo = [(run, step) for run, step in checkpoints(view) if not store.has(run, step)]
+    for run, step in counted(todo, "checkpoints"):
+        store.write(run, step, view.read(run, step), token_store.facts(run, step))
     return store
 
 
@@ -135,7 +133,7 @@ def histograms(store: LossStore, run: str, bins: int, high: float, *, probabilit
 def summarise(store: LossStore) -> pl.DataFrame:
     """Moments and quantiles of each checkpoint: run, step, n, mean, std, mean_probability, q05 … q95."""
     rows = []
-    for run, step in checkpoints(store):
+    for run, step in counted(list(checkpoints(store)), "checkpoints"):
         losses = store.read(run, step)
         values = losses[~np.isnan(losses)]
         quantiles = np.quantile(values, LEVELS)

@@ -25,6 +25,7 @@ from neuneu.curves.curve import Curve, CurveKey, Floats
 from neuneu.curves.seeds import JoinedSeeds
 from neuneu.forecasters.base import LEVELS, Forecast, Refusal
 from neuneu.forecasts.cells import CurveForecast, on_levels
+from neuneu.progress import counted
 from neuneu.reports import style
 
 SCHEMA = 1
@@ -62,7 +63,7 @@ def chart_data(
     dots, horizons = _detail(panels, len(names))
     run, task, metric, reason, clock = (Places() for _ in range(5))
     curves = []
-    for panel in panels:
+    for panel in counted(panels, "charts"):
         key = panel.curve.key
         row: dict[str, Any] = {"r": run.of(key.run), "t": task.of(key.task), "m": metric.of(key.metric)}
         row |= {"n": key.n_shot} if key.n_shot is not None else {}

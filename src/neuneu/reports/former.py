@@ -17,6 +17,7 @@ from neuneu.errors import InputError
 from neuneu.files import open_file
 from neuneu.forecasters.base import Forecast
 from neuneu.forecasts.cells import QUANTILES
+from neuneu.progress import counted
 from neuneu.reports import style
 from neuneu.reports.answer import Answer
 from neuneu.reports.chart_data import SCHEMA, read_chart_data
@@ -109,7 +110,7 @@ def changes_of(answer: Answer, former: Former) -> Changes:
     curves += [(curve, None) for curve in answer.ended]
     moves = [
         _move(curve, now, former.forecasts[curve.key], former.seen[curve.key])
-        for curve, now in curves
+        for curve, now in counted(curves, "curves")
         if curve.key in former.forecasts
     ]
     return Changes(
@@ -141,7 +142,8 @@ def _from_ledger(path: Path, forecaster: str) -> Former:
     lines = lines.filter(pl.col("context_clock") == pl.col("context_clock").max().over(KEY))
     lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY)).sort("clock")
     forecasts, seen = {}, {}
-    for part, rows in lines.group_by(KEY, maintain_order=True):
+    of_curve = lines.partition_by(KEY, maintain_order=True, as_dict=True)
+    for part, rows in counted(of_curve.items(), "curves of the ledger", len(of_curve)):
         key, own = CurveKey(*part), rows.unique("clock", maintain_order=True)
         given = [name for name in QUANTILES if own[name].null_count() == 0]
         levels = tuple(QUANTILES[name] for name in given)

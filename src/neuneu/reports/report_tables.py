@@ -10,6 +10,7 @@ from neuneu.decisions.shared import setting_in_words
 from neuneu.decisions.trust import RIGHT, Trust
 from neuneu.evaluation.scores import Estimate
 from neuneu.forecasters.fitted import fitted_in_words, is_fitted_on
+from neuneu.progress import counted
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, Line
 from neuneu.reports.overview import Overview, RunRow
@@ -247,7 +248,7 @@ def tasks_table(answer: Answer) -> ReportTable | None:
     code = {place: i for i, place in enumerate(dict.fromkeys(places))}
     owner = np.array([code[place] for place in places])
     rows = []
-    for place in sorted(code, key=lambda place: tuple(str(part) for part in place)):
+    for place in counted(sorted(code, key=lambda place: tuple(str(part) for part in place)), "tasks"):
         values = [scored.mean(name, "mae", owner == code[place]).value * scored.unit for name in answer.names]
         best = min(values)
         task, metric, shots, variant = place

@@ -1,7 +1,7 @@
 """A suite in a folder: prepare it, train its runs one after another, say how far they are."""
 
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import polars as pl
 
 from neuneu.errors import InputError
 from neuneu.files import read_json, remove_leftovers, try_lock, write_json
+from neuneu.progress import counting
 from neuneu.suite.exam import Exam, make_exam
 from neuneu.suite.parallel import agree, place
 from neuneu.suite.prepare import prepare_texts
@@ -32,7 +33,6 @@ def run_suite(
     *,
     root: Path = Path("/"),
     only: str = "*",
-    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Train every run of the grid whose name matches `only`, in order, each to its end.
 
@@ -43,10 +43,13 @@ def run_suite(
     if not runs:
         raise InputError("matches no run of the grid", field="only", value=only)
     exam = prepare_suite(config, folder, questions, root)
-    for run in runs:
-        with _run_held(folder, run) as ours:
-            if agree(ours):
-                train_run(config, run, folder, exam, report)
+    with counting("runs", len(runs)) as tell:
+        for place, run in enumerate(runs):
+            with _run_held(folder, run) as ours:
+                if agree(ours):
+                    if not _is_finished(config, folder, run):
+                        tell(place, run.name)
+                    train_run(config, run, folder, exam)
 
 
 def prepare_suite(
@@ -90,6 +93,12 @@ def suite_status(config: SuiteConfig, folder: Path) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows, schema_overrides={"train_loss": pl.Float64})
+
+
+def _is_finished(config: SuiteConfig, folder: Path, run: Run) -> bool:
+    """Whether a run's last checkpoint has its scores."""
+    last = last_scores(folder, run)
+    return last is not None and int(last.stem) == config.schedule.steps
 
 
 def last_scores(folder: Path, run: Run) -> Path | None:

@@ -1,7 +1,7 @@
 """lm-evaluation-harness over checkpoints: its tasks, its scores; results and items kept by checkpoint."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from neuneu.curves.readers.parsing import ReadReport
 from neuneu.curves.table import CurveTable, columns_of
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import read_json, remove_leftovers, write_json
+from neuneu.progress import counted
 from neuneu.suite.outside_models import load_checkpoint, parse_model
 
 VERSION = 1
@@ -27,7 +28,6 @@ def evaluate_with_harness(
     limit: int | None = None,
     batch: int = 8,
     hub: bool = False,
-    report: Callable[[str], None] = lambda _: None,
 ) -> CurveTable:
     """Scores of checkpoints on tasks that lm-evaluation-harness can load.
 
@@ -41,7 +41,7 @@ def evaluate_with_harness(
     asked = {"version": VERSION, "tasks": sorted(tasks), "num_fewshot": shots, "limit": limit}
     rows: list[dict[str, Any]] = []
     remove_leftovers(output)
-    for name in models:
+    for name in counted(models, "models"):
         run, path, step = parse_model(name)
         file = output / quote(run, safe=" +,=@") / f"step{step}.json"
         if not file.exists():
@@ -52,9 +52,7 @@ def evaluate_with_harness(
             rule = "was evaluated with other settings: choose another folder"
             raise InputError(rule, where=file, field="asked", value=document.get("asked"))
         facts = {"run": run, "step": step, "params": document["params"], "source": "lm-eval"}
-        found = [facts | row for row in metric_rows(document, ReadReport(), file)]
-        rows += found
-        report(f"{run}, step {step}: {len(found)} scores")
+        rows += [facts | row for row in metric_rows(document, ReadReport(), file)]
     table = CurveTable.from_frame(columns_of(rows), output)
     table.write(output / "curves.parquet")
     return table

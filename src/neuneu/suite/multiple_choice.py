@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.files import check_document, read_json_lines
+from neuneu.progress import counting
 from neuneu.suite.small_models import make_logits
 
 Encode = Callable[[str], list[int]]
@@ -86,9 +87,12 @@ def score_questions(
     scores = [np.zeros(len(question.choices)) for question in questions]
     was_training = model.training
     model.eval()
-    with torch.no_grad():
+    done = 0
+    with torch.no_grad(), counting("rows of questions", len(rows)) as tell:
         for batch in _batches(rows, batch_tokens):
+            tell(done, "")
             _score_batch(model, batch, scores, share)
+            done += len(batch)
     model.train(was_training)
     return scores
 

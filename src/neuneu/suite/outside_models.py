@@ -1,7 +1,7 @@
 """Any Hugging Face causal language models against a suite's exam or question folders."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from neuneu.hub import fetch_files
 from neuneu.losses.checkpoints import CHECKPOINT_FILES
 from neuneu.losses.models import load_model
 from neuneu.losses.tokenizer import load_hf_tokenizer
+from neuneu.progress import counted
 from neuneu.suite.exam import Exam, fingerprint
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.multiple_choice import read_blimp, read_requests
@@ -28,7 +29,6 @@ def evaluate_models(
     longest: int | None = None,
     share: bool = True,
     hub: bool = False,
-    report: Callable[[str], None] = lambda _: None,
 ) -> CurveTable:
     """Minimal pairs and multiple choice for any models.
 
@@ -39,14 +39,13 @@ def evaluate_models(
     if blimp is None and requests is None:
         raise InputError("give `blimp` or `requests`", field="questions")
     rows: list[dict[str, Any]] = []
-    for name in models:
+    for name in counted(models, "models"):
         run, path, step = parse_model(name)
         model, reader = load_checkpoint(path, tokenizer, hub=hub)
         exam = _exam(reader, model, blimp, requests, tasks, pairs=pairs, items=items, longest=longest)
         scores = score_checkpoint(model, exam, share=share)
         params = sum(parameter.numel() for parameter in model.parameters())
         rows += [{"run": run, "step": step, "params": params, **row} for row in scores.rows]
-        report(f"{run}, step {step}: {len(scores.rows)} scores")
     return CurveTable.from_frame(columns_of(rows), "models")
 
 

@@ -7,7 +7,6 @@ transformers saves and `neuneu score` reads.
 
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from neuneu.files import (
     refuse_library_errors,
     write_json,
 )
+from neuneu.progress import counting
 from neuneu.suite.exam import Exam
 from neuneu.suite.exam_scores import score_checkpoint
 from neuneu.suite.mix import BlockOrder
@@ -58,9 +58,7 @@ def learning_rate(step: int, schedule: Schedule, peak: float) -> float:
     return peak * (1 - fall * (1 - schedule.minimum))
 
 
-def train_run(
-    config: SuiteConfig, run: Run, folder: Path, exam: Exam, report: Callable[[str], None] = lambda _: None
-) -> None:
+def train_run(config: SuiteConfig, run: Run, folder: Path, exam: Exam) -> None:
     """Train a run to its end from wherever it is, in `folder`/runs/NAME.
 
     Raises InputError where the folder was begun with other settings or questions.
@@ -72,13 +70,15 @@ def train_run(
         _check_identity(trainer, exam, home)
     points = set(checkpoint_steps(config.checkpoints, config.schedule))
     trainer.restore(home / "state.safetensors")
-    while trainer.step < config.schedule.steps:
-        trainer.advance()
-        if trainer.step in points and first:
-            _evaluate(trainer, exam, home)
-            report(f"{run.name}: step {trainer.step} of {config.schedule.steps}, loss {trainer.loss:.3f}")
-        if first and (trainer.step in points or trainer.step % SAVE_EVERY == 0):
-            trainer.save(home / "state.safetensors")
+    with counting("steps", config.schedule.steps) as tell:
+        tell(trainer.step, "")
+        while trainer.step < config.schedule.steps:
+            trainer.advance()
+            tell(trainer.step, f"loss {trainer.loss:.3f}")
+            if trainer.step in points and first:
+                _evaluate(trainer, exam, home)
+            if first and (trainer.step in points or trainer.step % SAVE_EVERY == 0):
+                trainer.save(home / "state.safetensors")
 
 
 class Pretrainer:

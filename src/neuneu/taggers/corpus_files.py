@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, write_json
+from neuneu.progress import counting
 from neuneu.taggers import counts
-from neuneu.taggers.document_features import read_blocks
+from neuneu.taggers.document_features import expected, read_blocks
 from neuneu.taggers.entropy import (
     BUCKETS,
     Group,
@@ -39,7 +40,6 @@ def tag_entropy(
     limit: int | None = None,
     documents: str | Path | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
     """`corpus_entropy` of a file of documents, into a JSON file: tokens by a tokenizer.json, else words and
     single signs.
@@ -71,7 +71,8 @@ def tag_entropy(
                     done += len(block)
                     yield Job(parts / f"{name}-{number:08d}", call, (parts, order, tokenizer, block), done)
 
-            work(jobs(), executor, workers, progress)
+            with counting("documents", expected(source, limit)) as tell:
+                work(jobs(), executor, workers, tell)
 
         each_block("pairs", _count)
         starts = list(_starts(parts).values())
@@ -80,10 +81,11 @@ def tag_entropy(
             raise InputError("holds no documents", where=source)
         together = groups(starts)
         merges = [
-            Job(_group(parts, buckets), _merge, (parts, buckets, documents is not None), 0)
-            for buckets in together
+            Job(_group(parts, buckets), _merge, (parts, buckets, documents is not None), number)
+            for number, buckets in enumerate(together, 1)
         ]
-        work(merges, executor, workers, lambda done: None)
+        with counting("groups of contexts", len(merges)) as tell:
+            work(merges, executor, workers, tell)
         result = summarize(_read(_group(parts, buckets)) for buckets in together)
         if not result:
             shutil.rmtree(parts)

@@ -9,7 +9,9 @@ import polars as pl
 
 from neuneu.errors import InputError
 from neuneu.files import MAX_LINE, check_file, open_text, parse_json, read_lines
+from neuneu.files.parquet import read_footer
 from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
+from neuneu.progress import heard
 
 TEXT_COLUMNS = ("text", "content")
 BLOCK = 2_000
@@ -58,6 +60,18 @@ def read_records(
             return
         yield records
         start += len(records)
+
+
+def expected(path: str | Path, limit: int | None = None) -> int | None:
+    """How many documents a file holds, counted without parsing them.
+
+    None where nobody listens, and of a CSV, whose records only a parser can tell.
+    """
+    path = Path(path)
+    if not heard() or path.suffix == ".csv":
+        return None
+    n_rows = read_footer(path)[0] if path.suffix == ".parquet" else sum(1 for _ in read_lines(path))
+    return n_rows if limit is None else min(limit, n_rows)
 
 
 def document_id(record: Any, number: int) -> str:

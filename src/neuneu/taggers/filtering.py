@@ -1,7 +1,7 @@
 """Documents kept and removed by what was tagged of them: the repetition filter, and decontamination."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +11,7 @@ import polars as pl
 from neuneu.errors import InputError, how_many
 from neuneu.files import atomic_path
 from neuneu.files.tables import read_parquet
+from neuneu.progress import counting
 from neuneu.taggers.document_features import document_id, read_records
 
 CONTAMINATED = "contaminated"
@@ -25,7 +26,6 @@ def filter_documents(
     repetition: str | Path | None = None,
     contamination: str | Path | None = None,
     most: float = 0.0,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, int]:
     """Write the documents that stay, and those that go with `removed_because`, as JSONL; count by reason.
 
@@ -46,6 +46,7 @@ def filter_documents(
     reasons = _reasons(repetition, contamination, most)
     counts: dict[str, int] = {}
     with ExitStack() as stack:
+        tell = stack.enter_context(counting("documents", len(reasons)))
         files = [stack.enter_context(_open(path)) for path in places]
         place = 0
         for records in read_records(source):
@@ -57,7 +58,7 @@ def filter_documents(
                     _write(files[0], record)
                 elif removed is not None:
                     _write(files[1], {**record, "removed_because": reason})
-            progress(place)
+            tell(place, "")
         if place != len(reasons):
             rule = f"has {how_many(place, 'document')}, not the {len(reasons)} that were tagged"
             raise InputError(rule, where=source)

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, write_text
+from neuneu.progress import counting
 from neuneu.taggers.parts import claim, version
 
 LONGEST = 2_047
@@ -24,7 +24,6 @@ def generate(
     seed: int = 0,
     batch: int = 16,
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Write `documents` free generations of a local checkpoint as JSONL: id, text, tokens; returns how many.
 
@@ -43,14 +42,15 @@ def generate(
     settings = {"checkpoint": version(checkpoint), "documents": documents, "tokens": most, "seed": seed}
     parts = claim(output, settings | {"temperature": temperature, "batch": batch, "device": device})
     paths = []
-    for number, first in enumerate(range(0, documents, batch)):
-        path = parts / f"{number:08d}.jsonl"
-        paths.append(path)
-        count = min(batch, documents - first)
-        if not path.exists():
-            drawn = _draw(model, start, tokenizer.eos_token_id, count, most, temperature, (seed, number))
-            write_text(path, "".join(_line(tokenizer, ids, first + i) for i, ids in enumerate(drawn)))
-            progress(first + count)
+    with counting("generations", documents) as tell:
+        for number, first in enumerate(range(0, documents, batch)):
+            path = parts / f"{number:08d}.jsonl"
+            paths.append(path)
+            count = min(batch, documents - first)
+            if not path.exists():
+                tell(first, "")
+                drawn = _draw(model, start, tokenizer.eos_token_id, count, most, temperature, (seed, number))
+                write_text(path, "".join(_line(tokenizer, ids, first + i) for i, ids in enumerate(drawn)))
     with atomic_path(output) as temporary, temporary.open("wb") as file:
         for path in paths:
             file.write(path.read_bytes())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
 from neuneu.files import check_file, remove_leftovers, write_json
+from neuneu.progress import Tell
 
 
 def check(source: Path, output: Path, workers: int, *, suffix: str) -> None:
@@ -52,7 +53,7 @@ def version(path: str | Path) -> list[object]:
 
 
 class Job(NamedTuple):
-    """A call that writes a file, in one move when all of it is there; done: what progress to tell then."""
+    """A call that writes a file, in one move when all of it is there; done: how much of all is done then."""
 
     path: Path
     call: Callable[..., None]
@@ -68,22 +69,25 @@ def start(workers: int) -> Executor:
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
 
 
-def work(jobs: Iterable[Job], executor: Executor, workers: int, progress: Callable[[int], None]) -> None:
+def work(jobs: Iterable[Job], executor: Executor, workers: int, tell: Tell) -> None:
     """Do the jobs whose files are not there yet; at most two for each worker wait in memory."""
     waiting: list[tuple[Future[None], int]] = []
+    before = 0
     for job in jobs:
         if not job.path.exists():
+            tell(before, "")
             waiting.append((executor.submit(job.call, *job.arguments, job.path), job.done))
         while len(waiting) >= 2 * workers:
-            _wait(waiting, progress)
+            before = _wait(waiting)
+        before = before if waiting else job.done
     while waiting:
-        _wait(waiting, progress)
+        tell(_wait(waiting), "")
 
 
-def _wait(waiting: list[tuple[Future[None], int]], progress: Callable[[int], None]) -> None:
+def _wait(waiting: list[tuple[Future[None], int]]) -> int:
     future, done = waiting.pop(0)
     future.result()
-    progress(done)
+    return done
 
 
 class _Serial(Executor):

@@ -11,8 +11,9 @@ import polars as pl
 
 from neuneu.errors import InputError, check_known, import_named
 from neuneu.files import atomic_path
+from neuneu.progress import counting
 from neuneu.taggers import cleaning, counts, repetition
-from neuneu.taggers.document_features import BLOCK, read_blocks
+from neuneu.taggers.document_features import BLOCK, expected, read_blocks
 from neuneu.taggers.parts import Job, check, claim, start, version, work
 
 _SLOW = ("content_function_ratio", "dep_parse", "const_parse", "edu_classifier", "domain")
@@ -81,7 +82,6 @@ def tag(
     workers: int = 1,
     limit: int | None = None,
     size: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Tag every document of a file into one Parquet (id and the feature's columns); returns how many.
 
@@ -106,8 +106,8 @@ def tag(
             done += len(block)
             yield Job(parts / f"{number:08d}.parquet", _tag_block, (feature, options, block), done)
 
-    with start(workers) as executor:
-        work(jobs(), executor, workers, progress)
+    with counting("documents", expected(source, limit)) as tell, start(workers) as executor:
+        work(jobs(), executor, workers, tell)
     if done == 0:
         shutil.rmtree(parts)
         raise InputError("holds no documents", where=source)

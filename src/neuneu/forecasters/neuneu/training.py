@@ -25,6 +25,7 @@ from neuneu.forecasters.neuneu.config import RunConfig, TrainingConfig
 from neuneu.forecasters.neuneu.network import Outputs, metrics, objective
 from neuneu.forecasters.neuneu.samples import grouped_order
 from neuneu.forecasters.neuneu.weights import load_tensors, save_tensors
+from neuneu.progress import Tell, counting
 
 STATE = "state.safetensors"
 LOG = "metrics.jsonl"
@@ -133,14 +134,26 @@ class Trainer:
 
     def run(self) -> nn.Module:
         """Train to the end of the schedule; the best weights on validation, else the last, are kept."""
+        with counting("steps", self.total) as tell:
+            tell(self.step, "")
+            self._run(tell)
+        self.model.eval()
+        if self._best is not None:
+            self.model.load_state_dict(self._best)
+        return self.model
+
+    def _run(self, tell: Tell) -> None:
         training = self.config.training
         began, since = perf_counter(), self.step
         evaluate_every, save_every = (
             self.per_epoch if every is None else every
             for every in (training.evaluate_every, training.save_every)
         )
+        now = ""
         while self.step < self.total:
             record = self._step()
+            now = in_words(record) or now
+            tell(self.step, now)
             if self.step % training.log_every == 0 or self.step == self.total:
                 rate = (
                     (self.step - since)
@@ -153,10 +166,6 @@ class Trainer:
                 self._validate()
             if self.step % save_every == 0 or self.step == self.total:
                 self._save()
-        self.model.eval()
-        if self._best is not None:
-            self.model.load_state_dict(self._best)
-        return self.model
 
     _best: dict[str, Tensor] | None = None
 
@@ -284,6 +293,12 @@ class Trainer:
             self.scaler.load_state_dict(document["scaler"])
         if self.workers.rank == 0:
             _cut_log(path.with_name(LOG), self.step)
+
+
+def in_words(record: dict[str, float]) -> str:
+    """Loss and mean absolute error of a step, for people; nothing where they were not read back."""
+    shown = {"loss": "loss", "mae": "MAE"}
+    return ", ".join(f"{label} {record[name]:.4f}" for name, label in shown.items() if name in record)
 
 
 def score(
