@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from neuneu.curves.broken import broken_in_words
 from neuneu.curves.frames import from_polars
 from neuneu.curves.seeds import show_seeds
 from neuneu.curves.table import CurveTable
@@ -227,6 +228,8 @@ def evaluate(
         fit=fit,
         seed=seed,
     )
+    for line in results.cells.notes:
+        warnings.warn(line, stacklevel=2)
     return Leaderboard(results)
 
 
@@ -443,14 +446,17 @@ def plot(
 
 
 def as_table(curves: Any) -> CurveTable:
-    """A CurveTable as it is, files read, frames checked. Raises InputError on anything else."""
-    if isinstance(curves, CurveTable):
-        return curves
-    if isinstance(curves, str | Path):
-        return CurveTable.read(curves)
+    """A CurveTable as it is, files read, frames checked. Raises InputError on anything else.
+
+    Curves of a file that break a rule of rows are told, and raise where they are asked (`read_sound`).
+    """
     if isinstance(curves, list | tuple):
         return CurveTable.concat([as_table(each) for each in curves])
-    return CurveTable.from_frame(curves, "curves")
+    table = CurveTable.sound(curves, "curves")
+    if table is not curves:
+        for line in broken_in_words(table.broken):
+            warnings.warn(line, stacklevel=3)
+    return table
 
 
 def _compared(curves: Any, **asked: Any) -> Any:

@@ -20,17 +20,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     CurveTable.from_frame(pl.DataFrame(rows)).write(place / "curves.parquet")
     (place / "results").mkdir()
+    (place / "checkpoint.json").write_text('{"results": {"piqa": {"acc,none": 0.5}}}')
     (place / "results" / "notes.txt").write_text("none")
     return place
 
 
+DOORS = ("report", "rank", "advise --target 0.6", "evaluate", "inspect", "export neuneu-npy -o npy")
+"""Commands that take a curve table last."""
+
 MESSAGES = {
     "designs stats --store mine.duckdb": ["`neuneu designs import`", "`--store` home"],
-    "forecast missing": ["missing: no such file", ".parquet, .csv or .json"],
+    "forecast missing": ["missing: no such file or folder", ".parquet, .csv, .tsv or .json",
+                         "`neuneu import auto RESULTS -o curves.parquet`"],
+    **{f"{door} missing": ["missing: no such file or folder", "`neuneu import auto RESULTS"]
+       for door in DOORS},
+    **{f"{door} results": ["is a folder", "`neuneu import auto results -o curves.parquet`"]
+       for door in DOORS},
+    **{f"{door} checkpoint.json": ["one a row", "`neuneu import auto checkpoint.json -o curves.parquet`"]
+       for door in DOORS},
+    "plot fan missing -o f.png": ["missing: no such file or folder", "`neuneu import auto RESULTS"],
     "forecast results": ["is a folder", "`neuneu import auto results -o curves.parquet`"],
     "forecast curves.parqet": ["no such file", "did you mean curves.parquet?"],
     "forecast nowhere/c.csv": ["nor is the folder nowhere"],
-    "forecast results/notes.txt": ["`neuneu import` makes a curve table"],
+    "forecast results/notes.txt": ["`neuneu import auto results/notes.txt -o curves.parquet`"],
     "advise curves.parquet --target 60": ["--target = 60.0", "if this is a percentage, write 0.6"],
     "advise curves.parquet": ["--target", "give a target or a rival run"],
     "advise curves.parquet --target 0.6 --horizon 11000": ["nothing left to stop; give a later one"],

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuneu.curves.frames import read_frame
+from neuneu.curves.readers.formats import read_format
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 
@@ -35,7 +36,7 @@ def refusal(path: Path) -> str:
         ("a.csv", LFS, "Git LFS pointer"),
         ("a.json", LFS, "Git LFS pointer"),
         ("a.parquet", "PAR1 is not enough", "cannot be read as parquet"),
-        ("a.txt", HEADER, "end in .parquet, .csv or .json"),
+        ("a.txt", HEADER, "end in .parquet, .csv, .tsv or .json"),
         ("a.csv", HEADER, "no rows"),
         ("a.csv", HEADER + "a,piqa,acc,1,1e400\n", "must be finite"),
         ("a.csv", HEADER + "a,piqa,acc,1,nan\n", "must be finite"),
@@ -56,6 +57,19 @@ def test_bad_files(tmp_path: Path, name: str, content: str, words: str) -> None:
     path = tmp_path / name
     path.write_text(content)
     assert words in refusal(path)
+
+
+def test_a_table_between_tabs_is_read_as_one_between_commas(tmp_path: Path) -> None:
+    table = HEADER + "a, b,piqa,acc,1,0.5\n".replace("a, b", '"a, b"')
+    (tmp_path / "t.csv").write_text(table)
+    (tmp_path / "t.tsv").write_text(table.replace('"a, b"', "a; b").replace(",", "\t").replace(";", ","))
+    assert CurveTable.read(tmp_path / "t.tsv").frame.equals(CurveTable.read(tmp_path / "t.csv").frame)
+    for name in ("table", "auto"):
+        assert read_format(name, [tmp_path / "t.tsv"]).table.runs == ["a, b"]
+    (tmp_path / "h.tsv").write_text("step\tpiqa/acc\n1\t0.5\n2\t0.6\n")
+    assert read_format("auto", [tmp_path / "h.tsv"]).table.frame["value"].to_list() == [0.5, 0.6]
+    (tmp_path / "bad.tsv").write_text(HEADER + "a,piqa,acc,1,0.5\n")
+    assert "the column is missing" in refusal(tmp_path / "bad.tsv")
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:

@@ -92,3 +92,17 @@ def test_a_validation_split_is_told_by_its_values(shared: Path) -> None:
     assert told["arc_challenge", None] == [299]
     assert told["mmlu_stem", "mc"] == [321]
     assert told["mmlu_stem", "mc_test"] == [3018]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("squad2", "squadv2"),
+        ("truthfulqa_mc", "truthfulqa_mc1"),
+        ("truthfulqa_mc1", "truthfulqa_mc2"),
+        ("math_algebra", "hendrycks_math_algebra"),
+        ("hendrycks_math_algebra", "minerva_math_algebra"),
+    ],
+)
+def test_names_of_tasks_that_are_scored_otherwise_stay_apart(one: str, other: str) -> None:
+    assert find_task(one).name != find_task(other).name

@@ -353,6 +353,19 @@ def test_files_become_a_report_and_nothing_is_written_on_bad_input(small_file: P
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 
 
+def test_a_broken_curve_that_nobody_asked_for_is_told(small_file: Path, tmp_path: Path) -> None:
+    frame = CurveTable.read(small_file).frame
+    run, task, other = frame["run"][0], frame["task"][0], frame["task"].unique().sort()[-1]
+    broken = frame.filter(run=run, task=task).head(1).with_columns(value=0.123)
+    pl.concat([frame, broken]).write_csv(tmp_path / "t.csv")
+    said = report_files([tmp_path / "t.csv"], tmp_path / "r.html", selection=Selection(tasks=[other]))
+    assert said.splitlines()[0].startswith("left out: ")
+    assert f"given twice in run '{run}', task '{task}'" in said
+    page = (tmp_path / "r.html").read_text()
+    assert f"since the table breaks a rule there: {task} " in page
+    assert str(tmp_path) not in page
+
+
 def test_what_ships_is_listed_as_fitted() -> None:
     from importlib.resources import files
 

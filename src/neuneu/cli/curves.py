@@ -13,7 +13,6 @@ from neuneu.cli.options import (
     Output,
     Runs,
     Tasks,
-    broken_in_words,
     file_place,
     make_app,
     show,
@@ -182,6 +181,7 @@ def _trust(
     *,
     as_json: bool,
 ) -> None:
+    from neuneu.curves.broken import broken_in_words
     from neuneu.curves.table import CurveTable
     from neuneu.decisions.trust import trust
     from neuneu.evidence.select import Selection
@@ -189,5 +189,5 @@ def _trust(
     table = CurveTable.read_sound(curves)
     found = trust(table, Selection(run or (), task or (), metric))
     show(found.table, found.title, brief=found.brief, digits=2, output=output, as_json=as_json)
-    for line in [*broken_in_words(table), *found.notes]:
+    for line in [*broken_in_words(table.broken), *found.notes]:
         note(line)

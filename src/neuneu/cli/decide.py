@@ -16,7 +16,6 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
-    broken_in_words,
     known_forecasters,
     make_app,
     read_share,
@@ -138,6 +137,7 @@ def _compare(
     *,
     in_flight: bool = False,
 ) -> "Comparison":
+    from neuneu.curves.broken import broken_in_words
     from neuneu.curves.table import CurveTable
     from neuneu.decisions.choices import compare_runs
     from neuneu.evidence.select import Selection
@@ -154,7 +154,7 @@ def _compare(
         in_flight=in_flight,
         seeds=seeds,
     )
-    for line in [*broken_in_words(table), *(f"note: {line}" for line in found.notes)]:
+    for line in [*broken_in_words(table.broken), *(f"note: {line}" for line in found.notes)]:
         note(line)
     return found
 

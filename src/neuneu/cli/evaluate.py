@@ -143,6 +143,8 @@ def evaluate(
     if output is not None:
         write_results(results, output, published=published)
     turned_out = _decisions(results, output) if decisions else None
+    for line in results.cells.notes:
+        note(line)
     if as_json:
         document = leaderboard(results) | ({} if turned_out is None else {"decisions": turned_out})
         typer.echo(to_json(document), nl=False)

@@ -19,7 +19,6 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
-    broken_in_words,
     make_app,
     read_share,
     show,
@@ -68,6 +67,7 @@ def forecast(
     Runs in flight are forecast from all that is known; with --context 0.2 a finished run is forecast from its
     first fifth at every later checkpoint. Example: neuneu forecast runs.parquet --run my-run --horizon 2x
     """
+    from neuneu.curves.broken import broken_in_words
     from neuneu.curves.table import CurveTable
     from neuneu.evidence.select import Selection
     from neuneu.forecasters.base import DEFAULT_FORECASTER
@@ -92,7 +92,7 @@ def forecast(
         from neuneu.decisions.ledger import enter
 
         note(f"{how_many(enter(found, ledger), 'forecast')} entered → {ledger}")
-    for line in [*broken_in_words(table), *left_out_in_words(found)]:
+    for line in [*broken_in_words(table.broken), *left_out_in_words(found)]:
         note(line)
 
 

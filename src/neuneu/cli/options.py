@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from neuneu.curves.table import CurveTable
-
 
 def file_place(path: Path | None) -> Path | None:
     """Callback of an option that names a file to write: known to be writable before the work."""
@@ -132,11 +130,6 @@ def read_share(text: str | None) -> float | None:
         return float(text)
     except ValueError as error:
         raise InputError("must be `all` or a share such as 0.2", field="context", value=text) from error
-
-
-def broken_in_words(table: "CurveTable") -> list[str]:
-    """Curves of a table that break a rule of rows and that nobody asked for, a line each."""
-    return [f"left out: {error}" for _, error in table.broken]
 
 
 def make_app() -> typer.Typer:

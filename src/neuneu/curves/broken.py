@@ -1,5 +1,6 @@
 """Curves that break a rule of rows, parted from those that do not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,11 @@ class BrokenCurve(NamedTuple):
 
     key: CurveKey
     error: InputError
+
+
+def broken_in_words(broken: Sequence[BrokenCurve]) -> list[str]:
+    """What is left out since it breaks a rule of rows and nobody asked for it, a line a curve."""
+    return [f"left out: {error}" for _, error in broken]
 
 
 def part_broken(frame: pl.DataFrame, where: str | Path) -> tuple[pl.DataFrame, list[BrokenCurve]]:

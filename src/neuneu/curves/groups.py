@@ -59,10 +59,15 @@ class Benchmarks:
         names = [name if len(parts) == 1 else f"{name} (the mean of {len(parts)} parts)"
                  for name, parts in self.parts.items()]  # fmt: skip
         text = f"{len(names)} benchmark{'s' * (len(names) != 1)}: {_some(names)}"
+        return "; ".join([text, *(f"without {line}" for line in self.left_out_in_words)])
+
+    @property
+    def left_out_in_words(self) -> list[str]:
+        """Which tasks do not count and why, a line a reason."""
         by_reason: dict[str, list[str]] = {}
         for task, why in self.left_out.items():
             by_reason.setdefault(why, []).append(task)
-        return "; ".join([text, *(f"without {_some(tasks)} ({why})" for why, tasks in by_reason.items())])
+        return [f"{_some(tasks)} ({why})" for why, tasks in by_reason.items()]
 
 
 def benchmarks_of(tasks: Iterable[str], members: Mapping[str, Collection[str]] | None = None) -> Benchmarks:

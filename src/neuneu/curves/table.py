@@ -104,6 +104,13 @@ class CurveTable:
         frame = tables[0].frame if len(tables) == 1 else _join(tables, " + ".join(map(str, paths)))
         return cls(frame, broken)
 
+    @classmethod
+    def sound(cls, given: Any, where: str | Path = "table") -> "CurveTable":
+        """A curve table as it is, a path read by `read_sound`, any other table checked by `from_frame`."""
+        if isinstance(given, CurveTable):
+            return given
+        return cls.read_sound(given) if isinstance(given, str | Path) else cls.from_frame(given, where)
+
     def write(self, path: str | Path) -> None:
         """Write as .parquet, .csv or .json, whole or not at all; columns without any value are left out."""
         present = [name for name in SCHEMA if name in REQUIRED or self.frame[name].null_count() < len(self)]
@@ -210,7 +217,8 @@ class CurveTable:
     @classmethod
     def concat(cls, tables: Iterable["CurveTable"]) -> "CurveTable":
         """Join tables; the same row twice is kept once. Raises InputError where two tables disagree."""
-        return cls(_join(list(tables), "joined tables"))
+        tables = list(tables)
+        return cls(_join(tables, "joined tables"), [curve for table in tables for curve in table.broken])
 
 
 def _join(tables: Sequence[CurveTable], where: str) -> pl.DataFrame:

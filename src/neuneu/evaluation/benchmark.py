@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuneu.curves.curve import CurveKey, Floats
+from neuneu.curves.broken import broken_in_words
+from neuneu.curves.curve import Curve, CurveKey, Floats
+from neuneu.curves.groups import benchmarks_of, members_in
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import Bools, Grouping, Index
@@ -47,13 +49,15 @@ class Cells:
     """Every (run, task, context end, horizon) that is asked, ordered by source, curve, context end, step.
 
     questions: with `source` the index of each one's source in `sources`; owner: (n_cells,) question of each
-    cell; curve: (n_cells,) curve of each cell; keys: (source, CurveKey) of each curve.
+    cell; curve: (n_cells,) curve of each cell; keys: (source, CurveKey) of each curve; left_out: how many
+    curves are too short; notes: what else is not asked and why, a line each.
     """
 
     sources: tuple[str, ...]
     questions: tuple[Question, ...]
     source: Index
     left_out: int
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def owner(self) -> Index:
@@ -151,19 +155,29 @@ class EvaluationSettings:
 
 
 def make_cells(sources: Sequence[Source], setting: EvaluationSettings) -> Cells:
-    """The cells that this setting asks. Raises InputError where there is none."""
+    """The cells that this setting asks: of each run each benchmark once (`groups`), where no task is named.
+
+    Raises InputError where there is none, and where a curve that is asked breaks a rule of rows.
+    """
     tested = frozenset().union(*(fold.test for fold in setting.split.folds))
+    tasks_named = bool(setting.selection.tasks) or setting.split.tasks is not None
     asked: list[Question] = []
     code: list[int] = []
     left_out = 0
+    notes: list[str] = []
     setting.selection.check([source.table for source in sources])
     for index, source in enumerate(sources):
+        setting.selection.check_sound(source.table)
+        notes += broken_in_words(source.table.broken)
         curves = [
             curve
             for curve in setting.selection.narrowed(source.table)
             if (source.name, curve.key.run) in tested
             and (setting.split.tasks is None or curve.key.task in setting.split.tasks)
         ]
+        if not tasks_named:
+            curves, told = _once(curves, members_in(source.table.frame))
+            notes += told
         found = questions(curves, setting.protocol)
         left_out += len(curves) - len({q.curve.key for q in found})
         asked += found
@@ -172,7 +186,19 @@ def make_cells(sources: Sequence[Source], setting: EvaluationSettings) -> Cells:
         rule = f"no curve has {setting.protocol.min_checkpoints} checkpoints and a context point"
         metric = setting.selection.metric
         raise InputError(rule + (f" in metric {metric}" if metric else ""), field="curves", value=left_out)
-    return Cells(tuple(s.name for s in sources), tuple(asked), np.array(code, dtype=np.intp), left_out)
+    names, places = tuple(source.name for source in sources), np.array(code, dtype=np.intp)
+    return Cells(names, tuple(asked), places, left_out, tuple(dict.fromkeys(notes)))
+
+
+def _once(curves: Sequence[Curve], members: Mapping[str, Sequence[str]]) -> tuple[list[Curve], list[str]]:
+    """Of each run the curves that count each benchmark once, and why others do not, a line a reason."""
+    tasks: dict[str, set[str]] = {}
+    for curve in curves:
+        tasks.setdefault(curve.key.run, set()).add(curve.key.task)
+    once = {some: benchmarks_of(some, members) for some in map(frozenset, tasks.values())}
+    without = {run: once[frozenset(some)].left_out for run, some in tasks.items()}
+    told = {f"left out: {line}" for found in once.values() for line in found.left_out_in_words}
+    return [curve for curve in curves if curve.key.task not in without[curve.key.run]], sorted(told)
 
 
 def run_benchmark(

@@ -60,8 +60,8 @@ class Split:
 def read_sources(curves: Sequence[Any]) -> list[Source]:
     """Part curve tables by their `source` column; where that is empty, the file's stem, or `table`.
 
-    curves: paths, curve tables or frames. Those that hold the same source are joined. The sources come sorted
-    by name.
+    curves: paths, curve tables or frames. Those that hold the same source are joined. Curves of a file that
+    break a rule of rows are `broken` in the tables of its sources. The sources come sorted by name.
     """
     if isinstance(curves, str | Path | CurveTable):
         curves = [curves]
@@ -70,10 +70,10 @@ def read_sources(curves: Sequence[Any]) -> list[Source]:
     parts: dict[str, list[CurveTable]] = defaultdict(list)
     for given in curves:
         stem = Path(given).stem if isinstance(given, str | Path) else "table"
-        table = CurveTable.read(given) if isinstance(given, str | Path) else CurveTable.from_frame(given)
+        table = CurveTable.sound(given)
         frame = table.frame.with_columns(pl.col("source").fill_null(stem))
         for (name,), part in frame.partition_by("source", as_dict=True, maintain_order=True).items():
-            parts[str(name)].append(CurveTable(part))
+            parts[str(name)].append(CurveTable(part, table.broken))
     return [Source(name, parts[name][0] if len(parts[name]) == 1 else CurveTable.concat(parts[name]))
             for name in sorted(parts)]  # fmt: skip
 

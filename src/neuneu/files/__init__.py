@@ -1,6 +1,7 @@
 """Reading and writing files: one guard on the way in, one on the way out."""
 
 from neuneu.files.documents import (
+    NOT_JSON,
     check_document,
     parse_json,
     parse_yaml,
@@ -41,6 +42,7 @@ __all__ = [
     "FORMULA",
     "MAX_DOCUMENT",
     "MAX_LINE",
+    "NOT_JSON",
     "atomic_folder",
     "atomic_path",
     "check_document",

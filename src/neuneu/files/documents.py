@@ -19,6 +19,9 @@ MAX_DEPTH = 64
 MAX_YAML = 512 * 2**10
 """Bytes of a YAML file: they are written by hand, and parsing takes seconds a megabyte."""
 
+NOT_JSON = "not JSON"
+"""How the rule of a document begins that is no JSON at all."""
+
 _MARK = "\ufeff"
 """The byte order mark that some editors put before a text."""
 
@@ -62,9 +65,9 @@ def parse_json(text: str, where: str | Path) -> Any:
     except RecursionError as error:
         raise InputError("nested too deep", where=where) from error
     except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg} (line {error.lineno})", where=where) from error
+        raise InputError(f"{NOT_JSON}: {error.msg} (line {error.lineno})", where=where) from error
     except ValueError as error:
-        raise InputError(f"not JSON: {error}", where=where) from error
+        raise InputError(f"{NOT_JSON}: {error}", where=where) from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         _check_depth(document, where)
     if _strict.overflows:
@@ -135,7 +138,11 @@ def check_document(schema: type[T], document: Any, where: str | Path | None = No
         raise InputError("nested too deep", where=where) from error
 
 
-_RULES = {"dict_type": "must be an object", "model_type": "must be an object", "list_type": "must be a list"}
+_RULES = {
+    "dict_type": "must be an object", "model_type": "must be an object", "list_type": "must be a list",
+    "int_type": "must be a whole number", "float_type": "must be a number", "string_type": "must be text",
+    "bool_type": "must be true or false",
+}  # fmt: skip
 """pydantic's kinds of errors whose own words speak of Python."""
 
 

@@ -1,5 +1,6 @@
 """Tables of other people's files, as they stand: Parquet, CSV and JSON, bounded before they are unpacked."""
 
+import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,11 @@ from neuneu.files.reading import check_file, near_files, open_file, refuse_libra
 
 _PACKED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 """How gzip, zstd and zlib files begin: Polars would unpack them without a limit."""
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+"""Ending of a table of texts → what stands between its cells."""
+
+_ENDINGS = ".parquet, .csv, .tsv or .json"
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def read_frame(
     limits: TableLimits | None = None,
     nested: Collection[str] = (),
 ) -> pl.DataFrame:
-    """A .parquet, .csv or .json (a list of objects) file as it stands; every CSV column is text.
+    """A .parquet, .csv, .tsv or .json (a list of objects) file as it stands; columns of texts stay text.
 
     columns: those that matter; of a Parquet file no others are unpacked; nested: those that may hold lists
     and objects. Raises
@@ -66,7 +72,7 @@ def read_frame(
     path, limits = Path(path), limits or _LIMITS.get()
     readers: dict[str, Callable[[], pl.DataFrame]] = {
         ".parquet": lambda: read_parquet(path, columns, limits, nested),
-        ".csv": lambda: read_csv(path, limits),
+        **{ending: lambda: read_csv(path, limits) for ending in SEPARATORS},
         ".json": lambda: _read_json(path, columns, limits, nested),
     }
     ending = path.suffix.lower()
@@ -79,12 +85,20 @@ def read_frame(
 def _no_table(path: Path) -> str:
     """What a path is that names no table, and what to do about it."""
     if path.is_dir():
-        return (
-            f"is a folder: `neuneu import auto {path} -o curves.parquet` makes a curve table of its results"
-        )
+        return f"is a folder: {_import(path)}"
     if not path.exists():
-        return f"no such file{near_files(path)}; curve tables end in .parquet, .csv or .json"
-    return "tables end in .parquet, .csv or .json; `neuneu import` makes a curve table of other formats"
+        what = "file" if path.suffix else "file or folder"
+        ends = f"curve tables end in {_ENDINGS}"
+        return f"no such {what}{near_files(path)}; {ends}; {_import('RESULTS')}"
+    return f"tables end in {_ENDINGS}; {_import(path)}"
+
+
+def _import(path: Path | str) -> str:
+    """What makes a curve table of what is none."""
+    return (
+        f"`neuneu import auto {shlex.quote(str(path))} -o curves.parquet` makes a curve table of evaluation "
+        "results"
+    )
 
 
 def read_parquet(
@@ -147,7 +161,10 @@ def parquet_batches(
 
 
 def read_csv(path: str | Path, limits: TableLimits | None = None) -> pl.DataFrame:
-    """A CSV file, every column as text. Raises as `read_frame`, and where a column is given twice."""
+    """A CSV file (.tsv: tabs between cells), every column as text.
+
+    Raises as `read_frame`, and where a column is given twice.
+    """
     path, limits = Path(path), limits or _LIMITS.get()
     with open_file(path) as stream:
         if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]
@@ -156,7 +173,8 @@ def read_csv(path: str | Path, limits: TableLimits | None = None) -> pl.DataFram
         if stream.tell() > limits.unpacked:
             raise TooLargeError(f"is larger than {size_text(limits.unpacked)}", where=path)
     with refuse_library_errors(path, "csv"):
-        frame = pl.read_csv(path, infer_schema=False, glob=False)
+        separator = SEPARATORS.get(path.suffix.lower(), ",")
+        frame = pl.read_csv(path, infer_schema=False, glob=False, separator=separator)
         for name in frame.columns:
             if "_duplicated_" in name:
                 raise InputError("a column is given twice", where=path, field=name.split("_duplicated_")[0])
@@ -171,7 +189,7 @@ def _read_json(
 ) -> pl.DataFrame:
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError("must be a list of objects, one a row", where=path)
+        raise InputError(f"must be a list of objects, one a row; {_import(path)}", where=path)
     _check_rows(len(rows), limits, path)
     for number, row in enumerate(rows, 1):
         for name, value in row.items():

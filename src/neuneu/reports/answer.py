@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.broken import BrokenCurve
 from neuneu.curves.curve import Curve
 from neuneu.curves.seeds import JoinedSeeds, Seeds, show_seeds
 from neuneu.curves.table import CurveTable
@@ -42,13 +43,15 @@ class Answer:
     """Forecasts with their scores.
 
     ended: curves that have reached their planned end, where runs in flight are asked; overview: the runs
-    compared; seeds: which runs are the mean of several, where those were taken as one.
+    compared; seeds: which runs are the mean of several, where those were taken as one; broken: curves of the
+    table that could not be read as they stand and that nobody asked for.
     """
 
     forecasts: TableForecasts
     ended: Sequence[Curve] = ()
     overview: Overview = field(default_factory=Overview)
     seeds: JoinedSeeds | None = None
+    broken: Sequence[BrokenCurve] = ()
 
     @cached_property
     def panels(self) -> list[CurveForecast]:
@@ -190,6 +193,6 @@ def ask(
         if len(ended) == len(curves):
             left_out = dict.fromkeys((curve.key for curve in ended), "has reached its planned end")
             nothing = TableForecasts([], list(dict.fromkeys(map(label_of, chosen))), left_out=left_out)
-            return Answer(nothing, ended, overview, joined)
+            return Answer(nothing, ended, overview, joined, table.broken)
     found = forecast(table, chosen, selection=selection, plan=drawn(beyond), **known)
-    return Answer(found, ended, overview, joined)
+    return Answer(found, ended, overview, joined, table.broken)

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from neuneu.curves.broken import broken_in_words
 from neuneu.curves.seeds import JoinedSeeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
@@ -63,7 +64,8 @@ def read_inputs(paths: Sequence[str | Path]) -> Inputs:
         elif not found:
             raise InputError("a label is for an evaluation; here is none", where=path, field="path")
         evaluations += [replace(each, label=label) for each in found]
-    inputs = Inputs(CurveTable.read(*curves) if curves else None, decisions=decisions)
+    inputs = Inputs(CurveTable.read_sound(*curves) if curves else None, decisions=decisions)
+    inputs.notes += broken_in_words(inputs.curves.broken) if inputs.curves is not None else []
     if evaluations:
         _join(inputs, evaluations)
     return inputs
@@ -74,9 +76,8 @@ def _join(inputs: Inputs, evaluations: list[Evaluation]) -> None:
     names = name_apart(evaluations)
     with_cells = [i for i, each in enumerate(evaluations) if each.cells is not None]
     if with_cells:
-        inputs.cells, inputs.notes = join_cells(
-            [evaluations[i] for i in with_cells], [names[i] for i in with_cells]
-        )
+        inputs.cells, notes = join_cells([evaluations[i] for i in with_cells], [names[i] for i in with_cells])
+        inputs.notes += notes
     with_boards = [i for i, each in enumerate(evaluations) if each.leaderboard is not None]
     if with_boards:
         inputs.leaderboard = join_leaderboards(

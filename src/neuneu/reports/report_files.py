@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from neuneu.curves.broken import broken_in_words
 from neuneu.curves.seeds import Seeds
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
@@ -30,7 +31,7 @@ def report_files(
     seeds: str = Seeds.each,
     since: Path | None = None,
 ) -> str:
-    """Forecast the curves of these files and write the report; returns a line for people.
+    """Forecast the curves of these files and write the report; returns lines for people.
 
     context: share of each clock that may be seen, to look back; None for runs in flight; since: an earlier
     report or a ledger, to tell what has changed (see `read_former`); the rest as `ask` takes it.
@@ -59,7 +60,8 @@ def report_files(
     )
     write_text(output, render_report(answer, origin, former))
     nothing = "" if answer.panels else "; all runs have ended: look back with --context 0.2"
-    return f"{plural(answer.n_curves, 'curve')} → {output}{nothing}"
+    written = f"{plural(answer.n_curves, 'curve')} → {output}{nothing}"
+    return "\n".join([*broken_in_words(answer.broken), written])
 
 
 def _plain_name(references: str) -> str:

@@ -303,6 +303,9 @@ def shown(answer: Answer) -> str:
         was = "was" if answer.n_left_out == 1 else "were"
         why = "nothing before the context’s end or nothing after it"
         text += f" {plural(answer.n_left_out, 'curve')} had {why} and {was} left out."
+    if answer.broken:
+        told = [f"{b.key.task} {b.key.metric} of {b.key.run} ({b.error.rule})" for b in answer.broken]
+        text += f" Left out, since the table breaks a rule there: {'; '.join(told)}."
     return text
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from neuneu.curves.readers.formats import read_format
 from neuneu.curves.readers.lm_eval import read_lm_eval
 from neuneu.curves.readers.lm_eval_samples import item_values
 from neuneu.curves.readers.parsing import Given
@@ -280,6 +281,85 @@ def test_bad_files(tmp_path: Path, content: str, words: str) -> None:
         read_lm_eval([path])
     assert words in str(caught.value)
     assert "step1.json" in str(caught.value)
+
+
+WRONG = {
+    "n-shot.arc_easy": ({"n-shot": {"arc_easy": "five"}}, "'five': must be a whole number"),
+    "n-shot": ({"n-shot": 5}, "5: must be an object"),
+    "configs": ({"configs": [1]}, "must be an object"),
+    "configs.arc_easy.num_fewshot": (
+        {"configs": {"arc_easy": {"num_fewshot": 2.5}}},
+        "must be a whole number",
+    ),
+    "versions.arc_easy": ({"versions": {"arc_easy": [1]}}, "must be text or a number"),
+    "higher_is_better.arc_easy.acc": ({"higher_is_better": {"arc_easy": {"acc": "yes"}}}, "must be true or"),
+    "n-samples.arc_easy": ({"n-samples": {"arc_easy": 100}}, "must be an object"),
+    "n-samples.arc_easy.effective": (
+        {"n-samples": {"arc_easy": {"effective": "all"}}},
+        "must be a whole number",
+    ),
+    "group_subtasks.arc": ({"group_subtasks": {"arc": "arc_easy"}}, "must be a list"),
+    "group_subtasks.arc.0": ({"group_subtasks": {"arc": [1]}}, "must be text"),
+    "groups.arc": ({"groups": {"arc": 1}}, "must be an object of the group's values, or a list"),
+    "task_hashes.arc_easy": ({"task_hashes": {"arc_easy": 7}}, "must be text"),
+    "config.limit": ({"config": {"limit": "100"}}, "must be a number"),
+    "config.num_fewshot": ({"config": {"num_fewshot": True}}, "must be a whole number"),
+    "config.model_args": ({"config": {"model_args": ["a=b"]}}, "must be text (a=b,c=d) or an object"),
+    "config.model_num_parameters": ({"config": {"model_num_parameters": "1B"}}, "must be a whole number"),
+    "results.arc_easy.sample_len": (
+        {"results": {"arc_easy": {"acc": 0.5, "sample_len": "9"}}},
+        "whole number",
+    ),
+    "date": ({"date": "2024-10-01"}, "must be a number"),
+    "model_name": ({"model_name": {"a": 1}}, "must be text"),
+}
+"""Field of another kind than the harness writes → the document's part, and the rule."""
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_a_field_of_another_kind_is_refused_by_name_and_never_guessed(tmp_path: Path, field: str) -> None:
+    part, rule = WRONG[field]
+    path = write(tmp_path / "a.json", document(1) | part)
+    with pytest.raises(InputError) as caught:
+        read_lm_eval([path])
+    assert (caught.value.where, caught.value.field) == (path, field)
+    assert rule in str(caught.value)
+    assert "correct it, or take it out of the file" in str(caught.value)
+
+
+def test_what_the_harness_may_leave_open_is_read(tmp_path: Path) -> None:
+    told = {
+        "versions": {"arc_easy": "Yaml", "arc": None}, "n-shot": {"arc_easy": None},
+        "configs": {"arc_easy": {}},
+        "config": {"model_args": {"pretrained": "lm/step1"}, "limit": 100, "model_num_parameters": -1},
+        "higher_is_better": {"arc_easy": {"acc": None}}, "groups": {"arc": ["arc_easy"]}, "date": 12,
+        "n-samples": {"arc_easy": {"original": 2376, "effective": 100}}, "task_hashes": {},
+    }  # fmt: skip
+    frame = read_lm_eval([write(tmp_path / "a.json", document(1) | told)]).table.frame
+    assert frame.select("n_shot", "n_items", "params").rows() == [(None, 100, None)]
+
+
+@pytest.mark.parametrize("format_", ["lm-eval", "lighteval"])
+def test_whoever_names_another_kind_of_file_is_told_what_it_is(tmp_path: Path, format_: str) -> None:
+    sample = json.dumps({"doc_id": 0, "target": "1", "filtered_resps": [["-1", "False"]], "acc": 1.0})
+    whole = json.dumps({"results": {"piqa": {"acc,none": 0.5}}})
+    step = json.dumps({"global_step": 5, "piqa": {"acc,none": 0.5}})
+    head = "|Tasks|Version|Filter|n-shot|Metric|Value|Stderr|\n|--|--|--|--|--|--|--|\n"
+    kinds = {
+        "samples_piqa.jsonl": (f"{sample}\n{sample}\n", "samples, a line a question; import the results_"),
+        "all.jsonl": (f"{whole}\n{whole}\n", "a results file a line; write each line to a .json of its own"),
+        "metrics.eval.jsonl": (f"{step}\n{step}\n", "it is of lingua; import it by that name"),
+        "e.log": (f"{head}|piqa|1|none|0|acc|0.6|0.1|\n", "it is of harness-log; import it by that name"),
+    }
+    for name, (content, words) in kinds.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(InputError) as caught:
+            read_format(format_, [tmp_path / name])
+        assert words in str(caught.value), name
+        assert name in str(caught.value)
+    for other in ("auto", "olmes"):
+        with pytest.raises(InputError, match="samples, a line a question"):
+            read_format(other, [tmp_path / "samples_piqa.jsonl"])
 
 
 def test_percentages_and_paths_as_names_are_refused(tmp_path: Path) -> None:

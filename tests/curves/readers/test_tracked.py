@@ -303,3 +303,26 @@ def test_no_changed_byte_gives_another_number(
     with contextlib.suppress(InputError):
         found += read_scalars(changed)
     assert found == whole[: len(found)]
+
+
+@pytest.mark.parametrize("format_", ["lingua", "wandb", "auto"])
+@pytest.mark.parametrize(
+    ("places", "runs"),
+    [
+        (["dumps/my-run/metrics.eval.jsonl"], ["my-run"]),
+        (["my-run/evals/0000001000/metrics.eval.jsonl"], ["my-run"]),
+        ([f"{run}/evals/{n:010}/metrics.eval.jsonl" for run in ("a", "b") for n in (1, 2)], ["a", "b"]),
+        (["logs/base.eval.jsonl", "logs/wide.eval.jsonl"], ["base", "wide"]),
+        (["sweep/1/metrics.eval.jsonl", "sweep/2/metrics.eval.jsonl"], ["1", "2"]),
+    ],
+)
+def test_a_log_of_lingua_alone_or_in_a_folder_of_its_step_names_its_run(
+    tmp_path: Path, places: list[str], runs: list[str], format_: str
+) -> None:
+    for number, place in enumerate(places):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        line = {"global_step": 1 + number, "piqa": {"acc,none": 0.5}}
+        (tmp_path / place).write_text(json.dumps(line))
+    table = read_format(format_, [tmp_path / place for place in places]).table
+    assert table.runs == runs
+    assert len(table) == len(places)

@@ -31,7 +31,7 @@ LM_EVAL = [
     ('{ARC, "model_name": "m", "configs": [1]}', "must be an object"),
     ('{ARC, "model_name": "m", "configs": {"arc": "x"}}', "must be an object"),
     ('{ARC, "model_name": "m", "groups": 5}', "must be an object"),
-    ('{ARC, "model_name": "m", "n-shot": {"arc": -1}}', "5-shot"),
+    ('{ARC, "model_name": "m", "n-shot": {"arc": -1}}', "n-shot.arc = -1: .*or equal to 0"),
     ('{ARC, "model_name": "\\ud800"}', "surrogate"),
     ("[" * 100_000, "nested too deep"),
 ]

@@ -12,7 +12,7 @@ import polars as pl
 from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, reader
+from neuneu.curves.readers.reader import Fit, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_task
 from neuneu.files import read_json
@@ -46,7 +46,7 @@ def read_bigcode(
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
     document = read_json(path)
     if not is_bigcode(document):
-        report.skip(path, "no results of bigcode-evaluation-harness in it")
+        report.skip(path, f"no results of bigcode-evaluation-harness in it{known_as(path)}")
         return []
     config = mapping(document, CONFIG)
     limit, warmth = config.get("limit"), config.get("temperature")

@@ -12,7 +12,7 @@ import polars as pl
 
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, reader
+from neuneu.curves.readers.reader import Fit, known_as, reader
 from neuneu.curves.readers.results_files import (
     ResultsFile,
     finite_values,
@@ -49,7 +49,7 @@ def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
     document = read_json(path)
     results = document.get("evaluation_results") if isinstance(document, dict) else None
     if not isinstance(results, list) or not set(document) >= _FIELDS:
-        report.skip(path, "no log of Every Eval Ever")
+        report.skip(path, f"no log of Every Eval Ever{known_as(path)}")
         return []
     model = mapping(document, "model_info")
     details = mapping(model, "additional_details")

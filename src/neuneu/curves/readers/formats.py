@@ -11,7 +11,7 @@ import polars as pl
 from neuneu.curves import readers
 from neuneu.curves.readers.finishing import ReadResult, finish
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
-from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, place_of, stack
+from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, no_evaluations, place_of, stack
 from neuneu.curves.table import KEY
 from neuneu.errors import InputError, check_known
 
@@ -159,7 +159,7 @@ def recognise(path: Path, report: ReadReport) -> str | None:
     best = max(fits.values())
     names = [name for name, fit in fits.items() if fit == best]
     if best == Fit.NO:
-        report.skip(path, "of no known format")
+        report.skip(path, f"of no known format{no_evaluations(look)}")
         return None
     if len(names) > 1:
         report.skip(path, f"may be {' or '.join(names)}: import it by the format's name")

@@ -15,7 +15,7 @@ import polars as pl
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, Look, reader
+from neuneu.curves.readers.reader import Fit, Look, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, number, read_results_files
 from neuneu.curves.tasks import find_task, known_task
 from neuneu.files import read_lines
@@ -48,7 +48,7 @@ def read_harness_log(
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
     tables = list(_tables(path, report))
     if not tables:
-        report.skip(path, "no table of a harness in it")
+        report.skip(path, f"no table of a harness in it{known_as(path)}")
     return tables
 
 

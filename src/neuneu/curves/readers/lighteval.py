@@ -15,7 +15,7 @@ from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, reader
+from neuneu.curves.readers.reader import Fit, known_as, reader
 from neuneu.curves.readers.results_files import (
     ResultsFile,
     finite_values,
@@ -51,7 +51,7 @@ def read_lighteval(
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
     document = read_json(path)
     if not is_lighteval(document):
-        report.skip(path, "no lighteval results in it")
+        report.skip(path, f"no lighteval results in it{known_as(path)}")
         return []
     return [_results_file(document, path, report)]
 

@@ -9,21 +9,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, Field
 
 from neuneu.curves.conditions import NAME, conditions_text
 from neuneu.curves.groups import members_text
 from neuneu.curves.percent import in_percent
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.lm_eval_samples import chosen_measures, finer_rows
+from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, read_results_files, text
 from neuneu.curves.tasks import find_task
-from neuneu.files import check_document, read_json
+from neuneu.files import read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
 """Keys of a task's results that name no metric."""
@@ -59,17 +59,6 @@ SAMPLES = {
 }
 """The option of what the samples say beside the accuracies."""
 PERCENT = "in percent, as the harness reports it: divided by 100"
-
-
-def _fits(value: Any) -> Any:
-    if is_number(value) and abs(value) >= MAX_NUMBER:
-        raise ValueError("must be below 2^63, as all numbers of a table")
-    return value
-
-
-MAX_NUMBER = 2.0**63
-Bounded = Annotated[Any, AfterValidator(_fits)]
-"""Anything, but no number that a column of whole numbers does not hold."""
 
 
 def _recognise(look: Look) -> Fit:
@@ -121,21 +110,6 @@ def is_results(document: Any) -> bool:
     if isinstance(document, dict) and "config_general" in document:
         return False  # lighteval's
     return isinstance(results, dict) and all(isinstance(metrics, dict) for metrics in results.values())
-
-
-def check_results(document: dict[str, Any], path: str | Path) -> None:
-    """InputError naming the field where what a results file says beside its results is of another kind."""
-    check_document(_About, document, path)
-
-
-class _About(BaseModel):
-    """What a results file says beside its results; whatever else it says is not read."""
-
-    versions: dict[str, Any] | None = None
-    task_hashes: dict[str, Any] | None = None
-    n_shot: dict[str, Bounded] | None = Field(None, alias="n-shot")
-    n_samples: dict[str, Bounded | dict[str, Bounded]] | None = Field(None, alias="n-samples")
-    config: dict[str, Bounded] | None = None
 
 
 def results_file(document: dict[str, Any], path: str | Path) -> ResultsFile:

@@ -17,6 +17,7 @@ import polars as pl
 from neuneu.curves.groups import SEPARATOR, members_text
 from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
+from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.reader import Fit, Look, reader
 from neuneu.curves.table import KEY, columns_of
@@ -67,6 +68,7 @@ def read_multisynt(files: Sequence[Path], given: Given, report: ReadReport) -> p
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue
+        check_results(document, path)
         rows = [
             facts | _named(row) | {"n_shot": facts["n_shot"]} for row in metric_rows(document, report, path)
         ]

@@ -15,7 +15,7 @@ import polars as pl
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.json_lines import parse_lines
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, reader
+from neuneu.curves.readers.reader import Fit, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_metric, find_task
 from neuneu.files import read_json
@@ -52,7 +52,7 @@ def read_olmes(
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
     documents = parse_lines(path) if path.suffix == ".jsonl" else [read_json(path)]
     if not documents or not is_olmes(documents[0]):
-        report.skip(path, "no OLMES metrics in it")
+        report.skip(path, f"no OLMES metrics in it{known_as(path)}")
         return []
     return [_results_file(document, path, report) for document in documents if is_olmes(document)]
 

@@ -37,7 +37,7 @@ def _recognise(look: Look) -> Fit:
 @reader(
     "table",
     "curve tables (CSV, Parquet, JSON), and wide tables of papers: a row a checkpoint, a column a task",
-    names=["*.csv", "*.parquet", "*.json"],
+    names=["*.csv", "*.tsv", "*.parquet", "*.json"],
     recognise=_recognise,
     options=COLUMNS | {"values_are": "the metric of the values; primary_metric if not said."},
 )

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.curves.readers.bulk import Progress
-from neuneu.curves.readers.lm_eval import check_results, is_results, metric_rows
+from neuneu.curves.readers.lm_eval import is_results, metric_rows
+from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.names import read_name
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import pythia_model

@@ -8,7 +8,8 @@ else needs to know of it: `import NAME`, `import auto` and `import --help` look 
 import csv
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -21,8 +22,8 @@ from neuneu.curves.frames import check_file
 from neuneu.curves.readers.finishing import ReadResult, finish, numbers_that_fit
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.errors import InputError, naming
-from neuneu.files import open_file, parse_json, read_json, refuse_library_errors
-from neuneu.files.tables import parquet_columns
+from neuneu.files import NOT_JSON, open_file, parse_json, read_json, refuse_library_errors
+from neuneu.files.tables import SEPARATORS, parquet_columns
 
 START = 65_536
 """Bytes of a file that `Look.start` gives: the head of any log, and the header of any table."""
@@ -81,12 +82,13 @@ class Look:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a .csv or .parquet file; empty for any other file."""
+        """The columns of a .csv, .tsv or .parquet file; empty for any other file."""
         if self.path.suffix == ".parquet":
             return parquet_columns(self.path)
-        if self.path.suffix == ".csv":
+        if self.path.suffix in SEPARATORS:
             with refuse_library_errors(self.path, "csv"):
-                return tuple(next(csv.reader(self.text.splitlines()), ()))
+                lines = csv.reader(self.text.splitlines(), delimiter=SEPARATORS[self.path.suffix])
+                return tuple(next(lines, ()))
         return ()
 
 
@@ -153,7 +155,7 @@ class Reader:
     ) -> pl.DataFrame:
         """The rows of these very files. place: names them in errors."""
         said = self._said(options)
-        with naming(place), numbers_that_fit():
+        with naming(place), numbers_that_fit(), _of_another_kind(files):
             return self.read_rows(list(files), given, report, **said)
 
     def _said(self, options: Mapping[str, str | None]) -> dict[str, str]:
@@ -193,7 +195,35 @@ def known_as(path: Path) -> str:
     """What to do with a file that is of another format: the end of a sentence, empty where none knows it."""
     look = Look(path)
     names = [made.name for made in REGISTRY.values() if made.takes(path) and made.recognise(look) > Fit.SHAPE]
-    return f": it is of {' or '.join(names)}; import it by that name, or all with auto" if names else ""
+    if not names:
+        return no_evaluations(look)
+    return f": it is of {' or '.join(names)}; import it by that name, or all with auto"
+
+
+def no_evaluations(look: Look) -> str:
+    """What JSON lines are that no format reads, and what to import: the end of a sentence, mostly empty."""
+    line = look.line if isinstance(look.line, dict) else {}
+    if "doc_id" in line and line.keys() & {"resps", "filtered_resps", "target"}:
+        return (
+            ": it is lm-evaluation-harness's samples, a line a question; import the results_*.json beside it "
+            "(`samples` bpb,norm_correct_prob reads finer measures from them)"
+        )
+    if isinstance(line.get("results"), dict):
+        return ": it is a results file a line; write each line to a .json of its own, and import their folder"
+    return ""
+
+
+@contextmanager
+def _of_another_kind(files: Sequence[Path]) -> Iterator[None]:
+    """Whoever names a file that is no JSON for a format of JSON is told what it is."""
+    try:
+        yield
+    except InputError as error:
+        path = next((path for path in files if str(path) == str(error.where)), None)
+        if path is None or not error.rule.startswith(NOT_JSON) or path.suffix == ".json":
+            raise
+        told = known_as(path)
+        raise InputError(f"no JSON document{told}" if told else error.rule, where=path) from error
 
 
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

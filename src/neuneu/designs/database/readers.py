@@ -11,12 +11,12 @@ import polars as pl
 
 from neuneu.curves.readers.lm_eval import (
     Measurement,
-    check_results,
     is_results,
     measurements,
     results_file,
     task_results,
 )
+from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.designs.database.aliases import standard_id
 from neuneu.designs.database.metric_names import (
     STDERR_SUFFIXES,
