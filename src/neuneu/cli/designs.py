@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 app = make_app()
 designs = make_app()
-app.add_typer(designs, name="designs", help="The database of models; scores from design decisions.")
+app.add_typer(
+    designs,
+    name="designs",
+    help="The database of models; scores from design decisions.",
+    no_args_is_help=True,
+)
 
 Policy = Annotated[
     str,
@@ -172,7 +177,11 @@ def query(
 
 
 @designs.command(rich_help_panel=DATABASE)
-def profile(model: str, store: Store, as_json: AsJson = False) -> None:
+def profile(
+    model: Annotated[str, typer.Argument(help="The model, by any of its ids.")],
+    store: Store,
+    as_json: AsJson = False,
+) -> None:
     """All that is known of one model, under any of its ids.
 
     Example: neuneu designs profile home/llama-50k-prose-seed0 --store home

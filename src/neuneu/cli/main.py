@@ -2,12 +2,13 @@
 
 import os
 import sys
-from importlib import import_module
 from typing import NoReturn
 
 from neuneu import __version__
 from neuneu.cli.bars import bars
-from neuneu.cli.names import COMMANDS, COMPLETE, option_names
+from neuneu.cli.help import overview as overview_of
+from neuneu.cli.help import plain_help
+from neuneu.cli.names import COMMANDS, COMPLETE, command_of, option_names
 from neuneu.cli.usage import usage_error, usage_errors
 from neuneu.errors import InputError, NeuneuError, check_known, missing_extra
 
@@ -17,19 +18,10 @@ INTERRUPTED = 130
 
 def overview() -> str:
     """The text of `neuneu --help`, made without importing any command."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "Usage: neuneu COMMAND [ARGS]...",
-            "",
-            "Forecast a pretraining run's downstream accuracy from what its checkpoints have already shown.",
-            "",
-            "Commands:",
-            *lines,
-            "",
-            "`neuneu COMMAND --help` explains each with an example; `neuneu --version` prints the version.",
-        ]
+    return overview_of(
+        "Forecast a pretraining run's downstream accuracy from what its checkpoints have already shown.",
+        {name: line for name, (_, line) in COMMANDS.items()},
+        "`neuneu COMMAND --help` explains each with an example; `neuneu --version` prints the version.",
     )
 
 
@@ -71,10 +63,11 @@ def _run(arguments: list[str]) -> None:
         print(f"neuneu {__version__}")
         return
     check_known(arguments[0], COMMANDS, "command", "unknown")
-    app = import_module(COMMANDS[arguments[0]][0]).app
+    command = command_of(arguments[0])
+    plain_help(command)
     try:
         with bars():
-            code = app(arguments, prog_name="neuneu", standalone_mode=False)
+            code = command(arguments, prog_name="neuneu", standalone_mode=False)
     except usage_errors() as error:
         if type(error).__name__ != "NoArgsIsHelpError":
             raise usage_error(error) from error

@@ -47,12 +47,18 @@ def option_names() -> dict[str, str]:
 
 
 @cache
-def _option_names(arguments: tuple[str, ...]) -> dict[str, str]:
+def command_of(name: str) -> Any:
+    """The parser of a command, whose module is imported now."""
     from typer.main import get_command
 
+    return get_command(import_module(COMMANDS[name][0]).app)
+
+
+@cache
+def _option_names(arguments: tuple[str, ...]) -> dict[str, str]:
     if not arguments or arguments[0] not in COMMANDS:
         return {}
-    command: Any = get_command(import_module(COMMANDS[arguments[0]][0]).app)
+    command = command_of(arguments[0])
     for word in arguments:
         command = getattr(command, "commands", {}).get(word, command)
     flags = {

@@ -78,7 +78,9 @@ ReferenceRuns = Annotated[
 SeedsShown = Annotated[
     str,
     typer.Option(
-        "--seeds", help="Runs that differ in their seed alone: each by itself, or as one with a band."
+        "--seeds",
+        help="Runs that differ in their seed alone: each by itself, or as one with a band.",
+        **one_of("each", "band"),
     ),
 ]
 Losses = Annotated[Path | None, typer.Option("--losses", help="Store of checkpoints' token losses.")]
@@ -134,7 +136,7 @@ def read_share(text: str | None) -> float | None:
 
 def make_app() -> typer.Typer:
     """A typer app whose commands are called by name, with plain errors and tracebacks."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_no_options)
     return app
 

@@ -13,7 +13,7 @@ app = make_app()
 suite = typer.Typer(
     no_args_is_help=True,
     help="Pretrain and evaluate small language models: runs made at home.",
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 app.add_typer(suite, name="suite")
 

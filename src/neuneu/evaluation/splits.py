@@ -186,8 +186,7 @@ def split_by_manifest(sources: Sequence[Source], manifest: dict[str, dict[str, l
         for name, values in conditions.items():
             known = {v for s in sources for v in s.table.frame[FIELDS[name]].unique().to_list()}
             for value in values:
-                if value not in known:
-                    raise InputError("is not in these curves", field=f"{side}.{name}", value=value)
+                check_known(value, sorted(known, key=str), f"{side}.{name}", "is not in these curves")
         rule = [pl.col(FIELDS[name]).is_in(values) for name, values in conditions.items()]
         sides[side] = [Source(s.name, s.table.filter(*rule)) for s in sources]
     runs = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import read_json, remove_leftovers, try_lock, write_json
 from neuneu.progress import counting
 from neuneu.suite.exam import Exam, make_exam
@@ -41,7 +41,8 @@ def run_suite(
     """
     runs = [run for run in config.runs if fnmatch.fnmatch(run.name, only)]
     if not runs:
-        raise InputError("matches no run of the grid", field="only", value=only)
+        names = [run.name for run in config.runs]
+        raise InputError("matches no run of the grid" + offered(only, names), field="only", value=only)
     exam = prepare_suite(config, folder, questions, root)
     with counting("runs", len(runs)) as tell:
         for place, run in enumerate(runs):

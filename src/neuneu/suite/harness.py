@@ -9,7 +9,7 @@ from urllib.parse import quote
 from neuneu.curves.readers.lm_eval import metric_rows
 from neuneu.curves.readers.parsing import ReadReport
 from neuneu.curves.table import CurveTable, columns_of
-from neuneu.errors import InputError, MissingExtraError
+from neuneu.errors import InputError, MissingExtraError, check_known
 from neuneu.files import read_json, remove_leftovers, write_json
 from neuneu.progress import counted
 from neuneu.suite.outside_models import load_checkpoint, parse_model
@@ -78,9 +78,10 @@ def _evaluate(
     except ImportError as error:
         raise MissingExtraError("lm_eval", "lm") from error
     manager = TaskManager(include_path=None if include is None else str(include))
-    unknown = sorted(set(tasks) - set(manager.all_tasks))
-    if unknown:
-        raise InputError("the harness knows no such task (`include` FOLDER)", field="task", value=unknown)
+    for task in tasks:
+        check_known(
+            task, manager.all_tasks, "task", "unknown to the harness; `include` names a folder of more"
+        )
     model, reader = load_checkpoint(path, tokenizer, hub=hub)
     try:
         found = lm_eval.simple_evaluate(

@@ -47,6 +47,8 @@ def test_profiles_gaps_and_wide_tables(store: DesignStore) -> None:
     assert len(views.profile(store, "org/a")["evaluation"]) == 3
     with pytest.raises(InputError, match="nothing is known"):
         views.profile(store, "who/knows")
+    with pytest.raises(InputError, match="did you mean org/a or org/b"):
+        views.profile(store, "orgs/a")
     gaps = views.missing_evaluations(store, least=1)
     assert ("solo", "arc_challenge", "25-shot", "accuracy") in list(gaps.iter_rows())
     assert views.analysis_data(store, "wide")["arc_challenge_25-shot_accuracy"].to_list() == [

@@ -7,7 +7,7 @@ import polars as pl
 
 from neuneu.curves.table import CurveTable
 from neuneu.designs.database.store import DesignStore
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known, offered
 
 FACTS = ("params", "planned_tokens", "recipe")
 MIX = "pretraining_summary_percentage_"
@@ -28,10 +28,9 @@ def fill_facts(
     known = _designs(store)
     named = dict(models or {})
     for run, model in named.items():
-        if run not in curves.runs:
-            raise InputError("is not in these curves", field="run", value=run)
+        check_known(run, curves.runs, "run", "is not in these curves")
         if store.aliases.model(model) not in known:
-            raise InputError("is not in the database", field="model", value=model)
+            raise InputError("is not in the database" + offered(model, known), field="model", value=model)
     ids = {run: store.aliases.model(named.get(run, run)) for run in curves.runs}
     found = [
         {"run": run, "model": model if model in known else None, **known.get(model, dict.fromkeys(FACTS))}

@@ -14,7 +14,7 @@ import polars as pl
 
 from neuneu.designs.database.aliases import PLACEHOLDERS
 from neuneu.designs.database.schema import MAX_ID, PROVENANCE, SOURCES, TABLES, Column, Table, metric_range
-from neuneu.errors import InputError
+from neuneu.errors import InputError, check_known
 from neuneu.files import FORMULA, MAX_LINE, check_file, open_text, sha256_of
 from neuneu.files.tables import read_csv
 
@@ -58,8 +58,7 @@ def rename_models(batch: NewRows, names: Mapping[str, str]) -> NewRows:
     """
     known = {name for frame in batch.tables.values() for name in frame["id"]}
     for name in names:
-        if name not in known:
-            raise InputError("no model of these files", field="name", value=name)
+        check_known(name, sorted(known), "name", "no model of these files")
     tables = {}
     for table, frame in batch.tables.items():
         renamed = frame.with_columns(pl.col("id").replace(dict(names)))

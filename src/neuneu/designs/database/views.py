@@ -7,7 +7,7 @@ import polars as pl
 from neuneu.designs.database.aliases import Aliases
 from neuneu.designs.database.schema import DATASETS, EVALUATIONS, MODELS
 from neuneu.designs.database.store import DesignStore, canonical
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, offered
 
 Choice = Literal["first", "last", "largest", "smallest", "mean"]
 """Which of several values of one measurement is taken, in the order of source files and their records."""
@@ -92,7 +92,8 @@ def profile(store: DesignStore, model: str) -> dict[str, pl.DataFrame]:
     name = canonical(store, pl.DataFrame({"id": [model]}))["id"][0]
     found = {kind: frame.filter(pl.col("id") == name) for kind, frame in tables.items()}
     if not any(map(len, found.values())):
-        raise InputError("nothing is known of this model", field="id", value=model)
+        known = sorted({id_ for frame in tables.values() for id_ in frame["id"]})
+        raise InputError("nothing is known of this model" + offered(model, known), field="model", value=model)
     return found
 
 

@@ -83,7 +83,8 @@ class DesignTable:
         if name in self.numbers:
             return self.numbers[name]
         if name not in self.categories:
-            raise InputError("no such feature", field="feature", value=name)
+            known = [*self.numbers, *self.categories]
+            raise InputError("unknown" + offered(name, known), field="feature", value=name)
         levels = sorted(set(self.categories[name]) - {""})
         rank = {level: float(i) for i, level in enumerate(levels)}
         return np.array([rank.get(label, np.nan) for label in self.categories[name]])

@@ -24,7 +24,7 @@ from neuneu.designs.prediction.folds import largest_fold, organisation
 from neuneu.designs.prediction.grids import Keeper, Tuned, find_grid, tune
 from neuneu.designs.prediction.significance import benjamini_hochberg, half_width, paired_t
 from neuneu.designs.prediction.targets import PUBLISHED_TASKS, DesignTask, labels
-from neuneu.errors import InputError, offered
+from neuneu.errors import InputError, check_known, offered
 from neuneu.progress import counted
 
 Matrix = NDArray[np.float64]
@@ -59,8 +59,7 @@ class TaskRows:
     def matrix(self, names: Sequence[str]) -> Matrix:
         """Columns in this order, shape (models, features)."""
         for name in names:
-            if name not in self.features:
-                raise InputError("no such feature", field="feature", value=name)
+            check_known(name, self.features, "feature", "unknown")
         return np.column_stack([self.features[name] for name in names])
 
     def find(self, name: str) -> str:
