@@ -9,16 +9,19 @@ not tell where they come from. What is in results/contexts.json already is not m
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+from benchmarks._ablations import ABLATED, without_atlas
+from benchmarks._schedules import with_schedules
 from benchmarks.atlas import read_curves
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
-from neuneu.evidence.evidence import unstarted
+from neuneu.evidence.evidence import Evidence, unstarted
 from neuneu.evidence.finished import RULES
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import read_json, write_json
@@ -43,7 +46,14 @@ RIVALS = {
     "smaller": ("reference-shift",),
     "finished": ("reference-shift",),
 }
-ARMS = ("before training", "neuneu-2", "rivals")
+ARMS = ("before training", "neuneu-2", "rivals", "schedule", "ablation")
+FITTED = ("neuneu-2", "schedule", "ablation")
+"""Arms of the neuneu-2 that is fitted without a family: once for all of them."""
+SCHEDULED = ("open_sci_ref", "olmo_ladder_moreeval_decay")
+"""Sources of runs that hold the learning rate and let it fall late: asked with their schedule told and
+without; decays begin with what their trunk measured before."""
+ABLATION = ((0.05, 0.2), ("none", "finished"))
+"""Contexts and references at which ingredients are switched off."""
 Answers = dict[str, Sequence[Any]]
 """Answers to the same questions, by the name of the method."""
 
@@ -65,12 +75,11 @@ def main(argv: Sequence[str] = ()) -> None:
         return
     bench = Bench(read_curves(asked.curves), SMALL if asked.small else TrainingSettings())
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
-    families = asked.families or bench.families
     for seed in asked.seeds:
-        for arm in asked.arms:
-            for family in families if arm != "before training" or seed == asked.seeds[0] else ():
+        for family in asked.families or bench.families:
+            for arm in asked.arms:
                 key = f"{family}, {arm}" + ("" if arm == "before training" else f", seed {seed}")
-                key += ", small" if asked.small and arm == "neuneu-2" else ""
+                key += ", small" if asked.small and arm in FITTED else ""
                 if key not in results:
                     results[key] = bench.measure(family, arm, seed)
                     write_json(asked.output, results)
@@ -87,24 +96,62 @@ class Bench:
 
     def measure(self, family: str, arm: str, seed: int) -> list[dict[str, Any]]:
         """Rows of one family, by source, references, context and method."""
-        return list({"before training": self._unstarted, "neuneu-2": self._neuneu2, "rivals": self._rivals}[
-            arm
-        ](family, seed))  # fmt: skip
+        arms = {
+            "before training": self._unstarted, "neuneu-2": self._neuneu2, "rivals": self._rivals,
+            "schedule": self._schedule, "ablation": self._ablation,
+        }  # fmt: skip
+        return list(arms[arm](family, seed))
 
-    def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+    @lru_cache(maxsize=1)  # noqa: B019  the next family needs another
+    def _fitted(self, family: str, seed: int) -> Neuneu2:
+        """neuneu-2 without this family."""
         forecaster = Neuneu2()
         forecaster.settings, forecaster.without = self.settings, frozenset({family})
-        forecaster.fit(self._others(family), seed=seed)
-        bare = Neuneu2()  # the same without its part that reads the atlas
-        assert forecaster.model is not None
-        bare.model = replace(forecaster.model, informed=None)
-        bare.past_scale, bare.widths = forecaster.past_scale, forecaster.widths
+        return forecaster.fit(self._others(family), seed=seed)
+
+    def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        forecaster = self._fitted(family, seed)
+        bare = without_atlas(forecaster)
         for told, questions in self._questions(family):
             answers = {
                 "neuneu-2": forecaster.forecast_many(questions.evidences, questions.horizons),
                 "without the atlas": bare.forecast_many(questions.evidences, questions.horizons),
             }
             yield from _rows(told, questions, answers)
+
+    def _schedule(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        """Runs of `SCHEDULED` with their schedule told and without."""
+        whole = CurveTable.from_frame(with_schedules(self.curves.frame))
+        for source in SCHEDULED:
+            if whole.frame.filter((pl.col("source") == source) & (pl.col("family") == family)).is_empty():
+                continue
+            for rule in RULES:
+                for context in CONTEXTS:
+                    questions = _draw(whole.filter(source=source), rule, context)
+                    if not len(questions):
+                        continue
+                    asked = {"schedule told": list(questions.evidences)}
+                    asked["neuneu-2"] = [_untold(evidence) for evidence in questions.evidences]
+                    told = {"source": source, "references": rule, "context": context}
+                    forecaster = self._fitted(family, seed)
+                    answers = {
+                        name: forecaster.forecast_many(evidences, questions.horizons)
+                        for name, evidences in asked.items()
+                    }
+                    yield from _rows(told, questions, answers)
+
+    def _ablation(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
+        """Without each ingredient of `ABLATED`."""
+        forecaster = self._fitted(family, seed)
+        contexts, rules = ABLATION
+        for told, questions in self._questions(family):
+            if told["context"] in contexts and told["references"] in rules:
+                answers = {
+                    name: less(forecaster).forecast_many(fewer(questions.evidences), questions.horizons)
+                    for name, (less, fewer) in ABLATED.items()
+                }
+                answers["neuneu-2"] = forecaster.forecast_many(questions.evidences, questions.horizons)
+                yield from _rows(told, questions, answers)
 
     def _rivals(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         known: dict[tuple[str, str], Forecaster] = {}
@@ -152,16 +199,26 @@ class Bench:
 
     @cache  # noqa: B019  a bench lives as long as its process
     def _ask(self, source: str, rule: str, context: float) -> Questions:
-        return ask_questions(
-            self.curves.filter(source=source),
-            None,
-            RULES[rule],
-            whole_evidence=True,
-            fractions=(context,),
-            curves_per_source=CURVES,
-            horizons_per_context=HORIZONS,
-            seed=DRAW,
-        )
+        return _draw(self.curves.filter(source=source), rule, context)
+
+
+def _draw(curves: CurveTable, rule: str, context: float) -> Questions:
+    return ask_questions(
+        curves,
+        None,
+        RULES[rule],
+        whole_evidence=True,
+        fractions=(context,),
+        curves_per_source=CURVES,
+        horizons_per_context=HORIZONS,
+        seed=DRAW,
+    )
+
+
+def _untold(evidence: Evidence) -> Evidence:
+    """The same evidence of a run whose schedule is not known."""
+    context = evidence.context
+    return replace(evidence, context=replace(context, facts=replace(context.facts, schedule=None)))
 
 
 def _rows(told: dict[str, Any], questions: Questions, answers: Answers) -> Iterator[dict[str, Any]]:

@@ -44,7 +44,7 @@ def table() -> CurveTable:
                 head = {
                     "run": run, "task": task, "step": 1000 * k, "tokens": 2_097_152_000 * k,
                     "params": int(params), "family": family, "source": family,
-                    "planned_tokens": 2_097_152_000 * n,
+                    "planned_tokens": 2_097_152_000 * n, "schedule": "wsd:0.8",
                 }  # fmt: skip
                 rows.append({**head, "metric": "acc", "value": float(np.clip(value, 0, 1))})
                 rows.append({**head, "metric": "bpb", "value": float(2.5 - 2 * value)})

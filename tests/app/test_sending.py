@@ -160,10 +160,11 @@ def test_formats_are_listed_with_the_names_of_their_files(ask: Ask) -> None:
 
 
 def test_sent_facts_are_those_of_import() -> None:
-    given = Sent(run_name="r", params=5, tokens_per_step=7, planned_tokens=9, keep="last")
+    given = Sent(run_name="r", params=5, tokens_per_step=7, planned_tokens=9, schedule="wsd:0.9", keep="last")
     from neuneu.app.sent_files import given_by
 
     made = given_by(given)
     assert (made.run, made.params, made.tokens_per_step, made.planned_tokens, made.keep) == (
         "r", 5, 7, 9, "last",
     )  # fmt: skip
+    assert made.schedule == "wsd:0.9"

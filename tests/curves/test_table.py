@@ -126,6 +126,8 @@ def test_the_standard_error_says_how_many_items_there_were() -> None:
         ({"run": ["a" * 501] * 4}, "longer than 500"),
         ({"metric": ["bpb"] * 4, "value": [-1.0, 1, 1, 1]}, "bpb must be in [0, inf]"),
         ({"chance": [2.0] * 4}, "must be in [0, 1]"),
+        ({"schedule": ["cosine", None, "cosine", "wsd"]}, "must be constant, cosine, linear, or wsd:"),
+        ({"schedule": ["wsd:1"] * 4}, "such as wsd:0.8"),
         ({"tokens": [-1, 2, 3, 4]}, "must not be negative"),
         ({"stderr": [-0.1] * 4}, "must not be negative"),
         ({"n_shot": [-1] * 4}, "must not be negative"),

@@ -99,6 +99,9 @@ class Sent(BaseModel):
     params: int | None = Field(default=None, ge=1, lt=2**62, description="The model's parameters.")
     tokens_per_step: int | None = Field(default=None, ge=1, lt=2**62, description="Batch size in tokens.")
     planned_tokens: int | None = Field(default=None, ge=1, lt=2**62, description="Where the run will end.")
+    schedule: str | None = Field(
+        default=None, max_length=50, description="Of the learning rate: constant, cosine, linear, wsd:0.8."
+    )
     keep: Literal["first", "last"] | None = Field(
         default=None, description="Which of two different values of one step stays; else they are refused."
     )

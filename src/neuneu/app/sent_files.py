@@ -136,7 +136,7 @@ def given_by(sent: Sent) -> Given:
     """What a person says of the files."""
     return Given(
         run=sent.run_name, params=sent.params, planned_tokens=sent.planned_tokens,
-        tokens_per_step=sent.tokens_per_step, keep=sent.keep,
+        schedule=sent.schedule, tokens_per_step=sent.tokens_per_step, keep=sent.keep,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import typer
 from neuneu.cli.import_options import formats_epilog, known_formats, with_format_options
 from neuneu.cli.options import (
     AsJson,
+    LearningRate,
     MetricName,
     Output,
     Runs,
@@ -70,6 +71,7 @@ def import_(
     recipe: Annotated[str | None, typer.Option(help="The training data.")] = None,
     seed: Annotated[str | None, typer.Option(help="The seed of the run.")] = None,
     planned_tokens: Annotated[int | None, typer.Option(help="Where the run will end.", min=1)] = None,
+    schedule: LearningRate = None,
     tokens_per_step: Annotated[
         int | None, typer.Option(help="Batch size in tokens: gives the clock where files have steps.", min=1)
     ] = None,
@@ -106,7 +108,7 @@ def import_(
         raise InputError(rule, field="output")
     given = Given(
         run=run, source=source, family=family, params=params, recipe=recipe, seed=seed,
-        planned_tokens=planned_tokens, tokens_per_step=tokens_per_step,
+        planned_tokens=planned_tokens, schedule=schedule, tokens_per_step=tokens_per_step,
         keep=keep.value if keep else None, metrics=frozenset(metric or ()),
         batches=read_batches(batch_schedule) if batch_schedule else (), tell=note,
     )  # fmt: skip

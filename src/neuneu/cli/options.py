@@ -65,6 +65,14 @@ Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task;
 MetricName = Annotated[
     str | None, typer.Option("--metric", help="This metric; by default one accuracy a curve.")
 ]
+LearningRate = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        help="Of the learning rate: constant, cosine, linear, or wsd:0.8, which falls from that share of the "
+        "plan on.",
+    ),
+]
 Shots = Annotated[int | None, typer.Option("--n-shot", "--shots", help="Only with this number of shots.")]
 Variant = Annotated[str | None, typer.Option("--variant", help="Only this variant of the tasks.")]
 ReferenceRuns = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuneu.cli.curves import Keep
-from neuneu.cli.options import Losses, ReferenceRuns, make_app
+from neuneu.cli.options import LearningRate, Losses, ReferenceRuns, make_app
 from neuneu.cli.tables import note
 
 app = make_app()
@@ -39,6 +39,7 @@ def serve(
     format_: Annotated[str, typer.Option("--format", help="As `neuneu import` names it.")] = "auto",
     tokens_per_step: Annotated[int | None, typer.Option(help="Fills the clock.", min=1)] = None,
     planned_tokens: Annotated[int | None, typer.Option(help="Where the runs will end.", min=1)] = None,
+    schedule: LearningRate = None,
     keep: Annotated[Keep | None, typer.Option(help="Which of two values of one step stays.")] = None,
 ) -> None:
     """Serve a page and a JSON API on this machine: drop results, get forecasts. Stop with Ctrl-C.
@@ -57,7 +58,7 @@ def serve(
     made = secrets.token_urlsafe(TOKEN_BYTES) if token == AUTO_TOKEN else token
     sent = Sent(
         format=format_, tokens_per_step=tokens_per_step, planned_tokens=planned_tokens,
-        keep=keep.value if keep else None,
+        schedule=schedule, keep=keep.value if keep else None,
     )  # fmt: skip
     serve_app(
         Settings(place, Started(losses, references), sent),

@@ -9,6 +9,7 @@ import typer
 
 from neuneu.cli.options import (
     AsJson,
+    LearningRate,
     MetricName,
     Output,
     ReferenceRuns,
@@ -65,6 +66,7 @@ def watch(
     params: Annotated[int | None, typer.Option(help="The models' parameters.", min=1)] = None,
     tokens_per_step: Annotated[int | None, typer.Option(help="Fills the clock.", min=1)] = None,
     planned_tokens: Annotated[int | None, typer.Option(help="Where the runs will end.", min=1)] = None,
+    schedule: LearningRate = None,
     keep: Annotated[
         Literal["first", "last"] | None,
         typer.Option(help="Which of two different values of a step stays (a restarted run)."),
@@ -99,7 +101,8 @@ def watch(
         folder, status, format_, target, ledger, forecaster,
         Selection(run or (), task or (), metric, n_shot, variant), references,
         Given(
-            params=params, tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, keep=keep
+            params=params, tokens_per_step=tokens_per_step, planned_tokens=planned_tokens, schedule=schedule,
+            keep=keep,
         ),
         PATIENCE if patience is None else patience, [] if page is None else [page],
     )  # fmt: skip

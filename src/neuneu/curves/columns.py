@@ -14,7 +14,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "variant": pl.String(), "step": pl.Int64(), "value": pl.Float64(), "tokens": pl.Int64(),
     "flops": pl.Float64(), "stderr": pl.Float64(), "n_items": pl.Int64(), "chance": pl.Float64(),
     "source": pl.String(), "family": pl.String(), "params": pl.Int64(), "recipe": pl.String(),
-    "seed": pl.String(), "planned_tokens": pl.Int64(), "members": pl.String(), "conditions": pl.String(),
+    "seed": pl.String(), "planned_tokens": pl.Int64(), "schedule": pl.String(), "members": pl.String(),
+    "conditions": pl.String(),
 }  # fmt: skip
 """Every column of the table, in order, with its type. members: of a group of tasks (`groups.members_text`);
 conditions: how it was evaluated, as far as that is no part of the key (`conditions.conditions_text`)."""

@@ -22,7 +22,7 @@ class CurveKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a run besides its curves; None where it is not."""
+    """What is known of a run besides its curves; None where it is not. schedule: as in `schedules`."""
 
     source: str | None = None
     family: str | None = None
@@ -30,6 +30,7 @@ class Facts:
     recipe: str | None = None
     seed: str | None = None
     planned_tokens: int | None = None
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,9 +273,9 @@ def _rewound(order: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mixed_facts(order: pl.DataFrame) -> pl.DataFrame:
-    """Runs with several sizes, recipes, seeds or planned ends in one source: several runs under one name."""
+    """Runs with several values of a fact in one source: several runs under one name."""
     parts = []
-    for fact in ("params", "recipe", "seed", "planned_tokens"):
+    for fact in ("params", "recipe", "seed", "planned_tokens", "schedule"):
         known = order.filter(pl.col(fact).is_not_null())
         found = (
             known.group_by("run", "source")

@@ -20,7 +20,7 @@ from neuneu.curves.curve import CurveKey, Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 
-FACTS = ("source", "family", "params", "recipe", "planned_tokens")
+FACTS = ("source", "family", "params", "recipe", "planned_tokens", "schedule")
 """What runs that differ in their seed alone have in common."""
 
 _SEED = re.compile(r"(?<![a-z])seed[-_=. ]?(?P<seed>\d+)(?!\d)", re.IGNORECASE)

@@ -1,6 +1,7 @@
 """CurveTable: the one table of measurements; schema, validation, selection, Parquet in and out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +13,8 @@ from neuneu.curves.broken import BrokenCurve, part_broken, repeated_step
 from neuneu.curves.columns import COLUMNS, FILLED, KEY, REQUIRED, SCHEMA, check_columns, normalise
 from neuneu.curves.curve import Curve, CurveKey, Facts
 from neuneu.curves.frames import read_frame, to_polars
+from neuneu.curves.schedules import PATTERN as SCHEDULE
+from neuneu.curves.schedules import RULE as SCHEDULE_RULE
 from neuneu.curves.tasks import ACCURACIES, find_metric, find_task
 from neuneu.errors import InputError, check_known, how_many
 from neuneu.files import FORMULA, write_table
@@ -44,9 +47,13 @@ ROW_RULES: list[tuple[str, str, pl.Expr]] = [
     ),
     *((name, "must be finite", pl.col(name).is_infinite()) for name in ("flops", "stderr")),
     ("chance", "must be in [0, 1]", ~pl.col("chance").fill_nan(None).is_between(0, 1)),
+    ("schedule", SCHEDULE_RULE, ~pl.col("schedule").str.contains(SCHEDULE)),
 ]
 """(column, rule, rows that break it), in the order in which they are checked."""
 
+
+FACTS = tuple(one.name for one in fields(Facts))
+"""Columns that are facts about the run."""
 
 CLOCKS = ("tokens", "flops")
 """Columns that may be a curve's clock, the preferred one first; else it is steps."""
@@ -372,9 +379,7 @@ def _make_curve(
         high=metric.high,
         chance=head["chance"],
         n_items=head["n_items"],
-        facts=Facts(
-            *(head[name] for name in ("source", "family", "params", "recipe", "seed", "planned_tokens"))
-        ),
+        facts=Facts(**{name: head[name] for name in FACTS}),
     )
 
 

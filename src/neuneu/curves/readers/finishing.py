@@ -13,7 +13,7 @@ from neuneu.curves.conditions import condition_changes, setting_changes
 from neuneu.curves.groups import benchmarks_of, members_in
 from neuneu.curves.readers.parsing import Given, Keep
 from neuneu.curves.readers.report import ReadReport
-from neuneu.curves.table import KEY, SCHEMA, CurveTable
+from neuneu.curves.table import FACTS, KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError, naming
 
@@ -72,7 +72,7 @@ def _finish(rows: pl.DataFrame, given: Given, report: ReadReport, where: str | P
         for name, kind in {**SCHEMA, FILE: pl.String()}.items() if name not in rows.columns
     ]  # fmt: skip
     rows = rows.with_columns(missing)
-    facts = ("run", "source", "family", "params", "recipe", "seed", "planned_tokens")
+    facts = ("run", *FACTS)
     said = {name: getattr(given, name) for name in facts if getattr(given, name) is not None}
     rows = rows.with_columns(pl.lit(value).cast(SCHEMA[name]).alias(name) for name, value in said.items())
     rows = rows.with_columns(pl.col("tokens").fill_null(given.tokens_of(pl.col("step"))))

@@ -19,6 +19,7 @@ from neuneu.evidence.features import (
     mean_of_last,
 )
 from neuneu.forecasters.laws import fit_power_law
+from neuneu.forecasters.neuneu2.cooldown import decayed
 from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS, Laws, from_atlas
 from neuneu.forecasters.neuneu2.process import Process
 from neuneu.forecasters.neuneu2.references import ALIGNMENTS, PER_ALIGNMENT, REFERENCE_FACTS, from_references
@@ -75,7 +76,8 @@ class Candidates:
     -1 where a lower one is; trust: (n, n_trust) what the width of intervals depends on beside the context, 0
     without references: whether there are any, how unsure they leave the process `TRUST_AHEAD` of log-clock
     ahead (log over the noise), and what they add to the context's log likelihood, a point; knowledge: (n,
-    n_knowledge) the same of the atlas, 0 where it knows nothing; known: (n,) whether it knows the task.
+    n_knowledge) the same of the atlas, 0 where it knows nothing; known: (n,) whether it knows the task;
+    decay: (n_cells,) as `decayed`.
     """
 
     values: Floats
@@ -85,14 +87,15 @@ class Candidates:
     trust: Floats
     knowledge: Floats
     known: NDArray[np.bool_]
+    decay: Floats
 
     def part(self, cells: NDArray[np.bool_]) -> "Candidates":
         """These cells only, of the same questions."""
-        return replace(self, values=self.values[cells], facts=self.facts[cells])
+        return replace(self, values=self.values[cells], facts=self.facts[cells], decay=self.decay[cells])
 
     def first(self, n: int) -> "Candidates":
         """What is told of the first n questions, without cells."""
-        nothing = replace(self, values=self.values[:0], facts=self.facts[:0], noise=self.noise[:n])
+        nothing = replace(self.part(np.zeros(len(self.values), dtype=np.bool_)), noise=self.noise[:n])
         told = {name: getattr(self, name)[:n] for name in ("better", "trust", "knowledge", "known")}
         return replace(nothing, **told)
 
@@ -146,6 +149,7 @@ def make_candidates(batch: Batch, process: Process, laws: Laws | None = None) ->
         np.where(some[:, None], trust, 0.0),
         knowledge,
         np.array([law is not None for law in laws or [None] * batch.n], dtype=np.bool_),
+        decayed(batch),
     )
 
 

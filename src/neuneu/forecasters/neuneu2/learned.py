@@ -8,6 +8,7 @@ import numpy as np
 
 from neuneu.curves.curve import Floats
 from neuneu.forecasters.neuneu2.candidates import CANDIDATES, FACTS, Candidates
+from neuneu.forecasters.neuneu2.cooldown import lifted
 from neuneu.forecasters.neuneu2.expected import ATLAS_FACTS, FROM_ATLAS
 from neuneu.forecasters.neuneu2.forest import Forest, train_forest
 from neuneu.forecasters.neuneu2.process import Process
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-END_VALUE, PROCESS, BY_RUNS = (CANDIDATES.index(name) for name in ("end_value", "process", "process_by_runs"))
+END_VALUE, CHANCE, PROCESS, BY_RUNS = (
+    CANDIDATES.index(name) for name in ("end_value", "chance", "process", "process_by_runs")
+)
 PROCESS_SHARE, PROCESS_SHARE_BY_ATLAS, PROCESS_SHARE_BY_RUNS = 0.1, 0.25, 0.35
 """What the process itself weighs in the forecast, the trees the rest: on the curve alone, where the atlas
 knows the task, with references."""
@@ -138,14 +141,15 @@ def said(
 
 
 def weighed(candidates: Candidates, cell: "NDArray[np.intp]", trees: Floats) -> Floats:
-    """Weighted mean of the process and of what the trees say, (n_cells,)."""
+    """Weighted mean of the process and of what the trees say, and what a known decay adds, (n_cells,)."""
     now, process = candidates.values[:, END_VALUE], process_of(candidates)
     some = ~np.isnan(candidates.values[:, BY_RUNS])
     share = np.where(candidates.known[cell], PROCESS_SHARE_BY_ATLAS, PROCESS_SHARE)
     share = np.where(some, PROCESS_SHARE_BY_RUNS, share)
     change = share * process + (1 - share) * trees - now
     declines = (change * candidates.better[cell] < 0) & ~some
-    return np.asarray(now + np.where(declines, DECLINE_BELIEVED, 1.0) * change)
+    point = now + np.where(declines, DECLINE_BELIEVED, 1.0) * change
+    return lifted(point, candidates.values[:, CHANCE], candidates.decay, some)
 
 
 def process_of(candidates: Candidates) -> Floats:

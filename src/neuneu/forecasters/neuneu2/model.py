@@ -26,6 +26,7 @@ from neuneu.forecasters.calibration import (
 )
 from neuneu.forecasters.neuneu2.augment import training_questions
 from neuneu.forecasters.neuneu2.candidates import CANDIDATES, Candidates, make_candidates, units_of
+from neuneu.forecasters.neuneu2.cooldown import log_start
 from neuneu.forecasters.neuneu2.expected import Laws, laws_for
 from neuneu.forecasters.neuneu2.learned import (
     INFORMED,
@@ -54,7 +55,8 @@ WITHOUT_REFERENCES = 0.35
 KNOTS = np.array([0.0, 0.1, 0.25, 0.45, 0.7, 1.0, 1.35, 1.8, 2.4, 3.4, 5.0, 10.0, FARTHEST])
 """Logs of horizon over context end that are forecast; between them the forecast is a straight line."""
 COOLDOWN = 0.17
-"""So much log-clock before the planned end there is one more knot: many schedules cool down from there."""
+"""So much log-clock before the planned end there is one more knot: many schedules cool down from there. Where
+the start of the decay is known, it is there."""
 
 
 CALIBRATIONS = ("alone", "compared")
@@ -329,15 +331,17 @@ def _knots(batch: Batch) -> list[Floats]:
     """Logs of horizon over context end that are forecast for each question: as far as it asks."""
     farthest = np.zeros(batch.n)
     np.maximum.at(farthest, batch.cell, batch.log_horizon)
-    known: dict[tuple[float | None, float, float], Floats] = {}
+    known: dict[tuple[object, ...], Floats] = {}
     knots = []
     for evidence, far in zip(batch.evidences, farthest.tolist(), strict=True):
-        asked = evidence.planned_end, evidence.end, far
+        asked = evidence.planned_end, evidence.end, evidence.context.facts.schedule, far
         if asked not in known:
             own = KNOTS
             if evidence.planned_end and evidence.end > 0:
                 plan = np.log(evidence.planned_end / evidence.end)
-                own = np.union1d(own, [p for p in (plan - COOLDOWN, plan) if 0 < p < FARTHEST])
+                start = log_start(evidence)
+                turns = plan - COOLDOWN if start is None else start, plan
+                own = np.union1d(own, [turn for turn in turns if 0 < turn < FARTHEST])
             known[asked] = own[: np.searchsorted(own, far) + 1]
         knots.append(known[asked])
     return knots
