@@ -1,5 +1,6 @@
 """Tables of finished models as curve tables: what settings, families and parameters their columns mean."""
 
+import re
 from typing import Any
 
 import polars as pl
@@ -53,6 +54,10 @@ LEADERBOARD: dict[str, tuple[str, str, int, str]] = {
 }  # fmt: skip
 """Task, format, shots and metric of the Open LLM Leaderboard's first six columns, as its page stated them."""
 
+DCLM_BASELINE = re.compile(r"(?!mix).*(openhermes_reddit|oh)_r?eli5_vs_rw_v2_bigram_200k_train_0\.1")
+"""Recipes of DCLM's database that are DCLM-baseline or passed its filter: RefinedWeb's rules, then fastText
+for OpenHermes and ELI5 (Li et al. 2024, section 4)."""
+
 NOT_TASKS = "CI_above|ggregated|centered|^rw_small|^Core|^Extended|MTBench|Elo|cot$|truthfulqa_gen"
 """Columns of the tables that are means over tasks, or that judges gave."""
 
@@ -77,6 +82,7 @@ def finished_models(static: pl.DataFrame) -> CurveTable:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     task, form, shots, metric = _setting(row["source"], row["task"])
+    recipe = str(row["data_recipe"] or "")
     return {
         "run": f"{row['source']}/{row['model']}",
         "task": task,
@@ -91,7 +97,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "family": "open_lm"
         if row["source"] != "sloth_data_v2"
         else FAMILIES.get(row["family"], row["family"]),
-        "recipe": row["data_recipe"],
+        "recipe": "dclm-baseline" if DCLM_BASELINE.match(recipe.lower()) else recipe or None,
     }
 
 

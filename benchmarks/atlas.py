@@ -1,8 +1,8 @@
 """Makes the atlas and measures it without any context: `python -m benchmarks.atlas --static TABLE CURVES…`.
 
 Writes src/neuneu/atlas/shipped/ (`--ship`), and benchmarks/results/atlas.json: the error of the last score of
-every curve, its family left out with all that the tables know of it, beside one law of parameters and tokens
-(or of compute) a task that knows neither families nor settings.
+every curve, its family left out with all that the tables know of it, with what it is trained on and without,
+beside one law of parameters and tokens (or of compute) a task that knows neither families nor settings.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import polars as pl
 from benchmarks._atlas_tables import STATIC, finished_models
 
 from neuneu.atlas.atlas import Atlas, laws_of
+from neuneu.atlas.combine import SCORE_LEVELS
+from neuneu.atlas.corpora import Corpora, find_corpus, fit_corpora
 from neuneu.atlas.family_laws import capability, monotone
 from neuneu.atlas.setting import setting_of
 from neuneu.curves.curve import Curve, Floats
@@ -34,6 +36,9 @@ LICENCES = {
 LISTED_AS_TEXT = "pythia_v1"
 """Its MMLU was scored by the text of the choices: acc and acc_norm differ."""
 
+LOW, MIDDLE, HIGH = (SCORE_LEVELS.index(level) for level in (0.1, 0.5, 0.9))
+"""Places of the median and of the ends of the 80 % interval."""
+
 SHIPPED = Path(__file__).parents[1] / "src" / "neuneu" / "atlas" / "shipped"
 RESULTS = Path(__file__).parent / "results" / "atlas.json"
 
@@ -51,12 +56,14 @@ def main(argv: Sequence[str] = ()) -> None:
         return
     models = finished_models(pl.read_parquet(asked.static))
     curves = read_curves(asked.curves)
-    atlas = Atlas(laws_of(CurveTable(pl.concat([curves.frame, models.frame]))))
+    table = CurveTable(pl.concat([curves.frame, models.frame]))
+    atlas = Atlas(laws_of(table))
     if asked.ship:
         atlas.write(SHIPPED / "atlas.parquet")
+        fit_corpora(table, atlas.laws).write(SHIPPED / "corpora.json")
         sources = {path.stem: LICENCES[path.stem] for path in asked.curves} | STATIC
         write_json(SHIPPED / "sources.json", sources)
-    write_json(asked.output, measure(atlas, curves, pl.concat([curves.frame, models.frame])))
+    write_json(asked.output, measure(atlas, curves, table))
 
 
 def read_curves(paths: Sequence[Path]) -> CurveTable:
@@ -74,10 +81,11 @@ def read_curves(paths: Sequence[Path]) -> CurveTable:
     return CurveTable(frame)
 
 
-def measure(atlas: Atlas, curves: CurveTable, rows: pl.DataFrame) -> dict[str, Any]:
+def measure(atlas: Atlas, curves: CurveTable, table: CurveTable) -> dict[str, Any]:
     """Error of the last score of every curve, by family, of the atlas and of one law a task; coverage."""
     errors: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    lone = {name: _one_law(rows, by) for name, by in LAWS.items()}
+    lone = {name: _one_law(table.frame, by) for name, by in LAWS.items()}
+    corpora = {str(name): _corpora(table, atlas, str(name)) for name in curves.frame["family"].unique()}
     for curve in curves.one_metric().curves:
         family = str(curve.facts.family)
         setting = setting_of(curve.key)
@@ -86,14 +94,22 @@ def measure(atlas: Atlas, curves: CurveTable, rows: pl.DataFrame) -> dict[str, A
             errors[family]["not known"].append(1.0)
             continue
         x, truth = capability(curve.facts.params, curve.clock[-1]), float(curve.values[-1])
-        values = [float(law.at(column, x)) for column in law.values.T]
         own = errors[family]
-        own["atlas"].append(abs(values[3] - truth))
-        own["inside 80 %"].append(float(values[1] <= truth <= values[5]))
+        own["atlas, data unknown"].append(abs(float(law.quantiles(x)[0, MIDDLE]) - truth))
+        values = law.quantiles(x, corpora[family].shift(find_corpus(curve.facts.recipe)))[0]
+        own["atlas"].append(abs(values[MIDDLE] - truth))
+        own["inside 80 %"].append(float(values[LOW] <= truth <= values[HIGH]))
         for name, one_law in lone.items():
             guess = one_law(curve, family)
             own[name].append(abs(guess - truth))
     return {"no context": {family: _means(own) for family, own in sorted(errors.items())}}
+
+
+def _corpora(table: CurveTable, atlas: Atlas, family: str) -> Corpora:
+    """What corpora are worth, from all families but this one."""
+    others = CurveTable(table.frame.filter(pl.col("family") != family))
+    laws = {task: [law for law in laws if law.family != family] for task, laws in atlas.laws.items()}
+    return fit_corpora(others, laws)
 
 
 def _means(own: dict[str, list[float]]) -> dict[str, float]:

@@ -12,13 +12,20 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from benchmarks import _context_tables
+from benchmarks import _atlas_figures, _context_tables
 
 from neuneu.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
-DOCUMENTS = ("README.md", "docs/index.md", "docs/science.md", "docs/neuneu-2.md", "docs/data.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/index.md",
+    "docs/science.md",
+    "docs/neuneu-2.md",
+    "docs/data.md",
+    "docs/atlas.md",
+)
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 
 SOURCES = {
@@ -85,6 +92,8 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),
     "contexts": _context_tables.means,
     "contexts-by-source": _context_tables.by_source,
+    "before-training": _atlas_figures.before_training,
+    "corpora": _atlas_figures.corpora,
     "near-chance": _context_tables.near_chance,
 }  # fmt: skip
 

@@ -122,6 +122,7 @@ def test_every_command_is_listed_in_the_overview_and_has_an_example(monkeypatch:
 def test_choices_of_the_command_line_are_those_that_the_rooms_know() -> None:
     from typer.main import get_command
 
+    from neuneu.atlas.corpora import NAMES
     from neuneu.atlas.setting import FORMATS
     from neuneu.designs.database.changes import Policy
     from neuneu.evaluation.protocol import By, Feed, Kind
@@ -130,7 +131,8 @@ def test_choices_of_the_command_line_are_those_that_the_rooms_know() -> None:
 
     for line, choices in (
         ("evaluate", get_args(Kind)), ("evaluate", get_args(By)), ("evaluate", get_args(Feed)),
-        ("tokenize", SPLITS), ("score", PRECISIONS), ("atlas", FORMATS), ("designs add", get_args(Policy)),
+        ("tokenize", SPLITS), ("score", PRECISIONS), ("atlas", FORMATS), ("atlas", NAMES),
+        ("designs add", get_args(Policy)),
     ):  # fmt: skip
         command = get_command(import_module(COMMANDS[line.split()[0]][0]).app)
         for word in line.split():

@@ -6,6 +6,7 @@ import polars as pl
 
 from neuneu.atlas.atlas import Atlas, Scores, shipped_atlas
 from neuneu.atlas.combine import SCORE_LEVELS
+from neuneu.atlas.corpora import check_corpus, shipped_corpora
 from neuneu.atlas.setting import NORMALISED, PLAIN, Setting, check_format
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, check_known
@@ -25,14 +26,17 @@ def ask_atlas(
     form: str | None = None,
     n_shot: int | None = None,
     metric: str | None = None,
+    data: str | None = None,
     finished: CurveTable | None = None,
     without: Iterable[str] = (),
 ) -> list[Scores]:
     """What models of so many parameters score on each task after so many tokens, before any training.
 
     params: without embeddings where that is known; form: rc, mc or gen, by default the one that the task is
-    mostly asked in; n_shot, metric: None where they are not known; finished: own runs that extend the atlas
-    that ships; without: families to leave out. Raises InputError on a task that the atlas does not know.
+    mostly asked in; n_shot, metric: None where they are not known; data: the corpus it is trained on
+    (`shipped_corpora().names`), by default one of which nothing is known; finished: own runs that extend the
+    atlas that ships; without: families to leave out. Raises InputError on a task or corpus that the atlas
+    does not know.
     """
     if not tasks:
         raise InputError("name at least one task", field="tasks")
@@ -43,8 +47,9 @@ def ask_atlas(
     left_out = frozenset(without)
     for family in sorted(left_out):
         check_known(family, atlas.families, "without", "is no family of the atlas")
+    shift = None if data is None else shipped_corpora().shift(check_corpus(data), left_out)
     return [
-        atlas.scores(task, params, tokens, _setting(atlas, task, form, n_shot, metric), left_out)
+        atlas.scores(task, params, tokens, _setting(atlas, task, form, n_shot, metric), left_out, shift)
         for task in tasks
     ]
 
@@ -78,12 +83,13 @@ def scores_frame(scores: Sequence[Scores]) -> pl.DataFrame:
                 "relatives": one.relatives,
                 "families": one.families,
                 "runs": one.runs,
+                "data_shift": one.shift,
                 "certainty": certainty(one),
             }
             for one in scores
         ],
         schema_overrides={"n_shot": pl.Int64, "normalised": pl.Boolean, "chance": pl.Float64,
-                          "p_above_chance": pl.Float64},
+                          "p_above_chance": pl.Float64, "data_shift": pl.Float64},
     )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ class Scores:
 
     levels, values: (n_levels,) quantiles of the score; chance: accuracy of guessing, None if unknown;
     above_chance: probability of `TAKEN_OFF` above chance; relatives: how many families say so, by nearness;
-    families, runs: those behind it.
+    families, runs: those behind it; shift: capability that the training data are worth,
+    None where nothing is known of them.
     """
 
     task: str
@@ -55,6 +56,7 @@ class Scores:
     relatives: float
     families: int
     runs: int
+    shift: float | None = None
     levels: tuple[float, ...] = SCORE_LEVELS
 
 
@@ -106,10 +108,12 @@ class Atlas:
         tokens: float,
         setting: Setting,
         without: Iterable[str] = (),
+        shift: float | None = None,
     ) -> Scores:
         """What models of so many parameters score after so many tokens.
 
-        Raises InputError where the task is not in the atlas in a setting like this, or a number is not > 0.
+        shift: capability that the training data are worth (`Corpora.shift`). Raises InputError where the task
+        is not in the atlas in a setting like this, or a number is not > 0.
         """
         for field, number in (("params", params), ("tokens", tokens)):
             if not (np.isfinite(number) and number > 0):
@@ -118,8 +122,8 @@ class Atlas:
         law = self.law(task, setting, frozenset(without))
         if law is None:
             raise InputError(self._unknown(known.name), field="task", value=task)
-        x = capability(params, tokens)
-        values = np.array([law.at(column, x) for column in law.values.T], dtype=np.float64)
+        told = capability(params, tokens)
+        x, values = told + (shift or 0.0), law.quantiles(told, shift)[0]
         off = None if known.chance is None else known.chance + TAKEN_OFF
         return Scores(
             task=known.name,
@@ -134,6 +138,7 @@ class Atlas:
             relatives=float(law.at(law.relatives, x)),
             families=len(law.families),
             runs=law.runs,
+            shift=shift,
         )
 
     def _unknown(self, task: str) -> str:

@@ -26,6 +26,23 @@ def atlas(
     ] = None,
     n_shot: Annotated[int | None, typer.Option(help="Number of shots, where known.")] = None,
     metric: Annotated[str | None, typer.Option(help="acc, acc_norm, …, where known.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Corpus that it is trained on, where known.",
+            **one_of(
+                "c4",
+                "dclm-baseline",
+                "dolma",
+                "fineweb-edu",
+                "hplt",
+                "nemotron-cc-hq",
+                "pile",
+                "redpajama",
+                "refinedweb",
+            ),
+        ),
+    ] = None,
     finished: Annotated[
         Path | None, typer.Option(help="Curve table of own finished runs that extends the atlas.")
     ] = None,
@@ -51,7 +68,7 @@ def atlas(
     left_out = without or []
     scores = ask_atlas(
         tasks, params, tokens,
-        form=form, n_shot=n_shot, metric=metric, finished=own, without=left_out,
+        form=form, n_shot=n_shot, metric=metric, data=data, finished=own, without=left_out,
     )  # fmt: skip
     if figure is not None:
         from neuneu.reports.atlas_figure import atlas_chart
@@ -61,5 +78,5 @@ def atlas(
         save(atlas_chart(known, scores, left_out), figure)
         note(f"atlas → {figure}")
     frame = scores_frame(scores)
-    title = f"{params:.3g} parameters, {tokens:.3g} tokens"
+    title = f"{params:.3g} parameters, {tokens:.3g} tokens" + (f" of {data}" if data else "")
     show(frame, title, brief=frame.select(BRIEF), output=output, as_json=as_json)

@@ -28,7 +28,9 @@ def atlas_chart(atlas: Atlas, scores: Sequence[Scores], without: Sequence[str] =
     colour = style.FIXED["neuneu-2"]
     for place, one in zip(axes.flat, scores, strict=False):
         tokens = np.geomspace(one.tokens / BEFORE, one.tokens * AFTER, POINTS)
-        along = [atlas.scores(one.task, one.params, t, one.setting, without).values for t in tokens]
+        along = [
+            atlas.scores(one.task, one.params, t, one.setting, without, one.shift).values for t in tokens
+        ]
         values = np.array(along)
         for low, high, density in BANDS:
             place.fill_between(tokens, values[:, low], values[:, high], color=colour, alpha=density, lw=0)

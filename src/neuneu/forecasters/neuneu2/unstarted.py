@@ -4,6 +4,7 @@ import numpy as np
 
 from neuneu.atlas.atlas import shipped_atlas
 from neuneu.atlas.combine import SCORE_LEVELS, TaskLaw, combine
+from neuneu.atlas.corpora import find_corpus, shipped_corpora
 from neuneu.atlas.family_laws import Law, capability, fit_law
 from neuneu.atlas.setting import setting_of
 from neuneu.curves.curve import Curve, Floats
@@ -17,21 +18,23 @@ OWN = "the run's own family"
 def forecast_unstarted(
     evidence: Evidence, horizons: Floats, without: frozenset[str] = frozenset()
 ) -> Forecast | Refusal:
-    """Quantiles of the score at these tokens, from size and references; where nothing is known, why not.
+    """Quantiles of the score at these tokens, from size, data and references; or why there are none.
 
-    Own family and source are not read from the atlas, nor those in `without`.
+    Own family and source are not read from the atlas, nor those in `without`. What the data are worth is read
+    from it only where no finished run of the family tells.
     """
     context, facts = evidence.context, evidence.context.facts
     if context.clock_unit != "tokens" or not facts.params:
         return Refusal("a run that has not started is forecast from its parameters and tokens: give params")
     if not find_metric(context.key.metric).accuracy:
         return Refusal("before the first checkpoint only accuracies are forecast")
-    law = _law(evidence, without | {name for name in (facts.family, facts.source) if name})
+    without |= {name for name in (facts.family, facts.source) if name}
+    law = _law(evidence, without)
     if law is None:
         return Refusal(f"neither the atlas nor a reference knows {context.key.task} in this setting")
-    x = capability(facts.params, horizons)
-    values = np.stack([law.at(column, x) for column in law.values.T], axis=1)
-    return Forecast(horizons, np.maximum.accumulate(values, axis=1), SCORE_LEVELS)
+    told = OWN in law.families
+    shift = None if told else shipped_corpora().shift(find_corpus(facts.recipe), without)
+    return Forecast(horizons, law.quantiles(capability(facts.params, horizons), shift), SCORE_LEVELS)
 
 
 def _law(evidence: Evidence, without: frozenset[str]) -> TaskLaw | None:
