@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
 from neuneu.errors import CannotForecastError, InputError
 from neuneu.evidence.evidence import EvidenceBuilder, LossView
@@ -90,6 +91,23 @@ def test_the_moment_is_the_mean_of_exp_minus_loss_over_what_is_not_the_tasks_own
     else:
         assert mean_probability(view, "mmlu") == pytest.approx(np.nanmean(kept))
         assert mean_probability(view, "other") == pytest.approx(np.nanmean(np.exp(-values)))
+
+
+def test_a_checkpoint_is_read_once_and_its_labels_are_sorted_once_for_all_tasks() -> None:
+    asked: list[str] = []
+
+    class Counting(MemoryLossStore):
+        groups = property(lambda _: asked.append("groups") or ["mmlu_law", "piqa"], lambda *_: None)  # type: ignore[assignment]
+
+        def read(self, run: str, step: int) -> Floats:
+            asked.append("losses")
+            return super().read(run, step)
+
+    view = LossView(Counting({"run": (np.array([7]), np.ones((1, 2)))}, "made-up"), "run")
+    for task in ("mmlu", "piqa", "other"):
+        mean_probability(view, task)
+    assert asked.count("losses") == 1
+    assert asked.count("groups") <= 2
 
 
 def test_without_losses_it_declines_and_cannot_be_fitted() -> None:

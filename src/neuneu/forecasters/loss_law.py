@@ -11,6 +11,7 @@ when network and encoder are written out as a formula (docs/neuneu.md).
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
@@ -51,8 +52,10 @@ class MomentLaw(CalibratedForecaster):
     name = "loss-law"
     learns = True
     reads: ClassVar[frozenset[Reads]] = frozenset({"losses"})
-    moments: ClassVar[int] = 2
-    """Powers of m that stand in the law."""
+    moments: tuple[str, ...] = ("m",)
+    """What `read_moments` gives, by name."""
+    powers: int = 2
+    """Powers of each moment that stand in the law."""
 
     def __init__(self) -> None:
         self.shared: Floats | None = None
@@ -72,7 +75,7 @@ class MomentLaw(CalibratedForecaster):
         )
         kept = [i for i, evidence in enumerate(questions.evidences) if self.refuse(evidence) is None]
         if not kept:
-            rule = "needs runs with at least 8 checkpoints" + (" and losses of them" if self.moments else "")
+            rule = "needs runs with at least 8 checkpoints" + (" and losses of them" if self.reads else "")
             raise InputError(rule, field="forecaster", value=self.name)
         batch, truth, weight = training_rows(questions, kept)
         columns = self._columns(batch)
@@ -105,7 +108,7 @@ class MomentLaw(CalibratedForecaster):
 
     def refuse(self, evidence: Evidence) -> str | None:
         """No losses up to the context end."""
-        if self.moments and (evidence.losses is None or not len(evidence.losses.steps)):
+        if self.reads and (evidence.losses is None or not len(evidence.losses.steps)):
             return "needs token or item losses of a checkpoint of the context"
         return None
 
@@ -133,14 +136,16 @@ class MomentLaw(CalibratedForecaster):
 
     def _names(self) -> list[str]:
         """What each θ multiplies, in their order."""
-        powers = [f"m^{power}" for power in range(1, self.moments + 1)]
+        powers = [f"{name}^{power}" for name in self.moments for power in range(1, self.powers + 1)]
         return ["a3 - a", "1", "a", *powers, "x", "x a", *(f"x {power}" for power in powers), "x s"]
 
     def _columns(self, batch: Batch) -> Floats:
         """What θ multiplies at each horizon, (n_cells, n)."""
         features, x = context_features(batch), batch.log_horizon
-        m = np.array([self._moment(evidence) for evidence in batch.evidences])
-        level = [np.ones(batch.n), batch.last, *(m**power for power in range(1, self.moments + 1))]
+        read = [self.read_moments(evidence) for evidence in batch.evidences]
+        moments = np.array(read, dtype=np.float64).reshape(batch.n, len(self.moments)).T
+        powers = [m**power for m in moments for power in range(1, self.powers + 1)]
+        level = [np.ones(batch.n), batch.last, *powers]
         at_end = [features.recent_mean - batch.last, *level]
         rising = [*level, features.slope]
         return np.stack(
@@ -148,11 +153,10 @@ class MomentLaw(CalibratedForecaster):
             axis=1,
         )
 
-    def _moment(self, evidence: Evidence) -> float:
-        if not self.moments:
-            return 0.0
+    def read_moments(self, evidence: Evidence) -> Sequence[float]:
+        """What the last checkpoint's losses say, in the order of `moments`; a law of others overrides it."""
         assert evidence.losses is not None
-        return mean_probability(evidence.losses, evidence.context.key.task)
+        return [mean_probability(evidence.losses, evidence.context.key.task)]
 
     def _solve(
         self, columns: Floats, rise: Floats, weight: Floats, batch: Batch, chosen: "np.ndarray[Any, Any]"
@@ -178,7 +182,11 @@ class RiseLaw(MomentLaw):
 
     name = "rise-law"
     reads: ClassVar[frozenset[Reads]] = frozenset()
-    moments: ClassVar[int] = 0
+    moments = ()
+
+    def read_moments(self, evidence: Evidence) -> Sequence[float]:
+        """None."""
+        return []
 
 
 def _ridge(columns: Floats, target: Floats, weight: Floats, ridge: float) -> Floats:
@@ -193,8 +201,9 @@ def mean_probability(losses: LossView, task: str) -> float:
 
     Raises InputError where more than half of the losses are missing, or all are of the task's own items.
     """
-    sums = _SUMS.setdefault(losses.store, GroupSums(losses.store))
-    return sums.mean(losses, int(losses.steps[-1]), task)
+    if losses.store not in _SUMS:  # setdefault would sort the labels each time
+        _SUMS[losses.store] = GroupSums(losses.store)
+    return _SUMS[losses.store].mean(losses, int(losses.steps[-1]), task)
 
 
 class GroupSums:
