@@ -65,9 +65,14 @@ def one_group(curves: Path, losses: Path, group: str, seed: int, n_folds: int, w
             )  # fmt: skip
             write_results(found, folder)
         parts.append(pl.read_parquet(cells))
+    return with_origins(pl.concat(parts), seed)
+
+
+def with_origins(cells: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+    """Cells of the rolling protocol with their seed and the share of the clock that was seen."""
     rank = pl.col("context_clock").rank("dense").over("run", "task", "forecaster") - 1
     origin = rank.replace_strict(dict(enumerate(ROLLING_ORIGINS)), return_dtype=pl.Float64)
-    return pl.concat(parts).with_columns(seed=pl.lit(seed), origin=origin)
+    return cells.with_columns(seed=pl.lit(seed), origin=origin)
 
 
 def scored(cells: pl.DataFrame) -> pl.DataFrame:

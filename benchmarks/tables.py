@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from benchmarks import _atlas_figures, _context_tables
+from benchmarks import _atlas_figures, _context_tables, _moment_tables
 
 from neuneu.files import read_json
 
@@ -25,6 +25,8 @@ DOCUMENTS = (
     "docs/neuneu-2.md",
     "docs/data.md",
     "docs/atlas.md",
+    "docs/losses.md",
+    "docs/neuneu.md",
 )
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 
@@ -95,6 +97,8 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "before-training": _atlas_figures.before_training,
     "corpora": _atlas_figures.corpora,
     "near-chance": _context_tables.near_chance,
+    "moments": _moment_tables.moments,
+    "token-statistics": _moment_tables.statistics,
 }  # fmt: skip
 
 

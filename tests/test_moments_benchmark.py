@@ -1,0 +1,144 @@
+"""The benchmark of moments: what it reads of the logits, whom it compares, what its tables say."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from benchmarks import _moment_tables, tables
+from benchmarks.moments import ONE_MOMENT, SPLITS, STATISTIC_LAWS, LawOf, compare, in_turn, moments_of, reader
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.forecasters.test_loss_law import NOISE, STEPS, world
+
+from neuneu.curves.table import CurveTable
+from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.files import write_json
+from neuneu.losses.forward import head_values
+from neuneu.losses.loss_store import MemoryLossStore
+from neuneu.losses.statistics import STATISTICS
+from neuneu.suite.home import read_home_curves
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), vocabulary=st.integers(11, 60), scale=st.floats(0, 12))
+def test_moments_stay_in_the_bounds_that_probabilities_have(seed: int, vocabulary: int, scale: float) -> None:
+    random = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(30, vocabulary, generator=random)
+    goal = torch.randint(vocabulary, (30,), generator=random)
+    values = head_values(logits, torch.eye(vocabulary), None, goal, STATISTICS).numpy()
+    found = moments_of(dict(zip(("loss", *STATISTICS), values, strict=True)))
+    slack = 1e-5
+    assert 0 <= found["p³"] <= found["p²"] + slack <= found["p"] + 2 * slack <= 1 + 3 * slack
+    assert np.exp(-found["loss"]) <= found["p"] + slack
+    assert found["q5"] <= found["q50"] <= found["q95"] <= 1
+    # r tokens are as likely as the right one of rank r, so that p ≤ 1/r.
+    assert 0 <= found["log rank"] <= min(found["loss"], np.log(vocabulary)) + slack
+    assert 0 <= found["hit 1"] <= found["hit 10"] <= 1
+    assert 0 <= found["entropy"] <= np.log(vocabulary) + slack
+    assert np.exp(-found["entropy"]) <= found["top 1"] + slack <= found["top 10"] + 2 * slack <= 1 + 3 * slack
+    assert found["p"] <= found["top 1"] + slack
+
+
+def test_moments_are_of_what_has_a_loss_and_of_the_statistic_that_they_name() -> None:
+    found = moments_of(
+        {
+            "loss": np.array([np.nan, 0.0, np.log(2)]),
+            "rank": np.array([99, 1, 20]),
+            "entropy": np.array([9.0, 1.0, 2.0]),
+            "top1": np.array([9.0, 0.5, 0.7]),
+            "top10": np.array([9.0, 0.8, 1.0]),
+        }
+    )
+    told = {"p": 0.75, "p²": 0.625, "loss": np.log(2) / 2, "log rank": np.log(20) / 2, "hit 1": 0.5}
+    told |= {"hit 10": 0.5, "entropy": 1.5, "top 1": 0.6, "top 10": 0.9, "q50": 0.75}
+    assert {name: found[name] for name in told} == pytest.approx(told)
+
+
+def test_a_law_learns_from_the_statistic_that_it_is_given_and_not_from_another() -> None:
+    table, told = world()
+    silent = {run: (STEPS, np.ones((len(STEPS), told.n_positions))) for run in told.runs}
+    ranks = {run: (STEPS, np.exp([told.read(run, int(s)) for s in STEPS])) for run in told.runs}
+    stores = {"loss": MemoryLossStore(silent, "made-up"), "rank": MemoryLossStore(ranks, "made-up")}
+    read, held = reader(stores), [f"run-{run}" for run in range(8)]
+    train = CurveTable(table.frame.filter(~pl.col("run").is_in(held)))
+    curves, builder = [c for c in table.one_metric() if c.key.run in held], EvidenceBuilder(table)
+    errors = {}
+    for name, moment in (("rank", "log rank"), ("loss", "p")):
+        law = LawOf(name, (moment,), 2, read).fit(train)
+        off = [law.forecast(builder.at(c, c.clock[3]), c.clock[4:]).median - c.values[4:] for c in curves]
+        errors[name] = float(np.abs(off).mean())
+    assert errors["rank"] < 1.2 * NOISE
+    assert errors["rank"] < 0.9 * errors["loss"]
+
+
+def test_a_tasks_own_text_is_left_out_and_only_the_contexts_end_is_read() -> None:
+    table = read_home_curves()
+    run = table.runs[0]
+    curves = {c.key.task: c for c in table.filter(run=run) if c.key.metric in ("acc", "token_accuracy")}
+    step = int(next(iter(curves.values())).steps[4])
+    losses = np.log(np.array([[1.0, 2.0]]))
+    read = reader(
+        {"loss": MemoryLossStore({run: (np.array([step]), losses)}, "two", ["text_prose", "text_code"])}
+    )
+    builder = EvidenceBuilder(table)
+
+    def p(task: str, checkpoint: int) -> float | None:
+        found = read(builder.at(curves[task], curves[task].clock[checkpoint]))
+        return None if found is None else found["p"]
+
+    assert p("text_prose", 4) == pytest.approx(0.5)
+    assert p("text_code", 4) == pytest.approx(1.0)
+    assert p("word_order_code", 4) == pytest.approx(0.75)
+    assert p("text_prose", 5) is None
+    law = LawOf("one", ("p",), 2, read)
+    assert law.refuse(builder.at(curves["text_prose"], curves["text_prose"].clock[5])) is not None
+
+
+def test_a_law_is_told_from_that_of_one_moment_run_by_run() -> None:
+    rows = [
+        {"forecaster": name, "run": f"r{run}", "task": "t", "seed": 0, "origin": 0.2, "refused": False,
+         "mae": 0.01 * run + more, "pinball": 0.0, "coverage80": 0.8}
+        for name, more in ((ONE_MOMENT, 0.0), ("worse", 0.02), ("better", -0.003)) for run in range(1, 6)
+    ]  # fmt: skip
+    found = {row["law"]: row for row in compare("size", pl.DataFrame(rows))}
+    assert found["worse"]["over_one_moment"] == pytest.approx(0.02)
+    assert found["better"]["over_one_moment_95"] == pytest.approx([-0.003, -0.003])
+    assert found["better"]["mae"] == pytest.approx(0.027)
+    assert (found["worse"]["runs"], found["worse"]["curves"]) == (5, 5)
+
+
+def test_every_recipe_size_and_architecture_is_held_out_once() -> None:
+    table = read_home_curves()
+    splits = in_turn(table)
+    assert list(splits) == list(SPLITS)
+    assert [len(splits[name]) for name in SPLITS] == [6, 3, 1]
+    dense = {run for run in table.runs if run.startswith("home/llama")}
+    for name, expected in (("recipe", dense), ("size", dense), ("architecture", set(table.runs) - dense)):
+        asked = [run for manifest in splits[name] for run in manifest["test"]["run"]]
+        assert sorted(asked) == sorted(expected)
+        assert all(set(m["train"]["run"]) <= dense - set(m["test"]["run"]) for m in splits[name])
+
+
+def test_the_table_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"split": split, "context": context, "law": law, "mae": 0.0123, "over_one_moment_95": [-0.001, 0.002],
+         "runs": 7, "curves": 1234}
+        for split in SPLITS for context in (0.1, 0.2)
+        for law in ("last-value", "power-law", "rise-law", *STATISTIC_LAWS)
+    ]  # fmt: skip
+    write_json(tmp_path / "moments.json", {"statistics": {"rows": rows}})
+    monkeypatch.setattr(_moment_tables, "RESULTS", tmp_path / "moments.json")
+    lines = list(_moment_tables.statistics())
+    assert lines[0].startswith("| what the law reads of the tokens | recipe, 10 % | recipe, 20 % |")
+    cell = "1.23 (-0.10 to +0.20)"
+    assert f"| mean entropy | {' | '.join([cell] * 6)} |" in lines
+    assert f"| m and mean entropy | {' | '.join([cell] * 6)} |" in lines
+    assert f"| none: last value | {' | '.join(['1.23'] * 6)} |" in lines
+    assert lines[-1] == f"| runs, curves asked | {' | '.join(['7, 1,234'] * 6)} |"
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_documents_say_what_the_results_give() -> None:
+    assert tables.main([]) == 0
