@@ -466,7 +466,7 @@ def _compared(curves: Any, **asked: Any) -> Any:
     from neuneu.decisions.choices import compare_runs
 
     found = compare_runs(as_table(curves), **asked)
-    for line in [*(f"left out: {n}: {why}" for n, why in found.shared.lacking.items()), *found.notes]:
+    for line in [*found.shared.left_out_in_words, *found.notes]:
         warnings.warn(line, stacklevel=3)
     return found
 

@@ -9,6 +9,9 @@ from pathlib import Path
 NEAR, CLOSE = 3, 0.6
 """At most so many names are offered where one is not known, each at least this like it (difflib's ratio)."""
 
+LONGEST_NAME = 60
+"""Characters of a name in a sentence for people: with more it fills a line of 80."""
+
 FEW, MANY = 12, 30
 """All known names are listed where they are few; of more than MANY only the first few where none is near."""
 
@@ -28,6 +31,19 @@ def one_line(text: str) -> str:
 def how_many(count: int, what: str) -> str:
     """A count in words: `1 run`, `2 runs`, `28,795 rows`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def some_of(names: Iterable[str], shown: int = 3, *, whole: bool = False) -> str:
+    """Names for people: `a, b, c and 6 more`, long ones without their middle, unless they stay whole."""
+    names = list(names)
+    rest = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(names[:shown] if whole else map(brief_name, names[:shown])) + rest
+
+
+def brief_name(name: str) -> str:
+    """A name that does not fill a line of a terminal: of a longer one its start and its end."""
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 class NeuneuError(Exception):

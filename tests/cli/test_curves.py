@@ -148,5 +148,5 @@ def test_rank_says_where_a_curve_ends_early(neuneu: Any, tmp_path: Path) -> None
     path = tmp_path / "t.csv"
     path.write_text("run,task,metric,n_shot,step,value\n" + "\n".join(rows) + "\n")
     done = neuneu("rank", path, "--forecaster", "last-value")
-    assert "note: b, piqa acc 5-shot ends at clock 3, other curves of b go on to 8" in done.stderr
+    assert "note: b, piqa acc 5-shot ends at clock 3, other curves of this run go on to 8" in done.stderr
     assert "(5-shot until step 3, 0-shot from step 4)" in done.stderr

@@ -119,7 +119,7 @@ def test_many_joined_runs_are_counted_beyond_the_first_few():
     assert len(found.members) == 5
     told = found.in_words()
     assert [line.split(" is ")[0] for line in told[:3]] == ["seeds: a", "seeds: b", "seeds: c"]
-    assert told[3:] == ["seeds: so are 2 more runs the mean of theirs"]
+    assert told[3:] == ["seeds: the same of 2 more runs"]
     assert len(found.in_words(["d"])) == 1
 
 

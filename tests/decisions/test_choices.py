@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,6 +7,7 @@ import pytest
 import neuneu as nn
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.choices import advise, compare_runs, pairs, rank
+from neuneu.decisions.shared import shared_curves, shared_settings
 from neuneu.decisions.today import measured
 from neuneu.errors import CannotForecastError, InputError
 from neuneu.evidence.select import Selection
@@ -132,6 +135,44 @@ def test_runs_that_share_nothing_say_who_lacks_what(table, steady):
         compare_runs(apart, steady, selection=Selection(["weak", "strong"]))
 
 
+def held(**settings: str) -> dict[str, set[tuple[str, str, int | None, str | None]]]:
+    """Run → its tasks in 0 shots, written as one letter each."""
+    return {run: {(task, "acc", 0, None) for task in tasks} for run, tasks in settings.items()}
+
+
+def test_runs_that_share_nothing_are_compared_where_they_have_most_curves():
+    found = shared_settings(held(a="xyz", b="xyz", c="xyz", d="xw", e="w", f="w", g="w"))
+    assert list(found.runs) == ["a", "b", "c"]  # 9 curves; w alone would be 4, x alone 4
+    assert [setting[0] for setting in found.settings] == ["x", "y", "z"]
+    assert found.lacking["d"] == "no y acc 0-shot, z acc 0-shot"
+    assert found.left_out_in_words == [
+        "left out: d: no y acc 0-shot, z acc 0-shot",
+        "left out: 3 (e, f, g): no x acc 0-shot, y acc 0-shot, z acc 0-shot",
+        "`runs` and `tasks` choose what is compared",
+    ]
+    assert list(shared_settings(held(a="xy", b="x", c="x")).runs) == ["a", "b", "c"]  # all share x: all stay
+    with pytest.raises(InputError, match="share no task"):
+        shared_settings(held(a="x", b="y"))
+
+
+def test_what_is_left_out_is_told_in_a_few_lines(table, steady):
+    lacking = {f"a-very-long-name-of-a-run-{'x' * 60}-{i}": f"no task{i % 9} acc" for i in range(40)}
+    found = replace(compare_runs(table, steady).shared, lacking=lacking)
+    lines = found.left_out_in_words
+    assert len(lines) == 7
+    assert lines[0].startswith("left out: 5 (a-very-long-name-of-a-run-xxx…")
+    assert lines[5].startswith("left out: 16 more")
+    assert all(len(line) < 300 for line in lines)
+
+
+def test_the_runs_of_open_sci_ref_are_ranked_over_what_most_of_them_have(shared):
+    chosen = Selection().of(CurveTable.read(shared / "data" / "curves" / "open_sci_ref.parquet"))
+    found, of_run = shared_curves(chosen, named=False)
+    assert (len(found.runs), len(found.settings)) == (38, 11)
+    assert len(found.left_out_in_words) <= 7
+    assert all(len(curves) == 11 for curves in of_run.values())
+
+
 def test_looking_back_cuts_every_run_at_the_share(table, steady):
     found = compare_runs(table, steady, context=0.5, horizon=15)
     assert {run.run: run.end for run in found.runs} == {"small": 20, "strong": 10, "weak": 20}
@@ -257,7 +298,7 @@ def test_rank_says_that_a_curve_ends_early_and_why(tmp_path, steady):
     table = CurveTable.from_frame(pl.DataFrame(rows))
     found = compare_runs(table, steady)
     (told,) = [line for line in found.notes if "ends at" in line]
-    assert told.startswith("b, hellaswag acc 5-shot ends at clock 3000, other curves of b go on to 8000")
+    assert told.startswith("b, hellaswag acc 5-shot ends at clock 3000, other curves of this run go on")
     assert "5-shot until step 3, 0-shot from step 4" in told
     with pytest.warns(UserWarning, match="ends at clock 3000"):
         nn.rank(table, forecaster=steady)

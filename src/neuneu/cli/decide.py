@@ -161,8 +161,8 @@ def _compare(
 
 def _tell(found: "Comparison") -> None:
     """Runs and tasks that were left out, and why, on stderr."""
-    for name, why in found.shared.lacking.items():
-        note(f"left out: {name}: {why}")
+    for line in found.shared.left_out_in_words:
+        note(line)
     if found.seeds is not None:
         for line in found.seeds.in_words(found.shared.runs):
             note(line)

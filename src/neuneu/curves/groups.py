@@ -20,6 +20,7 @@ import polars as pl
 
 from neuneu.curves import benchmarks
 from neuneu.curves.tasks import find_task
+from neuneu.errors import some_of
 
 SEPARATOR = ","
 """Between the names in the column `members`."""
@@ -58,7 +59,7 @@ class Benchmarks:
         """What a mean over them is of, and which tasks it leaves out, in one line for people."""
         names = [name if len(parts) == 1 else f"{name} (the mean of {len(parts)} parts)"
                  for name, parts in self.parts.items()]  # fmt: skip
-        text = f"{len(names)} benchmark{'s' * (len(names) != 1)}: {_some(names)}"
+        text = f"{len(names)} benchmark{'s' * (len(names) != 1)}: {some_of(names, SHOWN)}"
         return "; ".join([text, *(f"without {line}" for line in self.left_out_in_words)])
 
     @property
@@ -67,7 +68,7 @@ class Benchmarks:
         by_reason: dict[str, list[str]] = {}
         for task, why in self.left_out.items():
             by_reason.setdefault(why, []).append(task)
-        return [f"{_some(tasks)} ({why})" for why, tasks in by_reason.items()]
+        return [f"{some_of(tasks, SHOWN)} ({why})" for why, tasks in by_reason.items()]
 
 
 def benchmarks_of(tasks: Iterable[str], members: Mapping[str, Collection[str]] | None = None) -> Benchmarks:
@@ -94,7 +95,7 @@ def benchmarks_of(tasks: Iterable[str], members: Mapping[str, Collection[str]] |
     for name in alone:
         covered = [member for member in below[name] if member not in alone or member in {*parts, *left_out}]
         if covered:
-            left_out[name] = f"a group of {_some(below[name])}"
+            left_out[name] = f"a group of {some_of(below[name], SHOWN)}"
         else:
             parts[name] = [name]
     return Benchmarks({name: tuple(parts[name]) for name in sorted(parts)}, dict(sorted(left_out.items())))
@@ -195,12 +196,6 @@ def _is_whole(name: str, family: str) -> bool:
     """Whether a task of a family is the family as a whole."""
     found = _AVERAGE.fullmatch(_plain(name))
     return _plain(name) == _plain(family) or (found is not None and found["of"] == _plain(family))
-
-
-def _some(names: Collection[str]) -> str:
-    names = list(names)
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
 
 
 def _plain(name: str) -> str:

@@ -18,7 +18,7 @@ from neuneu.curves.broken import BrokenCurve
 from neuneu.curves.columns import KEY, SCHEMA
 from neuneu.curves.curve import CurveKey, Floats
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, brief_name, how_many, some_of
 
 FACTS = ("source", "family", "params", "recipe", "planned_tokens", "schedule")
 """What runs that differ in their seed alone have in common."""
@@ -80,12 +80,11 @@ class JoinedSeeds:
         joined = {name: members for name, members in self.members.items() if not runs or name in runs}
         for number, (name, members) in enumerate(joined.items()):
             if number == SHOWN:
-                lines.append(f"seeds: so are {len(joined) - SHOWN} more runs the mean of theirs")
+                lines.append(f"seeds: the same of {how_many(len(joined) - SHOWN, 'more run')}")
             lines += [f"left out: {name}: {what}" for what in self.left_out.get(name, ())]
             if number >= SHOWN:
                 continue
-            more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
-            lines.append(f"seeds: {name} is the mean of {', '.join(members[:SHOWN])}{more}")
+            lines.append(f"seeds: {brief_name(name)} is the mean of {some_of(members, SHOWN)}")
         return lines
 
 
@@ -205,8 +204,7 @@ def _lacking(values: pl.DataFrame, whole: pl.Expr) -> dict[str, list[str]]:
         lines = found.setdefault(own["run"][0], [])
         gone = own.filter(~pl.col("kept"))["task"].unique(maintain_order=True).to_list()
         if gone:
-            more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
-            lines.append(f"{', '.join(gone[:SHOWN])}{more}: not all seeds have it")
+            lines.append(f"{some_of(gone, SHOWN)}: not all seeds have it")
         short = own.filter(pl.col("kept") & (pl.col("lost") > 0))
         if len(short):
             lost = max(short["lost"].to_list())

@@ -8,6 +8,7 @@ from neuneu.curves.conditions import setting_changes
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.shared import SHOWN, setting_in_words
+from neuneu.errors import brief_name, how_many, some_of
 from neuneu.evidence.finished import FINISHED, planned_end
 
 EARLY = 0.9
@@ -27,28 +28,32 @@ def _early(table: CurveTable, of_run: Mapping[str, Sequence[Curve]]) -> Iterator
     changes: dict[tuple[str, str], str] | None = None
     reached = _reached(table, of_run)
     behind: list[str] = []
+    told = 0
     farthest = max(float(curve.clock[-1]) for curves in of_run.values() for curve in curves)
     for run, curves in of_run.items():
         short = [curve for curve in curves if curve.clock[-1] < EARLY * reached[run]]
-        if short:
+        told += bool(short)
+        if short and told <= SHOWN:
             if changes is None:
                 changes = {(r, task): what for r, task, _, what in setting_changes(table.frame).iter_rows()}
             for curve in short[:SHOWN]:
                 why = changes.get((run, curve.key.task))
                 yield (
-                    f"{run}, {setting_in_words(curve.key[1:])} ends at clock {curve.clock[-1]:.4g}, other "
-                    f"curves of {run} go on to {reached[run]:.4g}" + (f" ({why})" if why else "") + "; what "
-                    "comes after is forecast"
+                    f"{brief_name(run)}, {setting_in_words(curve.key[1:])} ends at clock "
+                    f"{curve.clock[-1]:.4g}, other curves of this run go on to {reached[run]:.4g}"
+                    f"{f' ({why})' if why else ''}; what comes after is forecast"
                 )
             if len(short) > SHOWN:
-                yield f"{run}: {len(short) - SHOWN} more curves end before the run does"
-            continue
-        if min(float(curve.clock[-1]) for curve in curves) < EARLY * farthest and not _has_ended(curves):
+                more = how_many(len(short) - SHOWN, "more curve")
+                yield f"{brief_name(run)}: {more} of it end early"
+        early = min(float(curve.clock[-1]) for curve in curves) < EARLY * farthest
+        if not short and early and not _has_ended(curves):
             behind.append(run)
+    if told > SHOWN:
+        yield f"of {how_many(told - SHOWN, 'more run')}, too, curves end before the run does"
     if behind:
-        more = f" and {len(behind) - SHOWN} more" if len(behind) > SHOWN else ""
         yield (
-            f"{', '.join(behind[:SHOWN])}{more} end{'s' * (len(behind) == 1)} well before clock "
+            f"{some_of(behind, SHOWN)} end{'s' * (len(behind) == 1)} well before clock "
             f"{farthest:.4g}, where another run has got to; what comes after is forecast"
         )
 

@@ -7,10 +7,13 @@ from neuneu.curves.curve import Curve
 from neuneu.curves.groups import Benchmarks, benchmarks_of, members_in
 from neuneu.curves.table import CurveTable
 from neuneu.curves.tasks import ACCURACIES
-from neuneu.errors import InputError
+from neuneu.errors import InputError, brief_name, some_of
 
 Setting = tuple[str, str, int | None, str | None]
 """Task, metric, shots and variant."""
+
+MOST_LINES = 5
+"""Lines on what is left out of a comparison: with more, its table is out of sight."""
 
 SHOWN = 3
 """So many runs or tasks are named where many lack something."""
@@ -39,6 +42,21 @@ class Shared:
         more = f" and {len(self.settings) - SHOWN} more" if len(self.settings) > SHOWN else ""
         return f"mean over {self.benchmarks.in_words()}; in {settings}{more}"
 
+    @property
+    def left_out_in_words(self) -> list[str]:
+        """Which runs and tasks are not in the comparison, why, and how to choose: a line a reason."""
+        by_reason: dict[str, list[str]] = {}
+        for name, why in self.lacking.items():
+            by_reason.setdefault(why, []).append(name)
+        lines = []
+        for why, names in by_reason.items():
+            count = f"{len(names)} ({some_of(names, SHOWN)})" if len(names) > 1 else brief_name(names[0])
+            lines.append(f"left out: {count}: {why}")
+        if len(lines) > MOST_LINES:
+            rest = sum(map(len, list(by_reason.values())[MOST_LINES:]))
+            lines = [*lines[:MOST_LINES], f"left out: {rest:,} more; a report lists them all"]
+        return [*lines, "`runs` and `tasks` choose what is compared"] if lines else []
+
 
 def setting_in_words(setting: Setting) -> str:
     """hellaswag len_norm 5-shot rc."""
@@ -58,7 +76,8 @@ def shared_settings(
     held: run → its settings; members: group of tasks → its members, as result files say them.
     Of the settings of a task that all runs have, the one with the preferred metric (`ACCURACIES`) is taken,
     then with the fewest shots, then the first variant by name. named: whether the runs were chosen one by
-    one; if not, and they share nothing, runs that lack what most have are left out, and told.
+    one; if not, and they share nothing, those are compared that give the most curves (`_most_curves`); the
+    others are left out, and told.
     Raises InputError where the runs share nothing; it says who lacks what.
     """
     holders: dict[Setting, set[str]] = {}
@@ -72,9 +91,10 @@ def shared_settings(
         most = max(holders, key=lambda setting: (len(holders[setting]), str(setting)))
         if named or len(holders[most]) < 2:
             raise InputError(_who_lacks(most, every - holders[most]), field="task", value=most[0])
-        lacking = {run: f"no {setting_in_words(most)}" for run in sorted(every - holders[most])}
-        every = holders[most]
-        shared = [setting for setting, runs in holders.items() if runs >= every]
+        kept = _most_curves(holders)
+        shared = [setting for setting, runs in holders.items() if runs >= kept]
+        lacking = {run: _lacks(shared, held[run]) for run in sorted(every - kept)}
+        every = kept
     of_task: dict[str, list[Setting]] = {}
     for setting in sorted(shared, key=_preference):
         of_task.setdefault(setting[0], []).append(setting)
@@ -123,12 +143,38 @@ def _preference(setting: Setting) -> tuple[object, ...]:
 
 
 def _who_lacks(setting: Setting, lacking: set[str]) -> str:
-    names = sorted(lacking)
-    some = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     return (
         f"the runs share no task in one metric and setting: {setting_in_words(setting)} is the most widely "
-        f"held, and {some} {'has' if len(names) == 1 else 'have'} not got it; choose runs or tasks"
+        f"held, and {some_of(sorted(lacking), SHOWN)} {'has' if len(lacking) == 1 else 'have'} not got it; "
+        "choose runs or tasks"
     )
+
+
+def _most_curves(holders: Mapping[Setting, set[str]]) -> set[str]:
+    """The runs, two or more, that have the most curves together with the tasks that all of them have.
+
+    Of each task the setting that most runs have is taken. From each of these in turn: then the task that most
+    of its runs have, and so on, as long as two runs have all; of all these choices the one with most curves.
+    """
+    of_task: dict[str, Setting] = {}
+    for setting in sorted(holders, key=lambda each: (-len(holders[each]), _preference(each))):
+        of_task.setdefault(setting[0], setting)
+    some = [holders[setting] for setting in of_task.values()]
+    best: tuple[int, set[str]] = (0, set())
+    for first in some:
+        runs = first
+        near = sorted((one & first for one in some), key=len, reverse=True)
+        for number, one in enumerate(near, 1):
+            runs = runs & one
+            if len(runs) < 2:
+                break
+            best = max(best, (number * len(runs), runs), key=lambda choice: choice[0])
+    return best[1]
+
+
+def _lacks(shared: Collection[Setting], held: Collection[Setting]) -> str:
+    gone = sorted((setting for setting in shared if setting not in held), key=_preference)
+    return f"no {some_of(map(setting_in_words, gone), SHOWN)}"
 
 
 def _partly(holders: Mapping[Setting, set[str]], shared: set[str], runs: set[str]) -> dict[str, str]:

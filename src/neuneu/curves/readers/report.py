@@ -6,11 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
+from neuneu.errors import how_many, some_of
+
 RUNS_SHOWN = 100
 """Lines of runs; what is beyond is counted."""
-
-SHOWN = 3
-"""Names in a line on what was skipped, or on notes of one kind; the rest is counted."""
 
 
 @dataclass
@@ -68,7 +67,7 @@ class ReadReport:
     def all_notes(self) -> list[str]:
         """Every note as a sentence; those of one kind in one."""
         together = [
-            f"{_few(list(about))}: {kind}" if about != {"": None} else kind
+            f"{some_of(about, whole=True)}: {kind}" if about != {"": None} else kind
             for kind, about in self.counted.items()
         ]
         return self.notes + together
@@ -108,7 +107,7 @@ class ReadReport:
                 if self.run_of.get(what) == run:
                     whys.setdefault(why, []).append(what)
             total = sum(map(len, whys.values()))
-            reasons = "; ".join(f"{why} ({_few(whats)})" for why, whats in whys.items())
+            reasons = "; ".join(f"{why} ({some_of(whats, whole=True)})" for why, whats in whys.items())
             lines.append(f"nothing read of run {run}: all {_count(total, 'file')} skipped: {reasons}")
         return lines
 
@@ -129,7 +128,7 @@ class ReadReport:
             ]  # fmt: skip
             lines.append(f"run {row['run']}: {', '.join(parts)}" + (f"; {', '.join(told)}" if told else ""))
         more = len(self.summary) - RUNS_SHOWN
-        return [*lines, f"and {more} more runs"] if more > 0 else lines
+        return [*lines, f"and {how_many(more, 'more run')}"] if more > 0 else lines
 
     def _skip_lines(self) -> list[str]:
         unread = set(self.unread_runs())
@@ -139,7 +138,8 @@ class ReadReport:
             if run not in unread:
                 reasons.setdefault((run, why), []).append(what if count == 1 else f"{what} ({count} times)")
         return [
-            f"skipped {_of_run(run, len(names))}{_few(names)}: {why}" for (run, why), names in reasons.items()
+            f"skipped {_of_run(run, len(names))}{some_of(names, whole=True)}: {why}"
+            for (run, why), names in reasons.items()
         ]
 
     def _note_lines(self) -> list[str]:
@@ -148,11 +148,6 @@ class ReadReport:
 
 def _of_run(run: str, number: int) -> str:
     return f"{_count(number, 'file')} of run {run}: " if run else ""
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _count(number: int, word: str) -> str:
