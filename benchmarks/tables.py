@@ -1,4 +1,6 @@
-"""Tables of the documents, made from what is committed under results/: `python -m benchmarks.tables`.
+"""Tables of the documents, made from what is committed under results/ and from what the package knows.
+
+`python -m benchmarks.tables`
 
 A document says where a table stands, between `<!-- figures: NAME -->` and `<!-- end of figures -->`. What
 stands there is compared with what the results give, and ends with 1 where it differs; --write puts it there.
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks import _atlas_figures, _context_tables, _moment_tables
 
+from neuneu.curves.public import CATALOG
 from neuneu.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +90,45 @@ def by_source(references: str, names: Sequence[str]) -> Iterator[str]:
         yield f"| {title} | {curves:,} | {' | '.join(cells)} |"
 
 
+GOT = ("olmo_ladder_moreeval", "open_sci_ref", "gemstones", "pythia_v1")
+"""Sources that `data get` gives as they were measured."""
+ROWS = (
+    ("last-value", ALONE, "last value"),
+    ("power-law", ALONE, "power law"),
+    ("gaussian-process", ALONE, "Gaussian process"),
+    ("lightgbm", ALONE, "LightGBM"),
+    ("neuneu-2", ALONE, "neuneu-2, curve alone"),
+    ("reference-shift", SMALLER, "reference shift, finished smaller runs"),
+    ("neuneu-2", SMALLER, "neuneu-2, finished smaller runs"),
+    ("reference-shift", FINISHED, "reference shift, all finished runs"),
+    ("neuneu-2", FINISHED, "neuneu-2, all finished runs"),
+    ("best-constant", ALONE, "a constant chosen in hindsight"),
+)  # fmt: skip
+"""Forecaster, what it may look at, and the row's name."""
+
+
+def fewer_sources() -> Iterator[str]:
+    """Mean errors over all sources, over those that others can have, and over those of `data get`."""
+    public = [source for source in SOURCES if source != "datadecide_sample"]
+    yield "| mean absolute error in points | seven sources | without DataDecide | the four of `data get` |"
+    yield "|---|---|---|---|"
+    for name, references, title in ROWS:
+        means = [
+            float(np.mean([measured(references, name, source)[0] for source in sources]))
+            for sources in (SOURCES, public, GOT)
+        ]
+        yield f"| {title} | {' | '.join(f'{mean:.2f}' for mean in means)} |"
+
+
+def public_runs() -> Iterator[str]:
+    """What `data get` knows."""
+    yield "| name | runs | where | licence |"
+    yield "|---|---|---|---|"
+    for runs in CATALOG.values():
+        where = f"[{runs.repository}](https://github.com/{runs.repository})"
+        yield f"| `{runs.name}` | {runs.about} | {where} | {runs.licence} |"
+
+
 FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "headline": _context_tables.headline,
     "curve-alone": lambda: by_source(ALONE, EVERY),
@@ -99,6 +141,8 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "near-chance": _context_tables.near_chance,
     "moments": _moment_tables.moments,
     "token-statistics": _moment_tables.statistics,
+    "public-runs": public_runs,
+    "fewer-sources": fewer_sources,
 }  # fmt: skip
 
 
@@ -113,7 +157,8 @@ def main(argv: Sequence[str] = ()) -> int:
         new = BLOCK.sub(lambda found: found[1] + "\n".join(FIGURES[found[2]]()) + "\n\n" + found[4], text)
         if new != text:
             differ += 1
-            sys.stdout.write(f"{path.name}: {'written' if asked.write else f'differs from {RESULTS.name}'}\n")
+            said = "written" if asked.write else "differs from what the results give"
+            sys.stdout.write(f"{path.name}: {said}\n")
             if asked.write:
                 path.write_text(new, encoding="utf-8")
     return 0 if asked.write else min(differ, 1)

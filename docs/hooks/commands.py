@@ -12,6 +12,9 @@ from mkdocs.structure.files import File, Files
 from neuneu.cli.names import COMMANDS
 
 PAGE = "reference/commands.md"
+PROGRAM = "neuneu "
+SEPARATOR = re.compile(r"; |, then ")
+"""Between the commands of one example."""
 OPENING = """# Commands
 
 What `neuneu COMMAND --help` says of each. A command ends with 0 where it is done, with 2 on bad input
@@ -58,7 +61,13 @@ def paragraphs(text: str) -> Iterator[str]:
         if said:
             yield f"{escaped(said)}\n"
         if example:
-            yield f"```sh\n{example}\n```\n"
+            yield "```sh\n" + "\n".join(lines(example)) + "\n```\n"
+
+
+def lines(example: str) -> list[str]:
+    """One command a line; what only says what to look at next is left out."""
+    parts = SEPARATOR.split(example.replace(" \\ ", " "))
+    return [part for part in parts if part.startswith(PROGRAM)]
 
 
 def escaped(text: str) -> str:

@@ -10,6 +10,8 @@ from nbconvert import MarkdownExporter
 ENDING = ".ipynb"
 INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
 STYLE = re.compile(r"<style scoped>.*?</style>|<style>.*?</style>", re.DOTALL)
+TABLE = '<table border="1" class="dataframe">'
+"""As Polars and pandas write it; the theme lets only tables without a class scroll inside the page."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -29,7 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def as_page(text: str) -> str:
     """nbconvert's Markdown with printed text in blocks of `output`, and pictures that say what they are."""
-    text = STYLE.sub("", text)
+    text = STYLE.sub("", text).replace(TABLE, "<table>")
     text = INDENTED.sub(lambda found: f"```output\n{_unindented(found[0])}```\n", text)
     return text.replace("![png](", "![The figure that the cell above draws](")
 

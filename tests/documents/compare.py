@@ -11,7 +11,8 @@ SLACK = 1.0
 def difference(shown: str, printed: str) -> str | None:
     """None where they agree, else what differs first.
 
-    Runs of blanks count as one. A line of … stands for any lines, … in a line for any text.
+    Runs of blanks count as one. Numbers with a point may be off by one in the last digit shown, whole ones
+    not. A line of … stands for any lines, … in a line for any text; numbers beside it must be the same.
     """
     wanted = [line.rstrip() for line in shown.strip("\n").splitlines()]
     got = [line.rstrip() for line in printed.strip("\n").splitlines()]
@@ -36,16 +37,10 @@ def same_line(shown: str, printed: str) -> bool:
     """The same words and, as far as digits are shown, the same numbers."""
     shown, printed = " ".join(shown.split()), " ".join(printed.split())
     if ELLIPSIS in shown:
-        parts = [_pattern(part) for part in shown.split(ELLIPSIS)]
-        return re.fullmatch(".*".join(parts), printed) is not None
+        return re.fullmatch(".*".join(map(re.escape, shown.split(ELLIPSIS))), printed) is not None
     if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
         return False
     return all(map(same_number, NUMBER.finditer(shown), NUMBER.finditer(printed)))
-
-
-def _pattern(text: str) -> str:
-    """Words as they stand; numbers beside an ellipsis must be the same."""
-    return re.escape(text)
 
 
 def same_number(shown: re.Match[str], printed: re.Match[str]) -> bool:

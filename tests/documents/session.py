@@ -86,8 +86,7 @@ class Session:
                 if block.kind == "console":
                     for command, output, line in console(block.shortened):
                         printed = self._commands(block, command)
-                        if output:
-                            check(replace(block, line=block.line + line), output, printed)
+                        check(replace(block, line=block.line + line), output, printed)
                 elif block.kind == "python":
                     printed = self._python(block)
                 else:
@@ -167,6 +166,8 @@ def console(text: str) -> list[tuple[str, str, int]]:
     found: list[tuple[str, str, int]] = []
     lines = text.splitlines(keepends=True)
     starts = [at for at, line in enumerate(lines) if line.startswith("$ ")]
+    if starts[:1] != [0]:
+        raise ValueError(f"a console block begins with $ and a command: {text.splitlines()[0]!r}")
     for start, after in zip(starts, [*starts[1:], len(lines)], strict=True):
         end = next(at for at in range(start, after) if not lines[at].rstrip("\n").endswith("\\")) + 1
         found.append(("".join(lines[start:end])[2:], "".join(lines[end:after]), end))
