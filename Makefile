@@ -47,8 +47,8 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: setup
 	$(BIN)/python -m mkdocs build --strict
 
-# Wheel and sdist in fresh environments, without extras and with each, and on other Pythons that are here.
-# make package LEGS="bare sdist" runs some; LEGS=oldest the quick tests with the oldest versions allowed.
+# Wheel and sdist in fresh environments, without extras and with each, on other Pythons that are here, and the
+# quick tests with the oldest versions allowed and with the newest.  make package LEGS="bare oldest" runs some.
 package: setup
 	$(BIN)/python -m tests.package.legs $(LEGS)
 

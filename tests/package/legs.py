@@ -2,11 +2,12 @@
 
 Wheel and sdist are built; each leg makes an environment, installs into it, and runs what that promises. `uv`
 makes them, from one cache. Where pip is told of a folder with the processor's torch, that one is taken and no
-other.
+other. Where no package index is in reach, a leg is not run, and says so.
 """
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,11 @@ TORCH = "2.13.0"
 MAX_MEGABYTES = 150.0
 """What `pip install neuneu` may download, the package included."""
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+UNREACHED = re.compile(
+    r"error sending request for url|operation timed out"  # uv
+    r"|NewConnectionError|ConnectTimeoutError|Max retries exceeded"  # pip
+)
+"""What is said where an index does not answer; where it lacks a package, something else is."""
 OTHERS = ("3.12", "3.13")
 """Other interpreters that the package promises; their legs run where there is one, without torch."""
 
@@ -58,6 +64,10 @@ EXTRAS = {
     "docs": "import mkdocs, material, mkdocstrings, nbconvert",
 }
 """Extra → what works once it is there."""
+
+
+class UnreachedError(Exception):
+    """No package index is in reach."""
 
 
 class Place:
@@ -120,7 +130,7 @@ def sdist(place: Place) -> None:
 def download(place: Place) -> None:
     """How much `pip install` fetches where nothing is there."""
     folder = place.folder / "download"
-    _run(sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--dest", folder, place.wheel)
+    _run(sys.executable, "-m", "pip", "download", "--no-cache-dir", "--dest", folder, place.wheel)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     sys.stdout.write(f"  {size:.0f} MB in {len(list(folder.iterdir()))} files\n")
     assert size < MAX_MEGABYTES, size
@@ -179,9 +189,6 @@ LEGS: dict[str, Callable[[Place], None]] = {
     "newest": newest,
 }
 
-LONG = ("oldest", "newest")
-"""Legs that run the quick tests, some minutes each: run where they are named."""
-
 
 def check(python: Path, program: str, folder: Path) -> None:
     """Run a program by the environment's interpreter, away from the source."""
@@ -204,6 +211,9 @@ def _run(*command: object, **options: object) -> None:
     kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done: subprocess.CompletedProcess[str] = subprocess.run(words, check=False, **kept, **options)  # type: ignore[call-overload]
     if done.returncode:
+        said = [line.strip() for line in done.stdout.splitlines() if UNREACHED.search(line)]
+        if said and not {"-c", "pytest"} & set(words):  # what fetches, not what is tested
+            raise UnreachedError(said[0])
         sys.stdout.write(done.stdout[-6000:])
         raise SystemExit(f"{' '.join(map(str, command))[:300]}: ended with {done.returncode}")
 
@@ -214,31 +224,39 @@ def _output(*command: object, check: bool = True) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run legs, those named or all but the newest; a line each."""
+    """Run legs, those named or all; a line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("legs", nargs="*", metavar="LEG")
-    asked = parser.parse_args(argv).legs or [name for name in LEGS if name not in LONG]
+    asked = parser.parse_args(argv).legs or list(LEGS)
     unknown = [name for name in asked if name not in LEGS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(LEGS)}")
     with tempfile.TemporaryDirectory(prefix="neuneu-package-") as made:
         place = Place(Path(made))
-        start = time.monotonic()
-        place.build()
-        size = place.wheel.stat().st_size / 1e6
-        sys.stdout.write(f"built {place.wheel.name} ({size:.0f} MB) in {time.monotonic() - start:.0f} s\n")
+        timed("build", place.build)
+        if not place.wheel.name:
+            return
+        sys.stdout.write(f"  {place.wheel.name}, {place.wheel.stat().st_size / 1e6:.0f} MB\n")
         for name in asked:
             version = name.removeprefix("python-")
             if version in OTHERS and find_python(version) is None:
                 sys.stdout.write(f"{name}: not run, no interpreter\n")
                 continue
-            start = time.monotonic()
-            LEGS[name](place)
-            sys.stdout.write(f"{name}: passed in {time.monotonic() - start:.0f} s\n")
-            sys.stdout.flush()
+            timed(name, lambda leg=LEGS[name]: leg(place))
             for folder in place.folder.iterdir():
                 if folder.is_dir() and folder.name != "dist":
                     shutil.rmtree(folder)
+
+
+def timed(name: str, work: Callable[[], None]) -> None:
+    """Do it and say how long it took, or that no index was in reach for it."""
+    start = time.monotonic()
+    try:
+        work()
+        sys.stdout.write(f"{name}: passed in {time.monotonic() - start:.0f} s\n")
+    except UnreachedError as error:
+        sys.stdout.write(f"{name}: not run, no package index in reach ({error})\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
