@@ -33,6 +33,7 @@ def as_page(text: str) -> str:
     """nbconvert's Markdown with printed text in blocks of `output`, and pictures that say what they are."""
     text = STYLE.sub("", text).replace(TABLE, "<table>")
     text = INDENTED.sub(lambda found: f"```output\n{_unindented(found[0])}```\n", text)
+    text = text.replace("```output\n\n```\n", "")  # a figure's empty text
     return text.replace("![png](", "![The figure that the cell above draws](")
 
 

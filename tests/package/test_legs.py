@@ -7,8 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.conftest import ROOT
 from tests.package.legs import EXTRAS, LEGS, OTHERS, UV, Place, UnreachedError, _run
+
+import neuneu
 
 
 def test_every_extra_has_a_leg() -> None:
@@ -24,6 +27,14 @@ def test_every_extra_has_a_leg() -> None:
         "newest",
         *(f"python-{version}" for version in OTHERS),
     } < set(LEGS)
+
+
+def test_version_and_licence_are_told_alike() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == neuneu.__version__
+    assert cited["license"] == project["license"] == "Apache-2.0"
+    assert all(person["family-names"] for paper in cited["references"] for person in paper["authors"])
 
 
 def test_workflows_and_legs_name_the_same_pythons() -> None:
