@@ -13,6 +13,8 @@ from tests.durations import mark
 from tests.hub import Served, serve
 
 if TYPE_CHECKING:
+    from tests.steady import Steady
+
     from neuneu.curves.table import CurveTable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +73,30 @@ def home() -> "CurveTable":
     from neuneu.suite.home import read_home_curves
 
     return read_home_curves()
+
+
+@pytest.fixture
+def steady() -> "Steady":
+    """A forecaster whose answers are known beforehand."""
+    from tests.steady import Steady
+
+    return Steady()
+
+
+@pytest.fixture
+def decliner() -> "Steady":
+    """The same, which declines one task."""
+    from tests.steady import Steady
+
+    return Steady("piqa")
+
+
+@pytest.fixture(scope="session")
+def table() -> "CurveTable":
+    """Two runs in flight and a finished smaller one."""
+    from tests.steady import two_in_flight
+
+    return two_in_flight()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,11 @@ import re
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
+from neuneu.reports.demo import run_demo
 
 
 def test_the_demo_forecasts_real_runs_and_writes_everything(neuneu, tmp_path: Path) -> None:
@@ -34,6 +37,18 @@ def test_the_demo_writes_the_same_bytes_again_and_speaks_json(neuneu, tmp_path: 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     scores = json.loads(done.stdout)["scores"]
     assert {row["forecaster"] for row in scores} == {"last-value", "power-law"}
+
+
+def test_the_demo_looks_at_references_as_other_commands_do(tmp_path: Path) -> None:
+    found = run_demo(tmp_path / "demo", "power-law", references="finished")
+    command = "neuneu demo --forecaster power-law --references finished"
+    assert command in (tmp_path / "demo" / "report.html").read_text()
+    assert {answer.forecasts.references for answer in found.answers.values()} == {
+        "all finished runs of the same family"
+    }
+    with pytest.raises(InputError, match="references = 'all'"):
+        run_demo(tmp_path / "other", "power-law", references="all")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_demo_folder_that_is_a_file_is_refused(neuneu, tmp_path: Path) -> None:

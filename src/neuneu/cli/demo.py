@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuneu.cli.options import AsJson, folder_place, known_forecasters, make_app
+from neuneu.cli.options import AsJson, ReferenceRuns, folder_place, known_forecasters, make_app
 from neuneu.cli.tables import note, print_table
 from neuneu.errors import how_many
 from neuneu.files import to_json
@@ -34,6 +34,7 @@ def demo(
             autocompletion=known_forecasters,
         ),
     ] = None,
+    references: ReferenceRuns = "none",
     as_json: AsJson = False,
 ) -> None:
     """Forecast the second half of packaged training runs from their first half; needs no network.
@@ -42,7 +43,7 @@ def demo(
     """
     from neuneu.reports.demo import run_demo
 
-    print_demo(run_demo(output, forecaster), as_json=as_json)
+    print_demo(run_demo(output, forecaster, references), as_json=as_json)
 
 
 def print_demo(found: "Demo", *, as_json: bool = False) -> None:

@@ -48,18 +48,20 @@ class Demo:
         return pl.DataFrame(rows)
 
 
-def run_demo(output: Path, forecaster: str | None = None) -> Demo:
+def run_demo(output: Path, forecaster: str | None = None, references: str = "none") -> Demo:
     """Forecast the packaged runs and write curves, forecasts, a figure and the report to a folder.
 
+    references: finished runs to look at, as `ask` takes them; the packaged runs are among those of a rule.
     Raises InputError where the folder is a file. The same version writes the same bytes.
     """
     if output.exists() and not output.is_dir():
         raise InputError("must be a folder", field="output", value=str(output))
     table = home_curves()
     names = [forecaster] if forecaster else []
-    answers = {context: ask(table, names, context=context) for context in CONTEXTS}
+    answers = {context: ask(table, names, context=context, references=references) for context in CONTEXTS}
     answer = answers[CONTEXTS[0]]
     command = "neuneu demo" + (f" --forecaster {Path(forecaster).name}" if forecaster else "")
+    command += f" --references {Path(references).name}" if references != "none" else ""
     origin = ReportOrigin(
         title="Small language models trained at home: the second half of training, forecast from the first",
         command=command,

@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from neuneu.curves.readers import reader as reader_module
 from neuneu.curves.readers.formats import format_options, formats, read_format
 from neuneu.curves.readers.reader import REGISTRY, Fit, Reader, reader
 from neuneu.errors import InputError
+from neuneu.files import read_json
 
 
 @pytest.fixture
@@ -37,6 +40,23 @@ def test_a_folder_of_mixed_formats_is_read_in_one_go(mixed: Path) -> None:
     skipped = {Path(what).name: why for what, why in result.report.skipped}
     assert skipped["tokenizer.json"] == "of no known format"
     assert "not JSON" in skipped["cut.json"]
+
+
+def test_a_document_is_parsed_once_to_tell_its_format_and_to_be_read(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[Path] = []
+
+    def counting(path: Path) -> Any:
+        parsed.append(path)
+        return read_json(path)
+
+    monkeypatch.setattr(reader_module, "read_json", counting)
+    table = read_format("auto", [mixed]).table
+    assert sorted(parsed) == sorted(set(parsed))
+    assert [path.name for path in parsed].count("step10.json") == 1
+    monkeypatch.setattr(reader_module, "HANDED", 0)
+    assert read_format("auto", [mixed]).table.frame.equals(table.frame)
 
 
 def test_an_option_goes_to_the_formats_that_take_it(mixed: Path) -> None:

@@ -12,10 +12,9 @@ import polars as pl
 from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, known_as, reader
+from neuneu.curves.readers.reader import Fit, document_of, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_task
-from neuneu.files import read_json
 
 CONFIG = "config"
 SAMPLES = "n_samples"
@@ -44,7 +43,7 @@ def read_bigcode(
 
 
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
-    document = read_json(path)
+    document = document_of(path)
     if not is_bigcode(document):
         report.skip(path, f"no results of bigcode-evaluation-harness in it{known_as(path)}")
         return []

@@ -12,7 +12,7 @@ import polars as pl
 
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, known_as, reader
+from neuneu.curves.readers.reader import Fit, document_of, known_as, reader
 from neuneu.curves.readers.results_files import (
     ResultsFile,
     finite_values,
@@ -22,7 +22,6 @@ from neuneu.curves.readers.results_files import (
     text,
 )
 from neuneu.curves.tasks import find_metric, find_task, metric_names
-from neuneu.files import read_json
 
 METRICS = {"accuracy": "acc", "exact match": "exact_match", "normalized accuracy": "acc_norm"}
 """Display names of metrics and ours."""
@@ -46,7 +45,7 @@ def read_every_eval_ever(
 
 
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
-    document = read_json(path)
+    document = document_of(path)
     results = document.get("evaluation_results") if isinstance(document, dict) else None
     if not isinstance(results, list) or not set(document) >= _FIELDS:
         report.skip(path, f"no log of Every Eval Ever{known_as(path)}")

@@ -1,7 +1,7 @@
 """The formats by name, and the one call that reads any of them: every module of this package that has one."""
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -9,9 +9,19 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.curves import readers
+from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.finishing import ReadResult, finish
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
-from neuneu.curves.readers.reader import REGISTRY, Fit, Look, Reader, no_evaluations, place_of, stack
+from neuneu.curves.readers.reader import (
+    REGISTRY,
+    Fit,
+    Look,
+    Reader,
+    handing_over,
+    no_evaluations,
+    place_of,
+    stack,
+)
 from neuneu.curves.table import KEY
 from neuneu.errors import InputError, check_known
 
@@ -97,12 +107,23 @@ def rows_of(
     """
     if name != AUTO:
         return formats()[name].rows_of(files, report, given=given, place=place, **options)
-    found: dict[str, list[Path]] = {}
-    for path in files:
-        memory = given.memory
-        own = recognise(path, report) if memory is None else memory.recall(AUTO, path, recognise, report)
-        if own is not None:
-            found.setdefault(own, []).append(path)
+    with handing_over() as keep:
+        found: dict[str, list[Path]] = {}
+        for path in Progress(files, None):
+            memory = given.memory
+            if memory is None:
+                own = recognise(path, report, keep)
+            else:
+                own = memory.recall(AUTO, path, recognise, report)
+            if own is not None:
+                found.setdefault(own, []).append(path)
+        return _rows_by_format(found, report, given, options)
+
+
+def _rows_by_format(
+    found: Mapping[str, list[Path]], report: ReadReport, given: Given, options: Mapping[str, str | None]
+) -> pl.DataFrame:
+    """The rows of files of several formats, each with the options that its format takes."""
     said = {option: value for option, value in options.items() if value is not None}
     for option, value in said.items():
         if not any(option in formats()[name].options for name in found):
@@ -145,14 +166,18 @@ def _part(rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:
     ).drop(FORMAT)
 
 
-def recognise(path: Path, report: ReadReport) -> str | None:
-    """The format that a file fits best; None, and the reason in the report, where none or several do."""
+def recognise(path: Path, report: ReadReport, keep: Callable[[Look], None] | None = None) -> str | None:
+    """The format that a file fits best; None, and the reason in the report, where none or several do.
+
+    keep: told of a file that has one, with what was parsed of it.
+    """
+    readers = formats()
     try:
         if path.stat().st_size == 0:
             raise InputError("the file is empty", where=path)
         look = Look(path)
-        named = [name for name, reader in formats().items() if reader.takes(path)]
-        fits = {name: formats()[name].recognise(look) for name in named or formats()}
+        named = [name for name, reader in readers.items() if reader.takes(path)]
+        fits = {name: readers[name].recognise(look) for name in named or readers}
     except InputError as error:
         report.skip(path, error.rule)
         return None
@@ -164,4 +189,6 @@ def recognise(path: Path, report: ReadReport) -> str | None:
     if len(names) > 1:
         report.skip(path, f"may be {' or '.join(names)}: import it by the format's name")
         return None
+    if keep is not None:
+        keep(look)
     return names[0]

@@ -15,7 +15,7 @@ from neuneu.curves.conditions import conditions_text
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.labels import is_mean, parse_lighteval
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, known_as, reader
+from neuneu.curves.readers.reader import Fit, document_of, known_as, reader
 from neuneu.curves.readers.results_files import (
     ResultsFile,
     finite_values,
@@ -24,7 +24,6 @@ from neuneu.curves.readers.results_files import (
     read_results_files,
     text,
 )
-from neuneu.files import read_json
 
 _DATE = re.compile(r"results_(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)")
 
@@ -49,7 +48,7 @@ def read_lighteval(
 
 
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
-    document = read_json(path)
+    document = document_of(path)
     if not is_lighteval(document):
         report.skip(path, f"no lighteval results in it{known_as(path)}")
         return []

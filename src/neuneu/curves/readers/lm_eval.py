@@ -20,10 +20,9 @@ from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.lm_eval_samples import chosen_measures, finer_rows
 from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, Look, known_as, reader
+from neuneu.curves.readers.reader import Fit, Look, document_of, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, read_results_files, text
 from neuneu.curves.tasks import find_task
-from neuneu.files import read_json
 
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", " ", "samples")
 """Keys of a task's results that name no metric."""
@@ -91,7 +90,7 @@ def read_lm_eval(
 
 
 def _read(path: Path, report: ReadReport, measures: Sequence[str] = ()) -> list[ResultsFile]:
-    document = read_json(path)
+    document = document_of(path)
     if not is_results(document):
         report.skip(path, f"no lm-eval results in it{known_as(path)}")
         return []

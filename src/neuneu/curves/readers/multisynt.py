@@ -19,9 +19,8 @@ from neuneu.curves.readers.bulk import Progress
 from neuneu.curves.readers.lm_eval import is_results, metric_rows
 from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, Look, reader
+from neuneu.curves.readers.reader import Fit, Look, document_of, reader
 from neuneu.curves.table import KEY, columns_of
-from neuneu.files import read_json
 
 STEP_TOKENS = 2_097_152
 """Tokens a step: 2,048 sequences of 1,024."""
@@ -64,7 +63,7 @@ def read_multisynt(files: Sequence[Path], given: Given, report: ReadReport) -> p
         facts = _facts_of(path, report)
         if facts is None:
             continue
-        document = read_json(path)
+        document = document_of(path)
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue

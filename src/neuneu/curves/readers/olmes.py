@@ -15,10 +15,9 @@ import polars as pl
 from neuneu.curves.readers.identity import NAMING
 from neuneu.curves.readers.json_lines import parse_lines
 from neuneu.curves.readers.parsing import Given, ReadReport
-from neuneu.curves.readers.reader import Fit, known_as, reader
+from neuneu.curves.readers.reader import Fit, document_of, known_as, reader
 from neuneu.curves.readers.results_files import ResultsFile, finite_values, mapping, read_results_files, text
 from neuneu.curves.tasks import find_metric, find_task
-from neuneu.files import read_json
 
 METRICS = {"primary_score": "primary_metric", "pass_at_1": "pass@1", "pass_at_10": "pass@10"}
 """OLMES's names of metrics and ours, which are those of its published results."""
@@ -50,7 +49,7 @@ def read_olmes(
 
 
 def _read(path: Path, report: ReadReport) -> list[ResultsFile]:
-    documents = parse_lines(path) if path.suffix == ".jsonl" else [read_json(path)]
+    documents = parse_lines(path) if path.suffix == ".jsonl" else [document_of(path)]
     if not documents or not is_olmes(documents[0]):
         report.skip(path, f"no OLMES metrics in it{known_as(path)}")
         return []

@@ -18,10 +18,9 @@ from neuneu.curves.readers.lm_eval_schema import check_results
 from neuneu.curves.readers.names import read_name
 from neuneu.curves.readers.parsing import Given, ReadReport
 from neuneu.curves.readers.pythia_models import pythia_model
-from neuneu.curves.readers.reader import Fit, Look, reader
+from neuneu.curves.readers.reader import Fit, Look, document_of, reader
 from neuneu.curves.table import columns_of
 from neuneu.errors import InputError
-from neuneu.files import read_json
 from neuneu.hub import GITHUB, cache_folder, fetch_github, list_github, split_address
 
 DOUBLE_BATCH_V0 = ("160m", "410m", "1.4b")
@@ -82,7 +81,7 @@ def read_pythia(files: Sequence[Path], given: Given, report: ReadReport) -> pl.D
         facts = _facts_of(path, report)
         if facts is None:
             continue
-        document = read_json(path)
+        document = document_of(path)
         if not is_results(document):
             report.skip(path, "no lm-eval results in it")
             continue
