@@ -73,6 +73,8 @@ def test_nothing_known_is_refused_with_the_reasons(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1]")
     with pytest.raises(InputError, match=r"a\.json: of no known format"):
         read_format("auto", [tmp_path])
+    with pytest.raises(InputError, match=r"a\.json: of no known format"):
+        read_format("auto", [tmp_path], values_are="acc")
     with pytest.raises(InputError, match="unknown; known: auto, "):
         read_format("no-such", [tmp_path])
 

@@ -126,8 +126,8 @@ def _rows_by_format(
     """The rows of files of several formats, each with the options that its format takes."""
     said = {option: value for option, value in options.items() if value is not None}
     for option, value in said.items():
-        if not any(option in formats()[name].options for name in found):
-            rule = f"no format that is here takes it (here: {', '.join(found) or 'none'})"
+        if found and not any(option in formats()[name].options for name in found):
+            rule = f"no format that is here takes it (here: {', '.join(found)})"
             raise InputError(rule, field=option.replace("_", "-"), value=value)
     frames: list[pl.DataFrame] = []
     for known, its_files in sorted(found.items()):
