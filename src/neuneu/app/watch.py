@@ -95,10 +95,13 @@ class Watcher:
         problems = list(news.problems)
         if news.table is not None:
             self.table = news.table
+            found = None
             try:
-                self._forecast(news.table, news.changed)
+                found = self._forecast(news.table, news.changed)
             except InputError as error:  # the selection names what is not there
                 problems.append(str(error))
+            if found is not None and self.settings.ledger is not None:
+                enter(_named(found, self.settings.forecaster), self.settings.ledger)
             problems += [line for lines in self._problems.values() for line in lines]
         elif before is not None and not self._runs:
             return self._write(before.runs, before.alerts, problems)
@@ -116,8 +119,8 @@ class Watcher:
             status = self._write(self._runs, alerts, problems)
         return status
 
-    def _forecast(self, table: CurveTable, changed: frozenset[str]) -> None:
-        """Forecast the runs that have changed, or all where one run may look at another."""
+    def _forecast(self, table: CurveTable, changed: frozenset[str]) -> TableForecasts | None:
+        """Forecast the runs that have changed, or all where one run may look at another; None where none."""
         selection = self.settings.selection
         wanted = selection.of(table).runs
         for run in set(self._runs) | set(self._problems):
@@ -127,20 +130,19 @@ class Watcher:
         for run in due:
             self._forget(run)
         if not due:
-            return
+            return None
         chosen = Selection(due, *_setting(selection))
         try:
             found = forecast(table, [self._watched.forecaster], selection=chosen, references=self._references)
         except (InputError, CannotForecastError) as error:
             self._problems[due[0]] = [str(error)]
-            return
+            return None
         self._runs = dict(sorted({**self._runs, **_runs(found.curves)}.items()))
         for key, why in found.left_out.items():
             self._problems.setdefault(key.run, []).append(f"{key.run}, {key.task}: {why}")
         for run in found.runs:
             self._alerts[run] = alerts_of(table, run, self._watched)
-        if self.settings.ledger is not None:
-            enter(_named(found, self.settings.forecaster), self.settings.ledger)
+        return found
 
     def _forget(self, run: str) -> None:
         self._runs.pop(run, None)

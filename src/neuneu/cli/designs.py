@@ -15,10 +15,9 @@ from neuneu.cli.designs_explain import explanations
 from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.cli.designs_texts import texts
-from neuneu.cli.options import AsJson, Output, file_place, make_app, one_of, show
+from neuneu.cli.options import AsJson, Output, changed_place, file_place, folder_place, make_app, one_of, show
 from neuneu.cli.tables import note
 from neuneu.errors import InputError, how_many
-from neuneu.files import check_place
 
 if TYPE_CHECKING:
     from neuneu.designs.database.records import NewRows
@@ -88,7 +87,7 @@ def import_(
     Example: neuneu designs import lm-eval results --store designs.duckdb --name runs/web-300M=me/web-300m
     """
     if not dry_run:
-        check_place(store)
+        changed_place(store)
     refused: list[str] | None = [] if skip_refused else None
     batch = _read(kind, path, refused)
     for problem in refused or ():
@@ -243,7 +242,9 @@ def gaps(
 
 
 @designs.command(rich_help_panel=DATABASE)
-def export(store: Store, folder: Annotated[Path, typer.Argument(help="A free path.")]) -> None:
+def export(
+    store: Store, folder: Annotated[Path, typer.Argument(help="A free path.", callback=folder_place)]
+) -> None:
     """Write the database as CSVs that DuckDB's IMPORT DATABASE reads; the same rows give the same bytes.
 
     Example: neuneu designs export --store home 2026_11_22.duckdb
@@ -382,7 +383,7 @@ def add(
     from neuneu.designs.database.records import merge_batches
 
     if not dry_run:
-        check_place(store)
+        changed_place(store)
     batch = merge_batches([read_contribution(path) for path in paths])
     _apply(batch, store, policy, dry_run, output, as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuneu.cli.designs_common import PREDICT, draw, read_pairs
-from neuneu.cli.options import AsJson, Output, file_place, one_of, show
+from neuneu.cli.options import AsJson, Output, file_place, folder_place, one_of, show
 from neuneu.cli.tables import note
 from neuneu.errors import InputError, how_many
 from neuneu.files import write_table
@@ -93,7 +93,10 @@ def predict(
     ] = Regressor.xgboost,
     models: Annotated[
         Path | None,
-        typer.Option(help="published: keep every tuned model in this new folder: settings, and trees."),
+        typer.Option(
+            help="published: keep every tuned model in this new folder: settings, and trees.",
+            callback=folder_place,
+        ),
     ] = None,
     merge_mmlu: Annotated[
         bool, typer.Option("--merge-mmlu", help="Average the rows of mmlu's settings into one.")

@@ -1,6 +1,7 @@
 """`neuneu evaluate`: forecasters on the same cells, one leaderboard."""
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from neuneu.cli.options import (
 )
 from neuneu.cli.tables import note, print_table
 from neuneu.errors import InputError
+from neuneu.files import together
 
 if TYPE_CHECKING:
     from neuneu.evaluation.leaderboard import Results
@@ -140,9 +142,10 @@ def evaluate(
         seed=seed,
         options={"device": device, "delta": delta, "anchor": anchor},
     )
-    if output is not None:
-        write_results(results, output, published=published)
-    turned_out = _decisions(results, output) if decisions else None
+    with nullcontext() if output is None else together(output):
+        if output is not None:
+            write_results(results, output, published=published)
+        turned_out = _decisions(results, output) if decisions else None
     for line in results.cells.notes:
         note(line)
     if as_json:

@@ -8,6 +8,7 @@ import typer
 from neuneu.cli.options import folder_place, make_app
 from neuneu.cli.tables import note
 from neuneu.errors import InputError, check_known, how_many
+from neuneu.files import together
 
 app = make_app()
 
@@ -77,32 +78,35 @@ def export(
             raise InputError(f"is no option of {format_}", field=option.replace("_", "-"), value=value)
     if format_ not in ("neuneu-npy", "neuneu-summaries") and len(sources) > 1:
         raise InputError(f"{format_} takes one", field="sources", value=len(sources))
-    if format_ == "neuneu-npy":
-        files = _curves(sources, output, metric, n_shot, variant, published_names, overwrite)
-    elif format_ == "neuneu-corpus":
-        from neuneu.losses.published_corpus import export_corpus
+    with together(output):
+        if format_ == "neuneu-npy":
+            files = _curves(sources, output, metric, n_shot, variant, published_names, overwrite)
+        elif format_ == "neuneu-corpus":
+            from neuneu.losses.published_corpus import export_corpus
 
-        files = export_corpus(
-            sources[0], output, split=split or "val", shard=shard or "0", overwrite=overwrite
-        )
-    elif format_ == "neuneu-losses":
-        from neuneu.losses.open import with_published_names
-        from neuneu.losses.published_layouts import write_published_losses
-        from neuneu.losses.zarr_store import ZarrLossStore
+            files = export_corpus(
+                sources[0], output, split=split or "val", shard=shard or "0", overwrite=overwrite
+            )
+        elif format_ == "neuneu-losses":
+            from neuneu.losses.open import with_published_names
+            from neuneu.losses.published_layouts import write_published_losses
+            from neuneu.losses.zarr_store import ZarrLossStore
 
-        kept = ZarrLossStore(sources[0])
-        store = with_published_names(kept) if published_names else kept
-        files = write_published_losses(store, output, kept.unit, shard=shard or "0", overwrite=overwrite)
-    else:
-        from neuneu.losses.open import open_losses, open_units, with_published_names
-        from neuneu.losses.summaries import write_summaries
+            kept = ZarrLossStore(sources[0])
+            store = with_published_names(kept) if published_names else kept
+            files = write_published_losses(store, output, kept.unit, shard=shard or "0", overwrite=overwrite)
+        else:
+            from neuneu.losses.open import open_losses, open_units, with_published_names
+            from neuneu.losses.summaries import write_summaries
 
-        stores = [
-            store for source in sources for store in (open_units(source) if compat else [open_losses(source)])
-        ]
-        if published_names:
-            stores = [with_published_names(store) for store in stores]
-        files = write_summaries(stores, output, published=compat, overwrite=overwrite)
+            stores = [
+                store
+                for source in sources
+                for store in (open_units(source) if compat else [open_losses(source)])
+            ]
+            if published_names:
+                stores = [with_published_names(store) for store in stores]
+            files = write_summaries(stores, output, published=compat, overwrite=overwrite)
     note(f"{how_many(len(files), 'file')} → {output}")
 
 

@@ -19,6 +19,7 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
+    changed_place,
     make_app,
     read_share,
     show,
@@ -57,7 +58,10 @@ def forecast(
     delta: Delta = None,
     anchor: Anchor = None,
     ledger: Annotated[
-        Path | None, typer.Option(help="Enter the forecasts in this file; `neuneu settle` compares later.")
+        Path | None,
+        typer.Option(
+            help="Enter the forecasts in this file; `neuneu settle` compares later.", callback=changed_place
+        ),
     ] = None,
     output: Output = None,
     as_json: AsJson = False,

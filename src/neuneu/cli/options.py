@@ -21,6 +21,11 @@ def file_place(path: Path | None) -> Path | None:
     return path if path is None else check_place(path)
 
 
+def changed_place(path: Path | None) -> Path | None:
+    """Callback of an option that names a file to make, or to change where it is there already."""
+    return path if path is None else check_place(path, changed=True)
+
+
 def folder_place(path: Path | None) -> Path | None:
     """Callback of an option that names a folder to write into."""
     return path if path is None else check_place(path, folder=True)

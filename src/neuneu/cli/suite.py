@@ -162,10 +162,12 @@ def package(
 
     Example: neuneu suite package home --output out --finished
     """
+    from neuneu.files import together
     from neuneu.suite.package import package_losses, package_suite
 
-    files = package_losses(folder, output, finished=finished) if losses else []
-    table = package_suite(folder, output, finished=finished)
+    with together(output):
+        files = package_losses(folder, output, finished=finished) if losses else []
+        table = package_suite(folder, output, finished=finished)
     note(f"{how_many(len(table), 'row')} of {how_many(len(table.runs), 'run')} → {output / 'curves.parquet'}")
     if files:
         note(f"token losses of {how_many(len(files), 'run')} → {output / 'losses'}")

@@ -17,6 +17,7 @@ from neuneu.cli.options import (
     Shots,
     Tasks,
     Variant,
+    changed_place,
     file_place,
     known_forecasters,
     make_app,
@@ -75,7 +76,9 @@ def watch(
         str, typer.Option("--forecaster", "-f", help="Name or folder.", autocompletion=known_forecasters)
     ] = DEFAULT_FORECASTER,
     references: ReferenceRuns = "none",
-    ledger: Annotated[Path | None, typer.Option(help="Enter forecasts in this file.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Enter forecasts in this file.", callback=changed_place)
+    ] = None,
     command: Annotated[
         str | None,
         typer.Option("--on-alert", help="Program to run on alerts; they come on its standard input."),

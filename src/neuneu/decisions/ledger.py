@@ -26,6 +26,7 @@ from neuneu.errors import InputError, TooLargeError
 from neuneu.evaluation.metrics import SCORES, score_cells
 from neuneu.files import MAX_LINE, open_file, parse_json, refusing_place, try_lock
 from neuneu.files.reading import near_files
+from neuneu.files.writing import kept_from
 from neuneu.forecasts.cells import QUANTILES, CurveForecast
 from neuneu.forecasts.forecast import TableForecasts
 
@@ -50,8 +51,7 @@ def enter(found: TableForecasts, path: str | Path, *, now: datetime | None = Non
     """
     path = Path(path)
     made = (now or datetime.now(UTC)).isoformat(timespec="seconds")
-    with refusing_place(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with kept_from(path.parent, path.name), refusing_place(path):
         lock = try_lock(path.with_name(f".{path.name}.lock"), wait=True)
         assert lock is not None
         try:
@@ -259,14 +259,22 @@ def _identity(line: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _append(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Add lines in one write; a half line that a killed writer left is closed off first."""
+    """Add lines in one write, or none; a half line that a killed writer left is closed off first."""
     text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
-    with path.open("ab+") as stream:
+    new = not path.exists()
+    with path.open("ab+", buffering=0) as stream:
         end = stream.seek(0, os.SEEK_END)
         half = False
         if end:
             stream.seek(end - 1)
             half = stream.read(1) != b"\n"
-        stream.write((("\n" if half else "") + text).encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+        left = memoryview((("\n" if half else "") + text).encode())
+        try:
+            while left:
+                left = left[stream.write(left) :]
+            os.fsync(stream.fileno())
+        except BaseException:
+            stream.truncate(end)
+            if new:
+                path.unlink()
+            raise

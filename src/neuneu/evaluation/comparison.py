@@ -11,7 +11,7 @@ from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
 from neuneu.evaluation.published_results import write_published
 from neuneu.evaluation.splits import leave_source_out, read_manifest, read_sources, split_by_manifest
 from neuneu.evidence.select import Selection
-from neuneu.files import read_json, write_json, write_table
+from neuneu.files import read_json, together, write_json, write_table
 from neuneu.forecasters.base import SEEDS, Forecaster
 from neuneu.forecasts.forecast import read_evidence
 
@@ -82,14 +82,15 @@ def write_results(results: Results, output: Path, *, published: bool = False) ->
     published: NeuNeu's own result files as well, in a folder a forecaster; see `write_published`.
     """
     check_output(output)
-    if published:
-        setting = results.setting
-        write_published(
-            results_frame(results), [question.curve for question in results.cells.questions], output,
-            losses=setting.losses, context_ratio=setting.protocol.context, seed=setting.seed,
-        )  # fmt: skip
-    write_table(output / "cells.parquet", results_frame(results))
-    write_json(output / "leaderboard.json", leaderboard(results))
     n_cells = len(results.cells.values)
     seconds = {answers.name: {**answers.seconds, "n_cells": n_cells} for answers in results.answers}
-    write_json(output / "timings.json", seconds)
+    with together(output):
+        if published:
+            setting = results.setting
+            write_published(
+                results_frame(results), [question.curve for question in results.cells.questions], output,
+                losses=setting.losses, context_ratio=setting.protocol.context, seed=setting.seed,
+            )  # fmt: skip
+        write_table(output / "cells.parquet", results_frame(results))
+        write_json(output / "leaderboard.json", leaderboard(results))
+        write_json(output / "timings.json", seconds)

@@ -14,7 +14,8 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, err
 """Codes of a place that cannot be written, which libraries tell in their own words."""
 
 
-def check_place(path: str | Path, *, folder: bool = False) -> Path:
+def check_place(path: str | Path, *, folder: bool = False, changed: bool = False) -> Path:
     """The path, if a file (or `folder`) can be written there now: known before the work, not after it.
 
+    changed: a file that is there is not replaced but changed in its place, so it must be writable itself.
     Tries it out: makes a folder beside it and takes it away; sweeps what killed writers left of it. Raises
     InputError where a folder (or file) is in the way, it is a pipe or a device, or the system refuses.
     """
@@ -51,6 +53,8 @@ def check_place(path: str | Path, *, folder: bool = False) -> Path:
                 raise InputError("is no regular file", where=target)
             with suppress(FileNotFoundError):  # a link to nothing is replaced, one to itself is refused
                 target.stat()
+            if changed and target.is_file():
+                target.open("r+b").close()
         home = target if folder and target.is_dir() else target.parent
         while not os.path.lexists(home):
             home = home.parent
@@ -68,8 +72,65 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises InputError naming `path` where the system refuses to write, also in a library's words: disk full,
     quota, read-only, no permission, a folder in the way. Folders made on the way go with a failure.
     """
+    others = _together.get()
+    if others is not None and others.folder in Path(path).parents:
+        with others.part(Path(path)) as temporary:
+            yield temporary
+        return
     with _partial(Path(path), folder=False) as temporary:
         yield temporary
+
+
+@contextmanager
+def together(folder: str | Path) -> Iterator[None]:
+    """Files that are written below `folder` in the block appear where it ends well, or else none of them.
+
+    So a disk that fills up at the second file leaves no first one. None can be read before the end. Raises
+    InputError as `atomic_path`; a block inside another is part of it.
+    """
+    folder = Path(folder)
+    if _together.get() is not None:
+        yield
+        return
+    place = folder / folder.name if folder.is_dir() else folder
+    with refusing_place(folder), parents_of(place), _locked_folder(place) as home:
+        files = _Together(folder, home)
+        before = _together.set(files)
+        try:
+            yield
+        finally:
+            _together.reset(before)
+        files.move_in()
+
+
+class _Together:
+    """Files below a folder that wait in another until all are whole."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder, self._home, self._waiting = folder, home, dict[Path, Path]()
+
+    @contextmanager
+    def part(self, target: Path) -> Iterator[Path]:
+        """A path for one of them."""
+        if target.is_dir():
+            raise InputError("is a folder: a file is to be written here", where=target)
+        with refusing_place(target):
+            temporary = self._home / target.relative_to(self.folder)
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            self._waiting[target] = temporary
+
+    def move_in(self) -> None:
+        """Move all to their places; folders first, since only they need room."""
+        with ExitStack() as made:
+            for target in self._waiting:
+                made.enter_context(parents_of(target))
+            for target, temporary in self._waiting.items():
+                _move_in(temporary, target)
+
+
+_together: ContextVar[_Together | None] = ContextVar("together", default=None)
+"""The files that appear together with the next."""
 
 
 @contextmanager
@@ -84,22 +145,30 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def _partial(target: Path, *, folder: bool) -> Iterator[Path]:
     if target.is_dir() and not folder:
         raise InputError("is a folder: a file is to be written here", where=target)
-    made: list[Path] = []
-    with refusing_place(target):
-        _sweep(target)
-        try:
-            made = _make_parents(target.parent)
-            with _locked_folder(target) as home:
-                temporary = home / target.name
-                yield temporary
-                if not folder:
-                    temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-                temporary.replace(target)
-        except BaseException:
-            for place in made:
-                with suppress(OSError):
-                    place.rmdir()
-            raise
+    with refusing_place(target), parents_of(target), _locked_folder(target) as home:
+        temporary = home / target.name
+        yield temporary
+        if folder:
+            temporary.replace(target)
+        else:
+            _move_in(temporary, target)
+
+
+def _move_in(temporary: Path, target: Path) -> None:
+    """Move a whole file to its place; one that is replaced gives it its mode."""
+    temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+    temporary.replace(target)
+
+
+@contextmanager
+def parents_of(target: Path) -> Iterator[None]:
+    """The folders above `target`; those made for it go where the block fails."""
+    made = _make_parents(target.parent)
+    try:
+        yield
+    except BaseException:
+        _remove_empty(made)
+        raise
 
 
 @contextmanager
@@ -117,9 +186,7 @@ def kept_from(folder: str | Path, first: str) -> Iterator[None]:
         except BaseException:
             if made and not (folder / first).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                for place in made:
-                    with suppress(OSError):
-                        place.rmdir()
+                _remove_empty(made)
             raise
 
 
@@ -130,16 +197,35 @@ def _make_parents(folder: Path) -> list[Path]:
         missing.append(folder)
         folder = folder.parent
     for place in reversed(missing):
-        place.mkdir(exist_ok=True)
+        try:
+            place.mkdir(exist_ok=True)
+        except OSError:
+            _remove_empty(missing)
+            raise
     return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, the deepest first, where they are there and nobody has put anything in."""
+    for place in folders:
+        with suppress(OSError):
+            place.rmdir()
 
 
 @contextmanager
 def _locked_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that is locked as long as the block lasts, and then removed."""
+    """A folder beside `target` that is locked as long as the block lasts, and then removed.
+
+    What killed writers left of `target` goes first.
+    """
+    _sweep(target)
     for _ in range(_TRIES):
         home = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL))
-        lock = try_lock(home / _LOCK)
+        try:
+            lock = try_lock(home / _LOCK)
+        except OSError:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
         if lock is not None and home.is_dir():
             break
     else:
@@ -211,10 +297,16 @@ def refusing_place(target: str | Path) -> Iterator[None]:
         raise InputError(f"cannot be written: {reason}", where=target) from error
 
 
+_SHORT = re.compile(r"\d+ requested and \d+ written")
+"""What NumPy says where the system took a part of an array; why, it loses."""
+
+
 def refusal_of_system(error: BaseException) -> str | None:
     """The system's words where it refused to write, also inside another library's; else None."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
+    if _SHORT.fullmatch(str(error)):
+        return "No room for all of it (a full disk, a quota, a limit)"
     told = re.search(r"os error (\d+)", str(error))
     if told is not None:
         return os.strerror(int(told[1]))

@@ -30,6 +30,7 @@ from neuneu.files import (
     write_json,
 )
 from neuneu.files.arrays import load_array
+from neuneu.files.writing import parents_of
 from neuneu.losses.fast_tokenizer import Encoded, Encoder
 from neuneu.losses.text_files import find_files, read_documents
 from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
@@ -364,18 +365,19 @@ def _batches(documents: Iterator[str]) -> Iterator[list[str]]:
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
     """Keep a second process from writing to the same partial folder; the lock goes with its process."""
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = try_lock(partial / "lock")
-    if lock is None:
-        raise InputError("another process is writing here", where=partial)
-    try:
-        yield
-    except InputError:
-        if not (partial / "state.json").exists():
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
+    with parents_of(partial):
+        partial.mkdir(exist_ok=True)
+        lock = try_lock(partial / "lock")
+        if lock is None:
+            raise InputError("another process is writing here", where=partial)
+        try:
+            yield
+        except BaseException:
+            if not (partial / "state.json").exists():
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            lock.release()
 
 
 def _chain(digest: str, text: str) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
-from neuneu.files import write_table, write_text
+from neuneu.files import together, write_table, write_text
 from neuneu.reports import style
 from neuneu.reports.answer import Answer, ask
 from neuneu.reports.captions import of_forecasts
@@ -69,16 +69,17 @@ def run_demo(output: Path, forecaster: str | None = None, references: str = "non
     )
     page = render_report(answer, origin)
     files = [output / name for name in ("curves.parquet", "forecasts.parquet", "fan.png", "report.html")]
-    table.write(files[0])
-    write_table(files[1], pl.concat([found.cells for found in answers.values()]))
     alone = [
         replace(panel, forecasts={answer.chosen: panel.forecasts[answer.chosen]}) for panel in answer.panels
     ]
     shown = [panel for task in TASKS for panel in alone if panel.curve.key.task == task]
     figure = fan_chart(grid_of(shown or alone))
     style.caption(figure, of_forecasts(replace(answer.forecasts, names=[answer.chosen])))
-    style.save(figure, files[2])
-    write_text(files[3], page)
+    with together(output):
+        table.write(files[0])
+        write_table(files[1], pl.concat([found.cells for found in answers.values()]))
+        style.save(figure, files[2])
+        write_text(files[3], page)
     return Demo(answers, files)
 
 

@@ -12,6 +12,7 @@ from neuneu.errors import InputError, check_known
 from neuneu.evaluation.scores import ScoredCells
 from neuneu.evaluation.side_by_side import average_seed_cells
 from neuneu.evidence.select import Selection
+from neuneu.files import together
 from neuneu.forecasters.base import DEFAULT_FORECASTER
 from neuneu.forecasts.cells import CurveForecast, from_cells
 from neuneu.forecasts.forecast import by_size, forecast
@@ -291,12 +292,13 @@ def write_figures(
     inputs, options = _show_seeds(read_inputs(paths), options or Options())
     figures = _all(inputs, options) if kind == "all" else _trajectories(inputs, options)
     notes, n_drawn = list(inputs.notes), 0
-    for name, figure in figures:
-        if isinstance(figure, InputError):
-            notes.append(f"{name}: {figure.rule}")
-            continue
-        style.save(figure, folder / f"{name}.png")
-        n_drawn += 1
+    with together(folder):
+        for name, figure in figures:
+            if isinstance(figure, InputError):
+                notes.append(f"{name}: {figure.rule}")
+                continue
+            style.save(figure, folder / f"{name}.png")
+            n_drawn += 1
     if not n_drawn:
         raise InputError(f"no figure can be drawn: {'; '.join(notes)}", field="path")
     return [*notes, f"{n_drawn} figure{'' if n_drawn == 1 else 's'} → {folder}"]

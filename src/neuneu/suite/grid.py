@@ -10,10 +10,11 @@ import polars as pl
 
 from neuneu.errors import InputError, offered
 from neuneu.files import read_json, remove_leftovers, try_lock, write_json
+from neuneu.files.writing import kept_from
 from neuneu.progress import counting
 from neuneu.suite.exam import Exam, make_exam
 from neuneu.suite.parallel import agree, place
-from neuneu.suite.prepare import prepare_texts
+from neuneu.suite.prepare import TEXT_FACTS, prepare_texts
 from neuneu.suite.pretrain import checkpoint_steps, train_run
 from neuneu.suite.suite_config import Run, SuiteConfig
 
@@ -63,7 +64,7 @@ def prepare_suite(
     facts = folder / "suite.json"
     if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
         raise InputError("was begun with other settings; choose another folder", where=folder)
-    with _held(folder / ".prepare.lock", wait=True):
+    with kept_from(folder, TEXT_FACTS), _held(folder / ".prepare.lock", wait=True):
         remove_leftovers(folder / "text")
         prepare_texts(config, folder, root)
         exam = make_exam(config, folder, questions.blimp, questions.requests)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.files import atomic_path, read_json, write_json
+from neuneu.files import atomic_path, read_json, refusing_place, write_json
 from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.suite.suite_config import SuiteConfig
 from neuneu.suite.texts import draw_pieces, read_pieces
@@ -20,13 +20,17 @@ END = "<|endoftext|>"
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
 
+TEXT_FACTS = "text/facts.json"
+"""Written when all texts of a suite are."""
+
+
 def prepare_texts(config: SuiteConfig, folder: Path, root: Path) -> None:
     """Write `folder`/text: tokenizer, a token file and held-out pieces per source, and what they are.
 
     Does nothing where that is there already; raises InputError where it was made with other settings.
     """
     text = folder / "text"
-    facts = text / "facts.json"
+    facts = folder / TEXT_FACTS
     settings = config.model_dump(mode="json", include={"sources", "tokenizer", "held_out"})
     if facts.exists():
         if read_json(facts)["settings"] != settings:
@@ -45,7 +49,7 @@ def _write_source(config: SuiteConfig, name: str, root: Path, tokenizer: Any, te
     """One source's held-out pieces and token file, written as they are read; returns their numbers."""
     held: list[str] = []
     digest, pieces = hashlib.sha256(), 0
-    with tempfile.TemporaryFile() as raw:
+    with refusing_place(tempfile.gettempdir()), tempfile.TemporaryFile() as raw:
         for batch in _batches(_pieces(config, name, root)):
             for piece in batch:
                 digest.update(piece.encode() if not pieces else b"\0" + piece.encode())

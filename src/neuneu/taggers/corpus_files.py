@@ -26,7 +26,7 @@ from neuneu.taggers.entropy import (
     summarize,
     where,
 )
-from neuneu.taggers.parts import Job, check, claim, start, version, work
+from neuneu.taggers.parts import Job, check, claimed, start, version, work
 from neuneu.taggers.scan import Integers
 from neuneu.taggers.tokens import Hashes
 
@@ -59,8 +59,10 @@ def tag_entropy(
         raise InputError("must end in .parquet", field="documents", value=str(documents))
     used = [version(path) for path in (source, tokenizer) if path is not None]
     settings = {"order": order, "limit": limit, "tokenizer": tokenizer, "documents": documents is not None}
-    parts = claim(output, {"feature": "entropy", "files": used, **settings})
-    with start(workers) as executor:
+    with (
+        claimed(output, {"feature": "entropy", "files": used, **settings}) as parts,
+        start(workers) as executor,
+    ):
 
         def each_block(name: str, call: Callable[..., None]) -> None:
             done = 0
@@ -77,7 +79,6 @@ def tag_entropy(
         each_block("pairs", _count)
         starts = list(_starts(parts).values())
         if not starts:
-            shutil.rmtree(parts)
             raise InputError("holds no documents", where=source)
         together = groups(starts)
         merges = [
@@ -95,8 +96,7 @@ def tag_entropy(
             with atomic_path(Path(documents)) as temporary:
                 frames = pl.scan_parquet(parts / "documents-*")
                 frames.sink_parquet(temporary, compression="zstd", maintain_order=True)
-    write_json(output, result)
-    shutil.rmtree(parts)
+        write_json(output, result)
     return result
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,25 +97,11 @@ def _reason(reasons: list[tuple[str, str | None]], place: int, name: str, source
     return reasons[place][1]
 
 
-def _open(path: Path) -> Any:
-    return _Opened(path)
-
-
-class _Opened:
+@contextmanager
+def _open(path: Path) -> Iterator[IO[str]]:
     """A text file that appears when the block ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self._place = atomic_path(path)
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> IO[str]:
-        self._file = self._place.__enter__().open("w", encoding="utf-8")
-        return self._file
-
-    def __exit__(self, *failure: Any) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._place.__exit__(*failure)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
 
 
 def _write(file: IO[str], record: Any) -> None:
@@ -125,7 +111,7 @@ def _write(file: IO[str], record: Any) -> None:
 def write_records(path: str | Path, records: Iterator[Any]) -> int:
     """Records as JSONL, whole or not at all; returns how many."""
     count = 0
-    with _Opened(Path(path)) as file:
+    with _open(Path(path)) as file:
         for record in records:
             _write(file, record)
             count += 1

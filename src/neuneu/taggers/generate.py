@@ -1,14 +1,13 @@
 """Free generations: what a checkpoint writes when it is given nothing but the sign that starts a document."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, write_text
 from neuneu.progress import counting
-from neuneu.taggers.parts import claim, version
+from neuneu.taggers.parts import claimed, version
 
 LONGEST = 2_047
 """Tokens of a generation at most, as published."""
@@ -40,9 +39,9 @@ def generate(
         raise InputError("has no token that begins or ends a document", where=checkpoint, field="tokenizer")
     most = _room(model, checkpoint, tokens)
     settings = {"checkpoint": version(checkpoint), "documents": documents, "tokens": most, "seed": seed}
-    parts = claim(output, settings | {"temperature": temperature, "batch": batch, "device": device})
+    settings |= {"temperature": temperature, "batch": batch, "device": device}
     paths = []
-    with counting("generations", documents) as tell:
+    with claimed(output, settings) as parts, counting("generations", documents) as tell:
         for number, first in enumerate(range(0, documents, batch)):
             path = parts / f"{number:08d}.jsonl"
             paths.append(path)
@@ -51,10 +50,9 @@ def generate(
                 tell(first, "")
                 drawn = _draw(model, start, tokenizer.eos_token_id, count, most, temperature, (seed, number))
                 write_text(path, "".join(_line(tokenizer, ids, first + i) for i, ids in enumerate(drawn)))
-    with atomic_path(output) as temporary, temporary.open("wb") as file:
-        for path in paths:
-            file.write(path.read_bytes())
-    shutil.rmtree(parts)
+        with atomic_path(output) as temporary, temporary.open("wb") as file:
+            for path in paths:
+                file.write(path.read_bytes())
     return documents
 
 

@@ -4,13 +4,15 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
 from neuneu.files import check_file, remove_leftovers, write_json
+from neuneu.files.writing import parents_of
 from neuneu.progress import Tell
 
 
@@ -25,23 +27,40 @@ def check(source: Path, output: Path, workers: int, *, suffix: str) -> None:
         raise InputError("must be at least 1", field="workers", value=workers)
 
 
-def claim(output: Path, settings: Mapping[str, object]) -> Path:
+@contextmanager
+def claimed(output: Path, settings: Mapping[str, object]) -> Iterator[Path]:
     """The folder `<output>.parts`; what is in it from other settings is dropped.
 
-    Raises InputError where the folder is something else than unfinished work.
+    It goes when the block ends well, or fails before a part is finished. Raises InputError where the folder
+    is something else than unfinished work.
     """
     parts = output.with_name(f"{output.name}.parts")
+    with parents_of(parts):
+        _claim(parts, settings)
+        try:
+            yield parts
+        except BaseException:
+            if {path.name for path in parts.glob("*")} <= {SETTINGS}:
+                shutil.rmtree(parts, ignore_errors=True)
+            raise
+        shutil.rmtree(parts)
+
+
+SETTINGS = "settings.json"
+"""What parts were made with."""
+
+
+def _claim(parts: Path, settings: Mapping[str, object]) -> None:
     text = json.dumps(dict(settings), sort_keys=True, default=str)
     mark = {"digest": hashlib.sha256(text.encode()).hexdigest()}
-    known = parts / "settings.json"
+    known = parts / SETTINGS
     if parts.exists() and not known.exists() and any(parts.iterdir()):
         raise InputError("is in the way of unfinished work", where=parts)
     if known.exists() and json.loads(known.read_text()) == mark:
         remove_leftovers(parts)
-        return parts
+        return
     shutil.rmtree(parts, ignore_errors=True)
     write_json(known, mark)
-    return parts
 
 
 def version(path: str | Path) -> list[object]:

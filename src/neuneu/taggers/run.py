@@ -1,6 +1,5 @@
 """Run a tagger over a file: streaming, in parallel, and resumable."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,7 +13,7 @@ from neuneu.files import atomic_path
 from neuneu.progress import counting
 from neuneu.taggers import cleaning, counts, repetition
 from neuneu.taggers.document_features import BLOCK, expected, read_blocks
-from neuneu.taggers.parts import Job, check, claim, start, version, work
+from neuneu.taggers.parts import Job, check, claimed, start, version, work
 
 _SLOW = ("content_function_ratio", "dep_parse", "const_parse", "edu_classifier", "domain")
 _SLOW_BLOCK = 64
@@ -97,23 +96,25 @@ def tag(
     _loaded(feature, options)
     model = options.model if options.endpoint is None else None
     used = [version(path) for path in (source, options.against, options.tokenizer, model) if path is not None]
-    parts = claim(output, {"feature": feature, "size": size, "limit": limit, "files": used, **vars(options)})
+    settings = {"feature": feature, "size": size, "limit": limit, "files": used, **vars(options)}
     done = 0
 
-    def jobs() -> Iterator[Job]:
-        nonlocal done
-        for number, block in enumerate(read_blocks(source, size=size, limit=limit)):
-            done += len(block)
-            yield Job(parts / f"{number:08d}.parquet", _tag_block, (feature, options, block), done)
+    with claimed(output, settings) as parts:
 
-    with counting("documents", expected(source, limit)) as tell, start(workers) as executor:
-        work(jobs(), executor, workers, tell)
-    if done == 0:
-        shutil.rmtree(parts)
-        raise InputError("holds no documents", where=source)
-    with atomic_path(output) as temporary:
-        pl.scan_parquet(parts / "*.parquet").sink_parquet(temporary, compression="zstd", maintain_order=True)
-    shutil.rmtree(parts)
+        def jobs() -> Iterator[Job]:
+            nonlocal done
+            for number, block in enumerate(read_blocks(source, size=size, limit=limit)):
+                done += len(block)
+                yield Job(parts / f"{number:08d}.parquet", _tag_block, (feature, options, block), done)
+
+        with counting("documents", expected(source, limit)) as tell, start(workers) as executor:
+            work(jobs(), executor, workers, tell)
+        if done == 0:
+            raise InputError("holds no documents", where=source)
+        with atomic_path(output) as temporary:
+            pl.scan_parquet(parts / "*.parquet").sink_parquet(
+                temporary, compression="zstd", maintain_order=True
+            )
     return done
 
 

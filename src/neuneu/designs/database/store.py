@@ -25,7 +25,7 @@ from neuneu.designs.database.schema import (
     migrations,
 )
 from neuneu.errors import InputError, MissingExtraError, check_known
-from neuneu.files import atomic_path, check_file, refusing_place
+from neuneu.files import atomic_path, check_file, check_place, refusing_place
 from neuneu.files.reading import near_files
 from neuneu.files.writing import refusal_of_system
 
@@ -61,6 +61,8 @@ class DesignStore:
         self.path: Path | None = Path(path)
         self.writable = write
         self._place = ExitStack()
+        if write:
+            check_place(path, changed=True)
         if not os.path.lexists(path):
             raise InputError(f"no such design database{near_files(path)}; {MADE_BY}", where=self.path)
         check_file(path)
@@ -85,7 +87,7 @@ class DesignStore:
         with ExitStack() as place:
             with refusing_place(path):
                 store = cls._blank(place.enter_context(atomic_path(path)), Path(path))
-            place.callback(store._connection.close)
+            place.push(store._settle)
             store._migrate(0)
             store._place = place.pop_all()
         return store
@@ -116,8 +118,10 @@ class DesignStore:
 
     def close(self) -> None:
         """Close the connection; a new database moves to its place."""
-        self._connection.close()
-        self._place.close()
+        try:
+            self._place.close()
+        finally:
+            self._disconnect()
 
     def __enter__(self) -> Self:
         return self
@@ -125,8 +129,10 @@ class DesignStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
-        self._place.__exit__(kind, error, trace)
+        try:
+            self._place.__exit__(kind, error, trace)
+        finally:
+            self._disconnect()
 
     # Reading
 
@@ -237,6 +243,26 @@ class DesignStore:
             self._insert("model_aliases", pl.DataFrame({"alias": [alias], "id": [name]}), ("alias",))
 
     # Inside
+
+    def _settle(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Before a new database moves: all rows into its file, which closing may fail to do unheard."""
+        try:
+            if kind is None:
+                with refusing_place(self.path or "memory"):
+                    self._connection.execute("CHECKPOINT")
+        finally:
+            self._connection.close()
+
+    def _disconnect(self) -> None:
+        """Close the connection; a log of changes in which nothing could be written goes too.
+
+        DuckDB drops it where it opens the file the next time, and nobody else may: another may write by now.
+        """
+        self._connection.close()
+        log = Path(f"{self.path}.wal")
+        if self.writable and log.is_file() and not log.stat().st_size and Path(str(self.path)).is_file():
+            with suppress(InputError):
+                _connect(self.path, read_only=False).close()
 
     def _is_blank(self) -> bool:
         """Whether no table was ever made: what a writer of an older neuneu left when it was killed."""

@@ -13,7 +13,7 @@ from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import Indices
 from neuneu.designs.prediction.predictors import Predictor, each_task
 from neuneu.errors import InputError, MissingExtraError, check_known
-from neuneu.files import atomic_path, write_table
+from neuneu.files import atomic_path, together, write_table
 from neuneu.files.arrays import load_arrays
 
 Settings = Mapping[str, Any]
@@ -190,10 +190,11 @@ class Keeper:
         if folder.exists() and any(folder.iterdir()):
             raise InputError("must be a new or empty folder", field="models", value=str(folder))
         rows = sorted(self._rows, key=lambda row: row["model"])
-        write_table(folder / "models.csv", pl.DataFrame(rows))
-        for name, trees in self._trees.items():
-            with atomic_path(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, **dict(_arrays(trees)))
+        with together(folder):
+            write_table(folder / "models.csv", pl.DataFrame(rows))
+            for name, trees in self._trees.items():
+                with atomic_path(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
+                    np.savez_compressed(file, **dict(_arrays(trees)))
         return len(rows)
 
 

@@ -11,7 +11,7 @@ from neuneu.curves.curve import Floats
 from neuneu.errors import InputError
 from neuneu.evidence.batch import Batch, make_batch
 from neuneu.evidence.evidence import Evidence
-from neuneu.files import atomic_path, write_json
+from neuneu.files import atomic_path, together, write_json
 from neuneu.files.arrays import load_tensors
 from neuneu.forecasters.base import CONFIG, LEVELS, Forecast, Forecaster, Refusal, read_folder
 from neuneu.forecasters.lcpfn.inference import Array, PriorFitted, bar_quantiles
@@ -76,9 +76,10 @@ class LCPFN(Forecaster):
         weights = dict(self.network.weights)
         if self.borders is not None:
             weights["borders"] = self.borders.astype(np.float32)
-        with atomic_path(Path(folder) / WEIGHTS) as temporary:
-            save_file({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}, temporary)
-        write_json(Path(folder) / CONFIG, {"forecaster": self.name, "n_heads": self.network.n_heads})
+        with together(folder):
+            with atomic_path(Path(folder) / WEIGHTS) as temporary:
+                save_file({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)}, temporary)
+            write_json(Path(folder) / CONFIG, {"forecaster": self.name, "n_heads": self.network.n_heads})
 
     def adopt(self, weights: dict[str, Array], n_heads: int, borders: Floats | None = None) -> Self:
         """Take weights, named as in `network.PFN`; borders: (n_bars + 1,), where it gives bars."""

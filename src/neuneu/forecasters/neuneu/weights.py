@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neuneu.errors import InputError
-from neuneu.files import atomic_path, check_file, refuse_library_errors, write_json
+from neuneu.files import atomic_path, check_file, refuse_library_errors, together, write_json
 from neuneu.forecasters.base import CONFIG
 
 WEIGHTS = "model.safetensors"
@@ -64,8 +64,9 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], where: str | Path
 
 def save_folder(folder: str | Path, model: nn.Module, config: dict[str, Any]) -> None:
     """Write a model folder; config["forecaster"] names the registered forecaster that reads it."""
-    save_tensors(Path(folder) / WEIGHTS, model.state_dict())
-    write_json(Path(folder) / CONFIG, config)
+    with together(folder):
+        save_tensors(Path(folder) / WEIGHTS, model.state_dict())
+        write_json(Path(folder) / CONFIG, config)
 
 
 def fingerprint_of(module: nn.Module) -> str:

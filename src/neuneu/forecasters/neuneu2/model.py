@@ -15,7 +15,7 @@ from neuneu.evidence.evidence import Evidence
 from neuneu.evidence.features import context_features
 from neuneu.evidence.finished import References
 from neuneu.evidence.questions import Questions
-from neuneu.files import atomic_path, refuse_library_errors, write_json
+from neuneu.files import atomic_path, refuse_library_errors, together, write_json
 from neuneu.files.arrays import load_tensors
 from neuneu.forecasters.base import CONFIG, LEVELS, Forecast, Refusal, read_folder
 from neuneu.forecasters.calibration import (
@@ -243,15 +243,15 @@ class Neuneu2(CalibratedForecaster):
         if self.model is None or self.widths is None or self.past_scale is None:
             raise InputError("has not been fitted; call fit first", field="forecaster", value=self.name)
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "model.safetensors") as temporary:
-            save_file(self.model.tensors(), temporary)
         calibration = {"past": self.past_scale.to_document()}
         for prefix, widths in (("", self.widths), (INFORMED, self.informed_widths)):
             if widths is not None:
                 calibration |= {prefix + name: getattr(widths, name).to_document() for name in CALIBRATIONS}
         document = {"forecaster": self.name, "candidates": CANDIDATES, "calibration": calibration}
-        write_json(folder / CONFIG, document)
+        with together(folder):
+            with atomic_path(folder / "model.safetensors") as temporary:
+                save_file(self.model.tensors(), temporary)
+            write_json(folder / CONFIG, document)
 
     def load(self, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises InputError on files that are not that."""
