@@ -45,7 +45,8 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
 
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model")
-_OTHERS = ("vocab_size", "intermediate_size", "n_inner", "num_hidden_layers", "n_layer", "num_local_experts")
+_SIDES = (*_HIDDEN, "vocab_size", "intermediate_size", "n_inner")
+_OTHERS = ("num_hidden_layers", "n_layer", "num_local_experts")
 """Names that configurations give to the sides of their matrices, and to how many there are."""
 
 NUMBERS_A_BYTE = 4
@@ -53,7 +54,7 @@ NUMBERS_A_BYTE = 4
 
 
 def check_config(folder: Path) -> None:
-    """InputError where config.json asks for matrices that the weights beside it cannot fill.
+    """InputError where config.json asks for matrices without width, or that the weights here cannot fill.
 
     The library would make them, of whatever size, before it compares.
     """
@@ -61,9 +62,11 @@ def check_config(folder: Path) -> None:
     config = read_object(path)
     weights = [file for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind) if file.is_file()]
     room = NUMBERS_A_BYTE * sum(file.stat().st_size for file in weights)
-    sizes = {name: config[name] for name in (*_HIDDEN, *_OTHERS) if isinstance(config.get(name), int | float)}
+    sizes = {name: config[name] for name in (*_SIDES, *_OTHERS) if isinstance(config.get(name), int | float)}
     hidden = max((sizes[name] for name in _HIDDEN if name in sizes), default=1)
     for name, size in sizes.items():
+        if name in _SIDES and size < 1:
+            raise InputError("must be above 0", where=path, field=name, value=size)
         if weights and size * max(hidden, 1) > room:
             raise InputError("is more than the weights here can fill", where=path, field=name, value=size)
 

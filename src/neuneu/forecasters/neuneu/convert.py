@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
+from neuneu.files import check_document
 from neuneu.files.arrays import load_torch
 from neuneu.forecasters.base import make_forecaster, read_folder
 from neuneu.forecasters.neuneu.config import (
@@ -216,10 +217,10 @@ def _architecture(
         channels = tuple(shape[0] for _, shape in convolutions)
         sizes |= {"channels": channels, "kernel": convolutions[0][1][2], "input_length": length}
         sizes["stride"] = int(settings.get("cnn_stride", 16))
-        return ModelConfig(encoder="cnn", **sizes), length, losses
+        return check_document(ModelConfig, {"encoder": "cnn", **sizes}), length, losses
     if "encoder.mlp.0.weight" in weights:
         n_bins = weights["encoder.mlp.0.weight"].shape[1]
-        return ModelConfig(encoder="diffhist", n_bins=n_bins, **sizes), n_bins, losses
+        return check_document(ModelConfig, {"encoder": "diffhist", "n_bins": n_bins, **sizes}), n_bins, losses
     if "encoder.proj.weight" in weights:
-        return ModelConfig(encoder="average", **sizes), 1, losses
-    return ModelConfig(encoder="none", **sizes), 1, losses
+        return check_document(ModelConfig, {"encoder": "average", **sizes}), 1, losses
+    return check_document(ModelConfig, {"encoder": "none", **sizes}), 1, losses
