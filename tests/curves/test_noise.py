@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuneu.curves.noise import checkpoint_deviation
+from neuneu.curves.noise import checkpoint_deviation, noise_deviation, noise_floor
 
 
 @given(st.floats(1e-4, 0.1), st.floats(-1, 1), st.integers(0, 20))
@@ -23,3 +23,13 @@ def test_a_straight_line_has_no_noise_and_few_values_say_little():
         0.2 * math.sqrt(math.pi) / 2
     )
     assert math.isnan(checkpoint_deviation(clock[:1], clock[:1]))
+
+
+def test_a_floor_is_the_mean_size_of_the_noise_whatever_the_trend():
+    noise = np.random.default_rng(0).normal(0, 0.02, 100_000)
+    clock = np.arange(1.0, 100_001)
+    for trend in (0 * clock, 1e-3 * clock):
+        assert noise_floor(clock, trend + noise) == pytest.approx(np.abs(noise).mean(), rel=0.02)
+    for number in (1, 2):  # a trend and noise cannot be told apart
+        assert math.isnan(noise_floor(clock[:number], noise[:number]))
+        assert math.isnan(noise_deviation(clock[:number], noise[:number]))

@@ -9,7 +9,6 @@ from neuneu.evaluation.metrics import (
     Grouping,
     average,
     binomial_noise,
-    checkpoint_noise,
     curve_means,
     draw_runs,
     interval,
@@ -146,13 +145,10 @@ def test_ranking_draws_weigh_a_pair_by_both_of_its_runs():
     assert np.isnan(draws[2])
 
 
-def test_noise_floors_estimate_the_mean_size_of_the_noise():
+def test_binomial_noise_is_the_mean_size_of_the_noise():
     random = np.random.default_rng(0)
-    noise = random.normal(0, 0.02, 100_000)
-    assert checkpoint_noise(0.5 + noise) == pytest.approx(np.abs(noise).mean(), rel=0.02)
     accuracies = random.binomial(400, 0.3, 100_000) / 400
     assert binomial_noise(np.array([0.3]), 400) == pytest.approx(np.abs(accuracies - 0.3).mean(), rel=0.02)
-    assert np.isnan(checkpoint_noise(np.array([0.5])))
     assert np.isnan(binomial_noise(np.array([0.5]), None))
 
 

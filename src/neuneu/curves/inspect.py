@@ -10,6 +10,7 @@ import polars as pl
 from neuneu.curves.accuracies import without_accuracy
 from neuneu.curves.conditions import condition_changes, setting_changes
 from neuneu.curves.curve import Floats
+from neuneu.curves.noise import noise_deviation
 from neuneu.curves.table import KEY, REQUIRED, fill_facts
 from neuneu.curves.tasks import find_metric, find_task
 from neuneu.progress import counted
@@ -72,7 +73,7 @@ def tasks(frame: pl.DataFrame) -> pl.DataFrame:
     """A row a task, metric, shots and variant: group, runs, items, chance, last value, at chance, noise.
 
     last: mean over runs of the last value. at_chance: runs whose best accuracy never exceeds chance by 0.05.
-    noise: see `noise`.
+    noise: see `noise`, root mean square over curves.
     """
     kind = ["task", "metric", "n_shot", "variant"]
     curves = (
@@ -96,7 +97,7 @@ def tasks(frame: pl.DataFrame) -> pl.DataFrame:
             pl.col("chance").drop_nulls().first(),
             pl.col("last").mean(),
             (pl.col("best") < pl.col("chance") + ALIVE).sum().alias("at_chance"),
-            pl.col("noise").mean(),
+            pl.col("noise").pow(2).mean().sqrt(),
         )
         .with_columns(pl.when(pl.col("chance").is_not_null()).then(pl.col("at_chance").cast(pl.Int64)))
         .sort(kind, nulls_last=False)
@@ -107,18 +108,23 @@ def tasks(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def noise(frame: pl.DataFrame) -> pl.DataFrame:
-    """Checkpoint noise of each curve: mean |v[i+1] − v[i]| / √2 after the first fifth of the run's clock.
+    """Noise of each curve after the first fifth of the run's clock (`curves.noise`).
 
-    Columns of KEY and `noise`; null where there are not two values there.
+    Columns of KEY and `noise`; null where there are not three values at different clocks there.
     """
     later = (
         with_clock(frame)
         .with_columns((pl.col("clock").max().over("run") * CONTEXT).alias("_context"))
-        .filter(pl.col("clock") > pl.col("_context"))
+        .filter((pl.col("clock") > pl.col("_context")) & pl.col("value").is_finite())
+        .unique([*KEY, "clock"], keep="last", maintain_order=True)
         .sort("clock")
     )
-    change = pl.col("value").diff().abs().mean() / np.sqrt(2)
-    return later.group_by(KEY).agg(change.alias("noise"))
+    curves = later.group_by(KEY, maintain_order=True).agg("clock", "value")
+    found = [
+        noise_deviation(np.array(clock, np.float64), np.array(value, np.float64))
+        for clock, value in curves.select("clock", "value").iter_rows()
+    ]
+    return curves.select(*KEY, pl.Series("noise", found, pl.Float64).fill_nan(None))
 
 
 def problems(frame: pl.DataFrame) -> pl.DataFrame:

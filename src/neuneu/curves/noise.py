@@ -1,4 +1,9 @@
-"""How much values move between neighbouring checkpoints for no reason of training."""
+"""How much values move between neighbouring checkpoints for no reason of training: the one owner of noise.
+
+`inspect`, `inspect --trust`, decisions and the noise floors of evaluations, figures and reports all mean the
+standard deviation σ of single checkpoints around the line of their neighbours; a floor is √(2/π) σ, the
+expected size of such noise.
+"""
 
 import math
 
@@ -22,3 +27,16 @@ def checkpoint_deviation(clock: Floats, values: Floats) -> float:
     w = (clock[1:-1] - clock[:-2]) / (clock[2:] - clock[:-2])
     off = values[1:-1] - ((1 - w) * values[:-2] + w * values[2:])
     return float(np.sqrt(np.mean(off**2 / (1 + (1 - w) ** 2 + w**2))))
+
+
+def noise_deviation(clock: Floats, values: Floats) -> float:
+    """`checkpoint_deviation` where trend and noise can be told apart; NaN under three values."""
+    return checkpoint_deviation(clock, values) if len(values) > 2 else math.nan
+
+
+def noise_floor(clock: Floats, values: Floats) -> float:
+    """The mean absolute error that a perfect forecast of single checkpoints would still make, √(2/π) · σ.
+
+    clock: (n,) increasing; values: (n,), those that are forecast. NaN under three values.
+    """
+    return math.sqrt(2 / math.pi) * noise_deviation(clock, values)

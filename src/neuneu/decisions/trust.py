@@ -3,7 +3,7 @@
 Of each task in one setting, from the runs of a table:
 
 - noise σ: standard deviation of single checkpoints around the line of their neighbours, after the first fifth
-  of the clock (`curves.noise.checkpoint_deviation`), root mean square over curves;
+  of the clock (`curves.noise`), root mean square over curves;
 - spread between seeds τ: standard deviation of the end levels of runs that differ in their seed alone, noise
   taken off: τ² = Σ (ℓ − ℓ̄)² / Σ (n − 1) − σ² / k. An end level ℓ is the mean of a run's last k = 5 values;
 - signal S: standard deviation of the end levels of recipes within one size and budget, what noise and seeds
@@ -29,7 +29,7 @@ import polars as pl
 
 from neuneu.curves.curve import Curve, CurveKey
 from neuneu.curves.inspect import CONTEXT
-from neuneu.curves.noise import checkpoint_deviation
+from neuneu.curves.noise import noise_deviation
 from neuneu.curves.seeds import seed_groups
 from neuneu.curves.table import CurveTable
 from neuneu.curves.tasks import find_metric
@@ -178,7 +178,7 @@ def _row(setting: Setting, curves: Mapping[str, Curve], recipes: Mapping[str, st
 
 def _noise(curve: Curve) -> float:
     later = curve.after(CONTEXT * float(curve.clock[-1]))
-    return checkpoint_deviation(later.clock, later.values) if len(later) > 2 else math.nan
+    return noise_deviation(later.clock, later.values)
 
 
 def _has_ended(curve: Curve) -> bool:

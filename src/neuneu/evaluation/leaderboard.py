@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Curve, Floats
+from neuneu.curves.noise import noise_floor
 from neuneu.curves.tasks import find_metric, find_task
 from neuneu.evaluation.benchmark import YARDSTICKS, Cells, EvaluationSettings, Scored
 from neuneu.evaluation.correlation import correlations
@@ -21,7 +22,6 @@ from neuneu.evaluation.metrics import (
     Index,
     average,
     binomial_noise,
-    checkpoint_noise,
     curve_means,
     draw_runs,
     interval,
@@ -319,7 +319,7 @@ def _noise_floors(results: Results) -> dict[str, Row]:
         asked = [question for (s, _), question in first.items() if s == code]
         if not asked:
             continue
-        jitter = [checkpoint_noise(q.future.values) for q in asked]
+        jitter = [noise_floor(q.future.clock, q.future.values) for q in asked]
         accurate = [q for q in asked if find_metric(q.curve.key.metric).accuracy]
         chance = [binomial_noise(q.future.values, q.curve.n_items) for q in accurate]
         floors[source] = {

@@ -137,14 +137,6 @@ def interval(draws: Floats, coverage: float = 0.95) -> tuple[float, float] | Non
     return float(low), float(high)
 
 
-def checkpoint_noise(future: Floats) -> float:
-    """Mean |v[i+1] − v[i]| / √2 of the values after the context: the error that jitter alone would leave.
-
-    NaN with fewer than two values. For independent normal noise it estimates E|noise|.
-    """
-    return float(np.abs(np.diff(future)).mean() / np.sqrt(2)) if len(future) > 1 else float("nan")
-
-
 def binomial_noise(future: Floats, n_items: int | None) -> float:
     """Mean E|noise| of accuracies on n_items questions: √(2/π) · √(v(1 − v)/n); NaN if n is unknown."""
     if not n_items or not len(future):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.curve import Floats
+from neuneu.curves.noise import noise_floor
 from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evaluation.metrics import (
@@ -16,7 +17,6 @@ from neuneu.evaluation.metrics import (
     Grouping,
     Index,
     average,
-    checkpoint_noise,
     curve_means,
     draw_runs,
     interval,
@@ -181,10 +181,14 @@ class ScoredCells:
 
     @cached_property
     def noise_floor(self) -> float:
-        """Mean checkpoint noise after the context, averaged as the scores are; NaN if it cannot be known."""
+        """The error of a perfect forecast (`curves.noise`), averaged as the scores are; NaN if unknown."""
         question = _codes(self.place, (*CURVE, "context_clock"))
+        clock = self.place["clock"].to_numpy()
         noise = np.array(
-            [checkpoint_noise(self.values[question == code]) for code in range(question.max() + 1)]
+            [
+                noise_floor(clock[question == code], self.values[question == code])
+                for code in range(question.max() + 1)
+            ]
         )
         return self._average(noise[question][:, None], np.isfinite(noise[question]), None).value
 
