@@ -455,9 +455,8 @@ def as_table(curves: Any) -> CurveTable:
     if isinstance(curves, list | tuple):
         return CurveTable.concat([as_table(each) for each in curves])
     table = CurveTable.sound(curves, "curves")
-    if table is not curves:
-        for line in broken_in_words(table.broken):
-            warnings.warn(line, stacklevel=3)
+    for line in broken_in_words(table.broken) if table is not curves else ():
+        warnings.warn(line, stacklevel=3)
     return table
 
 
@@ -486,11 +485,9 @@ def _several(forecasters: Method | Sequence[Method]) -> list[Method]:
 
 
 def _whole(value: float | None, field: str) -> int | None:
-    if value is None:
-        return None
-    if value != int(value):
+    if value is not None and value != int(value):
         raise InputError("must be a whole number", field=field, value=value)
-    return int(value)
+    return None if value is None else int(value)
 
 
 def _saved(figure: "Figure", path: str | Path | None) -> "Figure":
