@@ -1,6 +1,7 @@
 """A real headless Chromium: what a page shows, whether everybody can use it, screenshots to look at."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ SCREENSHOTS = Path(__file__).with_name("screenshots")
 
 _DRAWING = 300
 """Milliseconds until what has come into view is drawn."""
+
+MARGIN, A4 = 14, 297
+"""Millimetres that a report keeps off the edges of a sheet, and the height of one."""
 
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -67,3 +71,22 @@ def screenshot(page: Any, name: str, *, whole: bool = True) -> None:
         frame.frame_element().scroll_into_view_if_needed()
     page.wait_for_timeout(_DRAWING)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
+
+
+def printed(page: Any, folder: Path) -> list[tuple[float, str]]:
+    """A page printed on A4: of each sheet how far down its margins it is filled, 0 to 1, and its text."""
+    from PIL import Image, ImageOps
+
+    if shutil.which("pdftoppm") is None:
+        pytest.skip("poppler is not installed")
+    pdf = folder / "printed.pdf"
+    page.pdf(path=pdf, format="A4", print_background=False)
+    subprocess.run(["pdftoppm", "-r", "25", "-gray", "-png", pdf, folder / "sheet"], check=True)
+    text = subprocess.run(["pdftotext", "-layout", pdf, "-"], check=True, capture_output=True, text=True)
+    found = []
+    for path, words in zip(sorted(folder.glob("sheet*.png")), text.stdout.split("\f"), strict=False):
+        sheet = Image.open(path)
+        box = ImageOps.invert(sheet).getbbox()
+        margin = sheet.height * MARGIN / A4
+        found.append((0.0 if box is None else (box[3] - margin) / (sheet.height - 2 * margin), words))
+    return found

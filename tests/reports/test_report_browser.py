@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.browsing import chromium, opened, screenshot, violations
+from tests.browsing import chromium, opened, printed, screenshot, violations
 
 from neuneu.curves.table import CurveTable
 from neuneu.reports.report_files import report_files
@@ -228,12 +229,16 @@ def test_runs_lie_over_each_other(browser: Any, report: str) -> None:
 def test_it_prints_whole(browser: Any, report: str, tmp_path: Path) -> None:
     with opened(browser) as (page, problems):
         page.goto(report)
-        page.pdf(path=tmp_path / "report.pdf", format="A4", print_background=False)
-        assert (tmp_path / "report.pdf").stat().st_size > 50_000
+        count(page, f"24 of {N_CHARTS} charts shown")
+        sheets = printed(page, tmp_path)
+        rows = [w for _, w in sheets if re.search(r"(?m)^[^:\n]* acc[^:\n]*\d\s% to \d", w)]
+        assert len(rows) > 1
+        assert all(re.search(r"(?m)^run +task +metric", words) for words in rows)  # a head on every sheet
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("main details:not([open])").count() == 0
         assert page.locator("table.ends tbody tr").count() == N_CHARTS
+        assert page.locator(".charts svg:visible").count() == 24
         assert (
             page.locator(".legend .swatch").first.evaluate("one => getComputedStyle(one).printColorAdjust")
             == "exact"
@@ -241,4 +246,26 @@ def test_it_prints_whole(browser: Any, report: str, tmp_path: Path) -> None:
         assert not page.locator(".filters").first.is_visible()
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator("main details[open]").count() == 0
+        assert page.locator(".charts svg").count() == 24
+        assert problems == []
+
+
+@pytest.mark.parametrize(("runs", "tasks"), [(1, 4), (3, 4), (4, 30)])
+@pytest.mark.parametrize("context", [None, 0.3])
+def test_no_printed_sheet_but_the_last_is_a_quarter_empty(
+    browser: Any, home: CurveTable, tmp_path: Path, runs: int, tasks: int, context: float | None
+) -> None:
+    curves = home.one_metric()
+    frame = curves.filter(run=curves.runs[:runs], task=curves.tasks[:tasks]).frame
+    planned = frame.with_columns(planned_tokens=2 * pl.col("tokens").max().over("run"))
+    planned.write_parquet(tmp_path / "runs.parquet")
+    report_files([tmp_path / "runs.parquet"], tmp_path / "report.html", context=context)
+    with opened(browser) as (page, problems):
+        page.goto(f"file://{tmp_path / 'report.html'}")
+        figures(page).first.wait_for()
+        sheets = printed(page, tmp_path)
+        assert len(sheets) > 1
+        assert min(filled for filled, _ in sheets[:-1]) > 0.75
+        for _, words in sheets:  # the heading stands with the first charts
+            assert "charts shown" not in words or "training tokens" in words
         assert problems == []

@@ -256,9 +256,11 @@ def _notes(of_run: Mapping[str, Mapping[Setting, Curve]], recipes: Mapping[str, 
     flying = sum(not _has_ended(curve) for curve in first.values())
     unknown = sum(curve.facts.params is None for curve in first.values())
     if flying:
-        yield f"{flying} of {len(first)} runs have not reached their planned end: only their noise counts"
+        have = "run has not reached its" if len(first) == 1 else "runs have not reached their"
+        yield f"{flying} of {len(first)} {have} planned end: only their noise counts"
     if unknown:
-        yield f"{unknown} runs of unknown size are not compared with others: give `params` when importing"
+        runs = "run of unknown size is" if unknown == 1 else "runs of unknown size are"
+        yield f"{unknown} {runs} not compared with others: give `params` when importing"
     if not recipes:
         yield "no two runs differ in their seed alone: what is needed is told as if seeds did not matter"
 

@@ -61,7 +61,7 @@ def render_report(answer: Answer, origin: ReportOrigin | None = None, former: Fo
         n_cells=f"{len(scored.values):,}" if scored else "0",
         n_scored=len(scored.grouping.run) if scored else 0,
         by_task=report_tables.tasks_table(answer),
-        shown=report_tables.shown(answer),
+        left_out=report_tables.left_out(answer),
         data=embedded(report_data(answer)),
         made=_made(origin, answer),
     )

@@ -18,6 +18,19 @@ from neuneu.reports.overview import Overview, RunRow
 BAR = 120.0
 """Width of a bar in a table, in pixels."""
 
+NAMING = 5
+"""Columns of the table of tasks that name a row, and say of how many runs it is."""
+
+TRUST_WORDS = {
+    "noise": "Noise: deviation of single checkpoints, in points where the metric is an accuracy.",
+    "between seeds": "Between seeds: deviation of runs that differ in their seed alone.",
+    "signal": "Signal: deviation of recipes of one size and budget, without what noise and seeds make of it.",
+    "right at": "Right at: share of pairs of runs that are in their final order after so much of the run.",
+    "needed": "Needed: checkpoints to average, or seeds to train, until two typical recipes are told apart "
+    "at 95\u00a0%.",
+}
+"""Word of a column's head → what the column says."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -268,7 +281,10 @@ def tasks_table(answer: Answer) -> ReportTable | None:
 
 
 def trust_table(trust: Trust) -> ReportTable:
-    """A row a task: noise, spread between seeds, signal between recipes, pairs that are decided early."""
+    """A row a task: noise, spread between seeds, signal between recipes, pairs that are decided early.
+
+    What can be told of no task has no column.
+    """
     shares = [(name, f"right at {100 * share:.0f}\u00a0%") for name, share in RIGHT.items()]
     columns = [("task", True), ("metric", True), ("shots", False), ("variant", True), ("runs", False),
                ("noise", False), ("between seeds", False), ("signal", False), ("signal to noise", False),
@@ -285,7 +301,10 @@ def trust_table(trust: Trust) -> ReportTable:
         early = [row[name] for name, _ in shares]
         cells += [Cell("–" if right is None else f"{100 * right:.0f} %", right) for right in early]
         rows.append([*cells, _count(row["checkpoints_needed"]), _count(row["seeds_needed"])])
-    return ReportTable("trust-table", "Which tasks to trust", columns, rows, notes=[*trust.notes])
+    kept = [i for i, _ in enumerate(columns) if i < NAMING or any(row[i].value is not None for row in rows)]
+    columns, rows = [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    said = " ".join(text for word, text in TRUST_WORDS.items() if any(word in head for head, _ in columns))
+    return ReportTable("trust-table", "Which tasks to trust", columns, rows, notes=[*trust.notes, said])
 
 
 def _count(n: int | None) -> Cell:
@@ -296,17 +315,17 @@ def _decimal(value: float | None, scale: float) -> Cell:
     return Cell("–" if value is None else f"{scale * value:.2f}", value)
 
 
-def shown(answer: Answer) -> str:
-    """How many curves there are, and how many were left out."""
-    text = f"{plural(answer.n_curves, 'curve')}."
+def left_out(answer: Answer) -> str:
+    """How many curves were left out and why; "" where none was."""
+    text = ""
     if answer.n_left_out:
         was = "was" if answer.n_left_out == 1 else "were"
         why = "nothing before the context’s end or nothing after it"
-        text += f" {plural(answer.n_left_out, 'curve')} had {why} and {was} left out."
+        text += f"{plural(answer.n_left_out, 'curve')} had {why} and {was} left out. "
     if answer.broken:
         told = [f"{b.key.task} {b.key.metric} of {b.key.run} ({b.error.rule})" for b in answer.broken]
-        text += f" Left out, since the table breaks a rule there: {'; '.join(told)}."
-    return text
+        text += f"Left out, since the table breaks a rule there: {'; '.join(told)}."
+    return text.strip()
 
 
 def _line(line: Line, place: int) -> list[Cell]:

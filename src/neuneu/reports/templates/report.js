@@ -3,6 +3,7 @@
 (() => {
   const { el, readable, valueText, clockLabel, plural, filled, last, LED, Q10, Q90, MEDIAN } = neuneu;
   const PAGE = 24, ROWS = 50, SMALL = { width: 360, height: 226 }, WIDE = { width: 540, height: 330 }, LARGE = { width: 960, height: 500 };
+  const PRINTED = { width: 360, height: 132 }; // five rows of charts fill a page of A4, or of Letter
   const MARGIN = 80; // between window and picture in the large view
   const PNG_SCALE = 2, SETTLE = 150; // pixels a unit; milliseconds of quiet before what is typed is searched
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -132,6 +133,7 @@
     heads(table, order.column, order.down);
     const more = $(".more-rows");
     more.hidden = rows.length <= listed;
+    $(".rows").textContent = more.hidden ? "" : `${listed} of ${plural(rows.length, "row")} shown. `;
     more.textContent = `Show ${Math.min(ROWS, rows.length - listed)} more of ${(rows.length - listed).toLocaleString("en")} rows`;
   }
 
@@ -326,7 +328,15 @@
     closed = all("main details:not([open])");
     for (const details of closed) details.open = true;
     list();
+    all(".charts figure").forEach((one, i) => {
+      const { picture } = neuneu.draw(ready(found[i]), PRINTED, viewed(), names);
+      picture.classList.add("printed");
+      $("svg", one).after(picture);
+    });
   });
-  addEventListener("afterprint", () => closed.forEach((details) => { details.open = false; }));
+  addEventListener("afterprint", () => {
+    for (const details of closed) details.open = false;
+    for (const picture of all(".printed")) picture.remove();
+  });
   begin();
 })();
