@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_tables_sort_and_search(browser: Any, report: str) -> None:
         runs.get_by_role("button", name="forecast").click()
         values = [
             float(cell)
-            for cell in runs.locator("tbody td:nth-child(5)").evaluate_all("a => a.map(c => c.dataset.v)")
+            for cell in runs.locator("tbody td:nth-child(2)").evaluate_all("a => a.map(c => c.dataset.v)")
         ]
         assert values == sorted(values)
         assert {row.inner_text() for row in runs.locator("tbody th").all()} == set(first)
@@ -223,6 +224,35 @@ def test_runs_lie_over_each_other(browser: Any, report: str) -> None:
         page.fill("[name=words]", "script")
         count(page, f"{TASKS + 1} charts shown")
         chart.locator("path.line").nth(1).wait_for(state="detached")
+        assert problems == []
+
+
+def test_early_checkpoints_that_lie_on_each_other_are_told_and_set_apart(
+    browser: Any, tmp_path: Path
+) -> None:
+    steps = [0, *(2**k for k in range(10)), *range(1000, 144_000, 10_000)]  # Pythia's
+    frame = pl.DataFrame(
+        {"run": "one", "task": "piqa", "metric": "acc", "step": steps, "tokens": [s << 21 for s in steps],
+         "value": [0.5 + s / 500_000 for s in steps]}
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "runs.parquet")
+    report_files([tmp_path / "runs.parquet"], tmp_path / "report.html", context=0.3)
+
+    def gaps(page: Any) -> list[float]:
+        drawn = figures(page).first.locator("path.seen").get_attribute("d")
+        x = [float(place) for place in re.findall(r"M([\d.]+)", drawn)]
+        return [later - earlier for earlier, later in pairwise(x)]
+
+    with opened(browser) as (page, problems):
+        page.goto(f"file://{tmp_path / 'report.html'}")
+        figures(page).first.wait_for()
+        assert "lie on each other" in page.locator(".crowded").inner_text()
+        assert min(gaps(page)) < 1
+        page.locator(".filters").first.get_by_label("Log clock").check()
+        page.locator(".crowded").wait_for(state="hidden")
+        assert min(gaps(page)) > 2
+        assert "log scale" in figures(page).first.inner_text()
+        screenshot(page, "report-log-clock", whole=False)
         assert problems == []
 
 

@@ -152,41 +152,40 @@ def fitted_note(answer: Answer) -> str:
 
 
 def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> ReportTable:
-    """A row a run: what it scores now and will score, how sure, how likely it is the best.
+    """A row a run: what it will score, how likely it is the best, how sure, what it scores now.
 
     changes: run → what has changed since the last report.
     """
     overview, several = answer.overview, len(answer.overview.rows) > 1
-    value = "will score" if answer.context == 1 else "forecast"
-    numbers = ("size", "seen up to", "now", value, "80 % interval", "at")
-    columns = [("run", True), *((name, False) for name in numbers)]
-    columns += [("P(best)", False)] if several else []
-    columns += [("came true", False)] if answer.context < 1 else []
-    columns += [("since last report", False)] if changes is not None else []
     scale = _scale(overview.rows)
     fitted = {run for run, facts in overview.facts.items() if is_fitted_on(answer.chosen, run, facts)}
     some = len(fitted) < len(overview.facts)  # of all of them the note says it
     rows = []
     for row in overview.rows:
-        cells = [
-            Cell(row.run, style="known" if some and row.run in fitted else ""),
-            Cell(style.readable(row.params) if row.params else "–", row.params),
-            Cell(f"{style.readable(row.seen)}{_share(row)}", row.seen),
-            Cell(_value(row.now, overview), row.now),
-            Cell(_value(row.q50, overview), row.q50, style="main"),
-            Cell(_span(row, overview), row.q90 - row.q10, bar=_bar(row, scale)),
-            Cell(style.readable(row.at), row.at),
-        ]
-        cells += [Cell(_probability(row.p_best), row.p_best)] if several else []
-        if answer.context < 1:
-            cells.append(Cell("–" if row.truth is None else _value(row.truth, overview), row.truth))
+        cells = {
+            "run": Cell(row.run, style="known" if some and row.run in fitted else ""),
+            ("will score" if answer.context == 1 else "forecast"): Cell(
+                _value(row.q50, overview), row.q50, style="main"
+            ),
+        }
         if changes is not None:
-            cells.append(changes.get(row.run, Cell("new")))
+            cells["since last report"] = changes.get(row.run, Cell("new"))
+        if several:
+            cells["P(best)"] = Cell(_probability(row.p_best), row.p_best)
+        cells["80 % interval"] = Cell(_span(row, overview), row.q90 - row.q10, bar=_bar(row, scale))
+        cells["now"] = Cell(_value(row.now, overview), row.now)
+        if answer.context < 1:
+            known = row.truth is not None
+            cells["came true"] = Cell(_value(row.truth, overview) if known else "–", row.truth)
+        cells["seen up to"] = Cell(f"{style.readable(row.seen)}{_share(row)}", row.seen)
+        cells["at"] = Cell(style.readable(row.at), row.at)
+        cells["size"] = Cell(style.readable(row.params) if row.params else "–", row.params)
         rows.append(cells)
+    columns = [(name, name == "run") for name in rows[0]]
     notes = [
         f"Values: {overview.in_words}." if len(overview.settings) == 1 else f"Values: {overview.in_words}"
     ]
-    return ReportTable("runs", heading(answer), columns, rows, notes=notes)
+    return ReportTable("runs", heading(answer), columns, [[*cells.values()] for cells in rows], notes=notes)
 
 
 def settings_in_words(overview: Overview) -> list[str]:

@@ -4,6 +4,7 @@
   const { el, readable, valueText, clockLabel, plural, filled, last, LED, Q10, Q90, MEDIAN } = neuneu;
   const PAGE = 24, ROWS = 50, SMALL = { width: 360, height: 226 }, WIDE = { width: 540, height: 330 }, LARGE = { width: 960, height: 500 };
   const PRINTED = { width: 360, height: 132 }; // five rows of charts fill a page of A4, or of Letter
+  const CROWD = 0.02, CROWDED = 4; // so many checkpoints within this share of the clock are told
   const MARGIN = 80; // between window and picture in the large view
   const PNG_SCALE = 2, SETTLE = 150; // pixels a unit; milliseconds of quiet before what is typed is searched
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -95,10 +96,17 @@
     count();
     list();
   }
+  /** Whether several of a chart's early checkpoints lie on each other at the left edge. */
+  const crowded = (chart) => !ticked("log") && ready(chart).series.some((c) => {
+    const end = Math.max(last(c.clock), last(c.grid) ?? 0);
+    return c.clock.filter((x) => x > 0 && x < CROWD * end).length >= CROWDED;
+  });
   function count() {
     const left = Math.max(0, found.length - shown), more = $(".more");
     const text = left ? `${shown} of ${plural(found.length, "chart")}` : plural(found.length, "chart");
     $(".count").textContent = found.length ? `${text} shown` : "nothing matches; take a filter back";
+    const piled = found.slice(0, shown).filter(crowded).length;
+    $(".crowded").textContent = piled ? `In ${piled === found.length ? "them" : piled} early checkpoints lie on each other: “Log clock” sets them apart.` : "";
     more.hidden = !left;
     more.textContent = `Show ${Math.min(PAGE, left)} more of ${left.toLocaleString("en")}`;
   }
