@@ -59,7 +59,7 @@ def render_report(answer: Answer, origin: ReportOrigin | None = None, former: Fo
         tiles=report_tables.tiles(answer, floor),
         scores=report_tables.scores_table(answer, unit, floor) if scored else None,
         n_cells=f"{len(scored.values):,}" if scored else "0",
-        n_scored=f"{len(scored.grouping.run):,}" if scored else "0",
+        n_scored=report_tables.plural(len(scored.grouping.run) if scored else 0, "curve"),
         by_task=report_tables.tasks_table(answer),
         left_out=report_tables.left_out(answer),
         data=embedded(report_data(answer)),
@@ -121,7 +121,7 @@ def colour_rules(names: Sequence[str]) -> str:
     from markupsafe import Markup
 
     found = [(f"f{i}", colour) for i, colour in enumerate(style.colours(names).values())]
-    found += [(f"r{i}", colour) for i, colour in enumerate(style.CYCLE)]
+    found += [(f"r{i}", colour) for i, colour in enumerate(style.RUNS)]
     light = "".join(f".{name}{{--c:{colour}}}" for name, colour in found)
     dark = "".join(f".{name}{{--c:{_lighter(colour)}}}" for name, colour in found)
     return Markup(f"{light}\n@media screen and (prefers-color-scheme:dark){{{dark}}}")

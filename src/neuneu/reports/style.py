@@ -40,6 +40,9 @@ FIXED = {
 CYCLE = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#88ccee", "#8c6d1f")
 """Colours of the others, in order, those that a figure uses already left out."""
 
+RUNS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#d55e00", "#8c6d1f")
+"""Colours of runs that lie over each other, the leading one first."""
+
 MARKERS = "osD^vPX*<>"
 FORMATS = (".png", ".svg")
 DPI = 150

@@ -291,5 +291,5 @@ const neuneu = (() => {
     }
     return [head, ...rows];
   }
-  return { el, svg, readable, valueText, clockLabel, plural, read, filled, draw, readings, lastReading, owner, numbers, last, LED, Q10, Q90, MEDIAN };
+  return { el, svg, readable, valueText, clockLabel, plural, read, filled, draw, readings, lastReading, owner, numbers, last, LED, BANDED, Q10, Q90, MEDIAN };
 })();

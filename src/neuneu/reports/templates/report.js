@@ -1,7 +1,7 @@
 "use strict";
 // What can be chosen, opened, sorted and saved. Without scripts overview, scores and texts still stand.
 (() => {
-  const { el, readable, valueText, clockLabel, plural, filled, last, LED, Q10, Q90, MEDIAN } = neuneu;
+  const { el, readable, valueText, clockLabel, plural, filled, last, LED, BANDED, Q10, Q90, MEDIAN } = neuneu;
   const PAGE = 24, ROWS = 50, SMALL = { width: 360, height: 226 }, WIDE = { width: 540, height: 330 }, LARGE = { width: 960, height: 500 };
   const PRINTED = { width: 360, height: 132 }; // five rows of charts fill a page of A4, or of Letter
   const CROWD = 0.02, CROWDED = 4; // so many checkpoints within this share of the clock are told
@@ -38,11 +38,16 @@
   };
 
   // ---- one chart on the page
+  const restOf = (chart) => (chart.series.length > LED ? `${chart.series.length - LED} more` : "");
+  function lineKey(chart) {
+    const of = chart.series.length > BANDED ? ` of 1 to ${BANDED}` : "";
+    return `solid: measured; dashed: median forecast; band: 80 %${of}`;
+  }
   function legend(chart) {
     const runs = chart.series.slice(0, LED).map((c, i) => el("li", {}, el("i", { class: `key r${i}` }), el("span", { title: c.run }, `${i + 1}: ${c.run}`)));
-    const rest = chart.series.length - LED;
-    if (rest > 0) runs.push(el("li", {}, el("i", { class: "key rest" }), `${rest} more in grey: choose or search to see them by name`));
-    return el("ol", { class: "runs" }, ...runs);
+    const rest = restOf(chart);
+    if (rest) runs.push(el("li", {}, el("i", { class: "key rest" }), `${rest} in grey: choose or search to see them by name`));
+    return el("ol", { class: "runs" }, ...runs, el("li", { class: "key-lines" }, lineKey(chart)));
   }
   /** Let a chart be read by pointer and arrow keys: the line under it says what is there. */
   function readBy(holder, drawn, chart, line) {
@@ -248,7 +253,7 @@
   function standing(chart, view) {
     const { svg } = neuneu, drawn = neuneu.draw(ready(chart), LARGE, view, names), { picture } = drawn, top = 56;
     const legendLines = chart.overlay
-      ? chart.series.slice(0, LED).map((c, i) => [`r${i}`, `${i + 1}: ${c.run}`])
+      ? [...chart.series.slice(0, LED).map((c, i) => [`r${i}`, `${i + 1}: ${c.run}`]), ...(restOf(chart) ? [["rest", restOf(chart)]] : [])]
       : names.map((name, i) => [`f${i}`, i ? `${name}: median` : `${name}: median, 50, 80 and 90 % bands`]);
     const height = LARGE.height + top + 18 * legendLines.length + 22;
     picture.setAttribute("viewBox", `0 ${-top} ${LARGE.width} ${height}`);
@@ -260,7 +265,7 @@
       const y = LARGE.height + 14 + 18 * i;
       picture.append(svg("rect", { class: `keyed ${name}`, x: 64, y: y - 9, width: 14, height: 10 }), svg("text", { x: 86, y }, text));
     });
-    const seen = chart.overlay ? "lines: measured; dashed: median forecast, 80 % bands" : "dots: measured, on the ground that was seen; hollow: came true later";
+    const seen = chart.overlay ? lineKey(chart) : "dots: measured, on the ground that was seen; hollow: came true later";
     picture.append(svg("text", { x: 64, y: LARGE.height + 14 + 18 * legendLines.length }, seen));
     const stage = el("div", { class: "stage" }, picture);
     document.body.append(stage);
