@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.canvas import on_canvas
 
 from neuneu.designs import DesignStore
 
@@ -23,6 +24,14 @@ org/a,truthfulqa:mc,0-shot,mc2,0.41,
 org/b,truthfulqa_mc2,0-shot,accuracy,0.39,0.015
 org/b,anli_r1,0-shot,brier_score,nan,
 """
+
+
+__all__ = ["on_canvas"]
+
+
+@pytest.fixture(autouse=True)
+def whole_figures(on_canvas: list[object]) -> None:
+    """Nothing of a figure that is saved is cut."""
 
 
 @pytest.fixture

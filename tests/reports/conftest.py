@@ -3,10 +3,19 @@
 from pathlib import Path
 
 import pytest
+from tests.canvas import on_canvas
 
 from neuneu.curves.table import CurveTable
 
 TASKS = 3
+
+
+__all__ = ["on_canvas"]
+
+
+@pytest.fixture(autouse=True)
+def whole_figures(on_canvas: list[object]) -> None:
+    """Nothing of a figure that is saved is cut."""
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,35 @@
 """Figures say how they came about, keep every text on the canvas, and mark what their axes cut."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.canvas import check_on_canvas
 
 from neuneu.curves.table import CurveTable
+from neuneu.decisions.outcomes import decisions_document, outcomes
 from neuneu.evaluation.comparison import evaluate, write_results
+from neuneu.files import write_json
 from neuneu.reports import style
 from neuneu.reports.fans import fan_chart
-from neuneu.reports.figures import KINDS, Inputs, Options, draw, draw_inputs, make_panels
+from neuneu.reports.figures import (
+    KINDS,
+    MANY,
+    OF_CURVES,
+    Inputs,
+    Options,
+    draw,
+    draw_inputs,
+    make_panels,
+    write_figures,
+)
 
 LONG = "a-source-with-a-name-as-long-as-names-of-collections-are-{}"
-EVALUATED = [kind for kind in KINDS if kind not in ("fan", "compute", "decisions")]
+EVALUATED = (
+    "leaderboard", "ranking", "decisions", "horizon", "context", "coverage", "runs", "tasks", "steps",
+)  # fmt: skip
 
 
 def rows(source: str, seed: int) -> list[dict[str, object]]:
@@ -35,7 +51,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation of three sources whose names are long, at rolling contexts."""
     folder = tmp_path_factory.mktemp("three")
     tables = [CurveTable.from_frame(pl.DataFrame(rows(LONG.format(i), i))).one_metric() for i in range(3)]
-    write_results(evaluate(tables, ["mean-k"], protocol="rolling", fit=False), folder / "results")
+    results = evaluate(tables, ["mean-k"], protocol="rolling", fit=False)
+    write_results(results, folder / "results")
+    write_json(folder / "results" / "decisions.json", decisions_document(outcomes(results)))
     return folder / "results"
 
 
@@ -44,23 +62,9 @@ def table() -> CurveTable:
     return CurveTable.from_frame(pl.DataFrame(rows("mine", 0)))
 
 
-def check_on_canvas(figure: object) -> None:
-    """Every text as the renderer puts it lies within the figure."""
-    style.fit_texts(figure)  # type: ignore[arg-type]
-    figure.draw_without_rendering()  # type: ignore[attr-defined] # as saving does: wrapped titles take room
-    box = figure.get_tightbbox()  # type: ignore[attr-defined]
-    width, height = figure.get_size_inches()  # type: ignore[attr-defined]
-    assert box.x0 >= -0.01
-    assert box.y0 >= -0.01
-    assert box.x1 <= width + 0.01
-    assert box.y1 <= height + 0.01
-    titles = [
-        (axes.get_window_extent().y1, axes._left_title.get_window_extent())
-        for axes in figure.axes if axes.get_title(loc="left")  # type: ignore[attr-defined]
-    ]  # fmt: skip
-    for row, one in titles:
-        for other_row, other in titles:
-            assert one is other or abs(row - other_row) > 1 or not one.overlaps(other)
+def test_every_kind_of_figure_is_checked() -> None:
+    assert {*EVALUATED, *OF_CURVES, *MANY} == {*KINDS, *MANY}
+    assert set(MANY) == {"all", "trajectories"}
 
 
 @pytest.mark.parametrize("kind", EVALUATED)
@@ -68,7 +72,7 @@ def test_figures_of_evaluations_say_how_and_keep_their_texts_whole(kind: str, th
     figure, _ = draw(kind, [three])
     said = figure.get_supxlabel()
     for part in (
-        "context: 10%",
+        "context: 10 %, 20 %",
         "by clock (rolling)",
         "references: none",
         "fitted: as they ship",
@@ -86,14 +90,14 @@ def test_the_source_names_of_a_leaderboard_are_there_in_full(three: Path) -> Non
         assert any(title.startswith(LONG.format(number)) for title in titles)
 
 
-@pytest.mark.parametrize("kind", ["fan", "compute"])
+@pytest.mark.parametrize("kind", OF_CURVES)
 def test_figures_of_curves_say_context_references_fit_metric_and_setting(
     kind: str, table: CurveTable
 ) -> None:
     options = Options(forecasters=["power-law"], metric="acc", context=0.3, references="finished")
     figure, _ = draw_inputs(kind, Inputs(table), options)
     said = figure.get_supxlabel()
-    for part in ("the first 30% of the clock", "references: ", "metric: acc, 5-shot, mc", "as they ship"):
+    for part in ("the first 30 % of the clock", "references: ", "metric: acc, 5-shot, mc", "as they ship"):
         assert part in said
     assert "references: none" not in said
     check_on_canvas(figure)
@@ -123,3 +127,26 @@ def test_bands_that_the_axis_cuts_are_marked(table: CurveTable) -> None:
     )
     cut = [line for axes in whole.axes for line in axes.lines if line.get_marker() in ("^", "v")]
     assert bool(cut) == ("band goes on" in [text.get_text() for text in whole.legends[0].texts])
+
+
+def test_files_of_many_figures_are_whole_and_say_what_they_show(
+    three: Path, on_canvas: list[Any], tmp_path: Path
+) -> None:
+    write_figures("all", [three], tmp_path / "all")
+    write_figures("trajectories", [three], tmp_path / "runs", Options(context=0.5))
+    assert len(on_canvas) == len(list(tmp_path.glob("*/*.png"))) == len(EVALUATED) + 6
+    for figure in on_canvas[-6:]:
+        said = figure.get_supxlabel()
+        assert "context: the first 50 % of the clock; references: none; fitted: as they ship" in said
+        assert "metric: acc_norm, 5-shot, mc" in said
+        assert LONG.format(0)[:-1] in "".join(figure.legends[0].get_title().get_text().split())
+
+
+def test_long_names_keep_what_tells_them_apart() -> None:
+    differ = (("0.1b", "pile", 17), ("0.1b", "web", 18), ("1b", "web", 19))
+    names = [f"lab/model-{size}_data-{mix}_tokenizer-GPT_batch-1008_{job}" for size, mix, job in differ]
+    told = style.tell_apart([*names, "short"], 34)
+    assert list(told.values()) == ["…0.1b…pile…17", "…0.1b…web…18", "…1b…web…19", "short"]
+    assert style.tell_apart(["a/one", "b/one"]) == {"a/one": "a/one", "b/one": "b/one"}
+    (alone,) = style.tell_apart(names[:1], 34).values()
+    assert len(alone) == 34

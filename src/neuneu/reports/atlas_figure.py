@@ -45,5 +45,8 @@ def atlas_chart(atlas: Atlas, scores: Sequence[Scores], without: Sequence[str] =
         style.percent_axis(place.yaxis)
     for place in axes.flat[len(scores) :]:
         place.set_axis_off()
+    told = f"from the finished runs of the atlas{' without ' * bool(without)}{', '.join(without)}"
+    bands = "median with bands of 50, 80 and 90 %; upright line: the tokens asked; dashed: chance"
+    style.caption(figure, f"{told}; {bands}")
     figure.suptitle(f"What models of {style.readable(scores[0].params)} parameters score", x=0.02, ha="left")
     return figure

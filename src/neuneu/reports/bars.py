@@ -74,8 +74,8 @@ def ranking_chart(document: Mapping[str, Any]) -> "Figure":
         place.set_xlim(min(0.45, *place.get_xlim()), 1.0)
         style.percent_axis(place.xaxis)
         pairs = max(int(row.get(f"n_pairs_{kind}") or 0) for row in rows)
-        place.set_title(f"{RANKINGS[kind]}  ({pairs} pairs)")
-        place.set_xlabel("pairs of runs put in the right order")
+        place.set_title(f"{RANKINGS[kind]}  ({pairs:,} pairs)")
+        place.set_xlabel("pairs of runs put in the right order (dotted: a coin)")
         place.tick_params(axis="y", length=0)
     _name_rows(axes[0], [_label(row) for row in rows])
     return figure
@@ -111,7 +111,8 @@ def grouped_chart(cells: ScoredCells, by: str) -> "Figure":
             axes.plot(
                 means[name][code].value, height, marker[name], color=colour[name], markersize=6, zorder=3
             )
-    _name_rows(axes, [style.shorten(labels[first[code]]) for code in order])
+    short = style.tell_apart(labels[first[code]] for code in order)
+    _name_rows(axes, [short[labels[first[code]]] for code in order])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     seeds = ", ± standard deviation over seeds" if any(len(m) > 1 for m in cells.members.values()) else ""

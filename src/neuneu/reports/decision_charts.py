@@ -39,7 +39,7 @@ def decisions_chart(document: dict[str, Any]) -> "Figure":
 
 
 def _reliability(axes: "Axes", document: dict[str, Any], names: list[str]) -> None:
-    colour, drawn = style.colours(names), False
+    colour, marker, drawn = style.colours(names), style.markers(names), False
     axes.plot([0.5, 1], [0.5, 1], color=style.MUTED, linestyle=":", linewidth=1.2)
     for name in names:
         tenths: dict[str, list[dict[str, Any]]] = {}
@@ -48,11 +48,12 @@ def _reliability(axes: "Axes", document: dict[str, Any], names: list[str]) -> No
                 tenths.setdefault(row["tenth"], []).append(row)
         points = [_pooled(rows) for _, rows in sorted(tenths.items())]
         known = [(p, right) for p, right, pairs in points if pairs >= FEWEST_PAIRS]
-        axes.plot([p for p, _ in known], [right for _, right in known], marker="o", color=colour[name])
+        at, won = [p for p, _ in known], [right for _, right in known]
+        axes.plot(at, won, marker=marker[name], color=colour[name], markersize=5)
         drawn = drawn or bool(known)
     if not drawn:
         axes.text(0.95, 0.05, TOO_FEW, transform=axes.transAxes, ha="right", color=style.MUTED)
-    axes.set_xlabel("probability said for the favourite")
+    axes.set_xlabel("probability said for the favourite (dotted: as said)")
     axes.set_ylabel("how often it won")
     axes.set_title("Pairs of runs, as rank has them")
     style.percent_axis(axes.xaxis)
@@ -67,7 +68,7 @@ def _pooled(rows: list[dict[str, Any]]) -> tuple[float, float, int]:
 
 
 def _dropping(axes: "Axes", document: dict[str, Any], names: list[str]) -> None:
-    colour = style.colours(names)
+    colour, marker = style.colours(names), style.markers(names)
     for name in names:
         for rule, line in LINES.items():
             rows = [
@@ -77,8 +78,15 @@ def _dropping(axes: "Axes", document: dict[str, Any], names: list[str]) -> None:
             ]
             saved = np.array([row["compute_saved"] for row in rows])
             regret = 100 * np.array([row["regret"] for row in rows])
-            axes.plot(saved, regret, marker="o", linestyle=line, color=colour[name], markersize=4)
+            axes.plot(saved, regret, marker=marker[name], linestyle=line, color=colour[name], markersize=4)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("compute saved (dashed: plain quantiles)")
-    axes.set_ylabel("regret, points")
-    axes.set_title("Runs dropped by P(best)")
+    axes.set_ylabel("regret (points): best of all less best left")
+    axes.set_title(f"Runs dropped by P(best){_thresholds(document)}")
     style.percent_axis(axes.xaxis)
+
+
+def _thresholds(document: dict[str, Any]) -> str:
+    """Below which probabilities runs are dropped, a point each."""
+    found = sorted({row["threshold"] for row in document["dropping"]})
+    return f" below {found[0]:g} to {found[-1]:g}" if found else ""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 4
 DOT = {"linestyle": "none", "marker": "o", "color": style.INK}
 MAX_PANELS = 48
+NAME, ROW_NAME, PANEL_NAME = 34, 26, 30
+"""Characters that the name of a run may have in a title of its own, beside a row, and above one panel."""
 BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
 """Lower level, upper level and opacity of the bands of a fan, the widest first: 90, 80 and 50 %."""
 CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4, "clip_on": False, "zorder": 6}
@@ -56,9 +58,8 @@ def fan_chart(
             place.set_ylim(*ranges[panel.curve.key.task, panel.curve.key.metric])
             cut |= _mark_cut(place, panel, names, BANDS if len(names) == 1 else BANDS[-1:])
     _label_grid(axes, grid, panels)
-    style.legend_above(figure, legend_handles(names, panels, fan=len(names) == 1, seeds=seeds, cut=cut))
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
+    handles = legend_handles(names, panels, fan=len(names) == 1, seeds=seeds, cut=cut)
+    style.legend_above(figure, handles, title=title)
     return figure
 
 
@@ -74,13 +75,13 @@ def compute_chart(
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure = style.new_figure(2.0 + 4.0 * columns, 1.0 + 3.4 * rows)
-    cut = False
+    cut, short = False, style.tell_apart((panel.curve.key.run for panel in panels), NAME)
     for place, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
         _draw_panel(place, panel, names, log=log, bands=((0.1, 0.9, 0.16),))
         _draw_seeds(place, panel, seeds)
         place.set_ylim(*_panel_range([panel]))
         cut |= _mark_cut(place, panel, names, ((0.1, 0.9, 0.16),))
-        place.set_title(f"{panel.curve.key.task} – {short_run(panel)}")
+        place.set_title(f"{_task_title(panel, panels)} – {short[panel.curve.key.run]}")
         style.clock_axis(place, panel.curve.clock_unit, log)
         place.set_ylabel(metric_label(panel))
     for place in figure.axes[len(panels) :]:
@@ -89,12 +90,6 @@ def compute_chart(
         figure, legend_handles(names, panels, fan=False, band="80 %", seeds=seeds, cut=cut), columns=4
     )
     return figure
-
-
-def short_run(panel: CurveForecast, limit: int = 34) -> str:
-    """A run's name for a figure: without folders, cut in the middle where it is long."""
-    name = panel.curve.key.run.rstrip("/").rsplit("/", 1)[-1] or panel.curve.key.run
-    return style.shorten(name, limit)
 
 
 def metric_label(panel: CurveForecast) -> str:
@@ -269,16 +264,19 @@ def _task_ranges(panels: Sequence[CurveForecast]) -> Mapping[tuple[str, str], tu
 
 def _label_grid(axes: Any, grid: list[list[CurveForecast]], panels: Sequence[CurveForecast]) -> None:
     """Name tasks above, runs at the left and the clock below; each panel where rows are not runs."""
-    one_run_a_row = all(len({panel.curve.key.run for panel in line}) == 1 for line in grid)
-    tasks_above = one_run_a_row and len({tuple(p.curve.key[1:] for p in line) for line in grid}) == 1
+    runs = list(dict.fromkeys(panel.curve.key.run for panel in panels))
+    rows_are_runs = all(len({panel.curve.key.run for panel in line}) == 1 for line in grid)
+    tasks_above = rows_are_runs and len({tuple(p.curve.key[1:] for p in line) for line in grid}) == 1
+    named_left = rows_are_runs and len(runs) > 1
+    short = style.tell_apart(runs, ROW_NAME if named_left else PANEL_NAME)
     for index, line in enumerate(grid):
-        if one_run_a_row and len(grid) > 1:
-            axes[index, 0].set_ylabel(short_run(line[0], 22), fontweight="bold", fontsize=9)
+        if named_left:
+            axes[index, 0].set_ylabel(short[line[0].curve.key.run], fontweight="bold", fontsize=9)
         else:
             axes[index, 0].set_ylabel(metric_label(line[0]))
         for column, panel in enumerate(line):
             task = _task_title(panel, panels)
-            title = task if one_run_a_row else f"{task}\n{short_run(panel, 26)}"
+            title = task if rows_are_runs else f"{task}\n{short[panel.curve.key.run]}"
             axes[index, column].set_title(title if index == 0 or not tasks_above else "")
             below = index + 1 < len(grid) and column < len(grid[index + 1])
             if not below:
@@ -286,14 +284,14 @@ def _label_grid(axes: Any, grid: list[list[CurveForecast]], panels: Sequence[Cur
 
 
 def _task_title(panel: CurveForecast, panels: Sequence[CurveForecast]) -> str:
-    """The task, with shots and variant where the figure shows it in several."""
+    """The task; with metric, shots and variant where the figure shows several."""
     key = panel.curve.key
-    settings = {p.curve.key[1:] for p in panels if p.curve.key.task == key.task}
+    metrics, shots, variants = (len({p.curve.key[i] for p in panels}) > 1 for i in (2, 3, 4))
     parts = [style.shorten(key.task, 28)]
-    if not style.in_percent(key.metric) or len({setting[1] for setting in settings}) > 1:
+    if metrics or not style.in_percent(key.metric):
         parts.append(key.metric)
-    if len({setting[2] for setting in settings}) > 1 and key.n_shot is not None:
+    if shots and key.n_shot is not None:
         parts.append(f"{key.n_shot}-shot")
-    if len({setting[3] for setting in settings}) > 1 and key.variant is not None:
+    if variants and key.variant is not None:
         parts.append(key.variant)
     return " ".join(parts)

@@ -19,7 +19,7 @@ from neuneu.forecasts.forecast import by_size, forecast
 from neuneu.forecasts.horizons import drawn
 from neuneu.progress import counted
 from neuneu.reports import bars, fans, lines, style
-from neuneu.reports.captions import of_evaluation, of_forecasts
+from neuneu.reports.captions import of_cells, of_evaluation, of_forecasts
 from neuneu.reports.decision_charts import decisions_chart
 from neuneu.reports.figure_inputs import DECISIONS_FILE, LEADERBOARD_FILE, Inputs, read_inputs
 from neuneu.reports.panels import grid_of, in_flops
@@ -31,6 +31,10 @@ MAX_STEP = 2**62
 """Later than any step."""
 LOOK_BACK = 0.2
 """Share of the clock that a fan of finished runs shows as seen unless told otherwise."""
+
+
+Told = Callable[[Sequence[CurveForecast]], str]
+"""What is said below these panels."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +106,22 @@ def _show_seeds(inputs: Inputs, options: Options) -> tuple[Inputs, Options]:
 
 
 def _fan(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
-    panels, about = _asked(inputs, options)
+    panels, about, notes = _asked(inputs, options)
     chosen = grid_of(panels) if not (options.runs or options.tasks) else panels[: fans.MAX_PANELS]
-    notes = []
     if len(chosen) < len(panels):
         notes.append(f"{len(chosen)} of {len(panels)} curves are drawn; choose by `run` and `task`")
     figure = fans.fan_chart(chosen, log=options.log, title=options.title, seeds=inputs.seeds)
-    style.caption(figure, about)
+    style.caption(figure, about(chosen))
     return figure, notes
 
 
 def _compute(inputs: Inputs, options: Options) -> "tuple[Figure, list[str]]":
-    panels, about = _asked(inputs, options)
+    panels, about, notes = _asked(inputs, options)
     chosen = [in_flops(panel) for panel in panels[:4]]
-    notes = [f"4 of {len(panels)} curves are drawn; choose by `run` and `task`"] if len(panels) > 4 else []
+    if len(panels) > 4:
+        notes.append(f"4 of {len(panels)} curves are drawn; choose by `run` and `task`")
     figure = fans.compute_chart(chosen, log=options.log, seeds=inputs.seeds)
-    style.caption(figure, about)
+    style.caption(figure, about(chosen))
     return figure, notes
 
 
@@ -126,26 +130,30 @@ def make_panels(inputs: Inputs, options: Options) -> list[CurveForecast]:
     return _asked(inputs, options)[0]
 
 
-def _asked(inputs: Inputs, options: Options) -> tuple[list[CurveForecast], str]:
-    """Panels, and what is said below them."""
+def _asked(inputs: Inputs, options: Options) -> tuple[list[CurveForecast], Told, list[str]]:
+    """Panels, what is said below some of them, and notes for people."""
+    share = LOOK_BACK if options.context is None else options.context
+    notes: list[str] = []
     if inputs.cells is not None:
-        cells = _select_cells(average_seed_cells(inputs.cells), options)
-        if options.context is not None:
-            cells = _nearest_context(cells, options.context)
+        every = _select_cells(average_seed_cells(inputs.cells), options)
+        cells = _nearest_context(every, share)
+        if len(cells) < len(every) and options.context is None:
+            notes = [f"of several contexts those nearest to {share:.0%} are drawn; choose by `context`"]
         curves = options.selection.of(inputs.curves) if inputs.curves is not None else None
-        return by_size(from_cells(cells, curves)), of_evaluation(inputs.leaderboard or {})
+        board = inputs.leaderboard or {}
+        return by_size(from_cells(cells, curves)), lambda shown: of_cells(board, shown), notes
     if inputs.curves is None:
         raise InputError("a fan needs a curve table or the cells of an evaluation", field="path")
     found = forecast(
         inputs.curves,
         options.forecasters or [DEFAULT_FORECASTER],
         selection=options.selection,
-        context=LOOK_BACK if options.context is None else options.context,
+        context=share,
         plan=drawn(options.beyond),
         references=options.references,
         losses=options.losses,
     )
-    return by_size(found.curves), of_forecasts(found)
+    return by_size(found.curves), lambda shown: of_forecasts(found, shown), notes
 
 
 def _select_cells(cells: pl.DataFrame, options: Options) -> pl.DataFrame:
@@ -193,10 +201,11 @@ def _board(inputs: Inputs, options: Options) -> dict[str, Any]:
 
 
 def _steps(inputs: Inputs, options: Options) -> "Figure":
-    unit = "clock"
+    cells = _scored(inputs, options)
     if inputs.curves is not None and inputs.curves.curves:
-        unit = inputs.curves.curves[0].clock_unit
-    return lines.steps_chart(_scored(inputs, options), unit)
+        return lines.steps_chart(cells, inputs.curves.curves[0].clock_unit)
+    units = [] if inputs.cells is None else inputs.cells["clock_unit"].drop_nulls().unique().to_list()
+    return lines.steps_chart(cells, units[0] if len(units) == 1 else "clock")
 
 
 def _decisions(inputs: Inputs, options: Options) -> "Figure":
@@ -318,10 +327,10 @@ def _all(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | Inpu
 def _trajectories(inputs: Inputs, options: Options) -> "Iterator[tuple[str, Figure | InputError]]":
     """A fan of every task of a run, run by run."""
     of_run: dict[str, list[CurveForecast]] = {}
-    every, about = _asked(inputs, options)
+    every, about, _ = _asked(inputs, options)
     for panel in every:
         of_run.setdefault(panel.curve.key.run, []).append(panel)
     for run, panels in zip(counted(of_run, "figures"), of_run.values(), strict=True):
         figure = fans.fan_chart(panels, log=options.log, title=run, seeds=inputs.seeds)
-        style.caption(figure, about)
+        style.caption(figure, about(panels))
         yield run.replace("/", "--").replace("\\", "--"), figure

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BINS = 8
 MAX_RUNS = 12
+RUN_NAME = 32
+"""Characters that the name of a run has room for above its panel."""
 
 
 @style.house_style
@@ -79,7 +81,11 @@ def coverage_chart(cells: ScoredCells) -> "Figure":
         observed = [cells.below(name, level).value for level in LEVELS]
         left.plot(LEVELS, observed, marker=marker[name], color=colour[name], markersize=5)
     left.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    left.set(xlabel="nominal level of the quantile", ylabel="truth at or below it", title="Calibration")
+    left.set(
+        xlabel="nominal level of the quantile\n(dashed: calibrated)",
+        ylabel="truth at or below it",
+        title="Calibration",
+    )
     _draw_coverage_by_source(right, cells, colour, marker)
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         style.percent_axis(axis)
@@ -102,6 +108,7 @@ def steps_chart(cells: ScoredCells, clock_unit: str = "clock") -> "Figure":
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
     colour = style.colours(cells.names)
     clock = cells.place["clock"].to_numpy()
+    short = style.tell_apart((cells.place["run"][int(first[code])] for code in shown), RUN_NAME)
     for place, code in zip(axes.flat, shown, strict=False):
         chosen = runs == code
         at = np.unique(clock[chosen])
@@ -110,7 +117,7 @@ def steps_chart(cells: ScoredCells, clock_unit: str = "clock") -> "Figure":
             place.plot(at, error, color=colour[name], linewidth=1.4)
         for end in np.unique(cells.place["context_clock"].to_numpy()[chosen]):
             place.axvline(end, color=style.MUTED, linewidth=0.9)
-        place.set_title(style.shorten(cells.place["run"][int(first[code])].rsplit("/", 1)[-1], 34))
+        place.set_title(short[cells.place["run"][int(first[code])]])
         place.set_xlim(left=0)
         style.clock_axis(place, clock_unit, log=False, label=code + columns >= len(shown))
     for place in axes.flat[len(shown) :]:
@@ -118,8 +125,10 @@ def steps_chart(cells: ScoredCells, clock_unit: str = "clock") -> "Figure":
     axes[0, 0].set_ylim(0, None)
     for place in axes[:, 0]:
         place.set_ylabel(f"absolute error ({_unit(cells)})")
+    told = "mean over tasks; upright lines: where a context ends"
     if len(first) > len(shown):
-        figure.supxlabel(f"the first {len(shown)} of {len(first)} runs are drawn", fontsize=9)
+        told += f"; the first {len(shown)} of {len(first)} runs are drawn"
+    style.caption(figure, told)
     style.legend_above(figure, style.line_handles(cells.names, marked=False))
     return figure
 
@@ -170,7 +179,7 @@ def _draw_coverage_by_source(
     axes.set_xlim(max(0.0, lowest), 1.0)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("truth inside the 80 % interval")
+    axes.set_xlabel("truth inside the 80 % interval\n(shaded: 75 to 85 %)")
     axes.set_title("Coverage of the 80 % interval")
 
 

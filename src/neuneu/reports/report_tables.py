@@ -175,8 +175,8 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Rep
         cells["80 % interval"] = Cell(_span(row, overview), row.q90 - row.q10, bar=_bar(row, scale))
         cells["now"] = Cell(_value(row.now, overview), row.now)
         if answer.context < 1:
-            known = row.truth is not None
-            cells["came true"] = Cell(_value(row.truth, overview) if known else "–", row.truth)
+            came = "–" if row.truth is None else _value(row.truth, overview)
+            cells["came true"] = Cell(came, row.truth)
         cells["seen up to"] = Cell(f"{style.readable(row.seen)}{_share(row)}", row.seen)
         cells["at"] = Cell(style.readable(row.at), row.at)
         cells["size"] = Cell(style.readable(row.params) if row.params else "–", row.params)

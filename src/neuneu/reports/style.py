@@ -1,5 +1,6 @@
 """How every figure looks: colours, type, readable numbers; and writing it, the same bytes every time."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ Params = ParamSpec("Params")
 
 CAPTION = 8
 """Points of the caption below a figure."""
+TITLE = 11.5
+"""Points of the title of a figure."""
 MARGIN = 0.08
 """Inches that a title keeps off the edge of the canvas."""
 MIN_WRAP = 12
@@ -99,6 +102,25 @@ def shorten(name: str, limit: int = 40) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
 
 
+def tell_apart(names: Iterable[str], limit: int = 40) -> dict[str, str]:
+    """Names → what a figure calls them: without folders, and of long ones the parts that not all share.
+
+    A name that is still longer than `limit` characters is cut in the middle.
+    """
+    names = list(dict.fromkeys(names))
+    tails = {name: name.rstrip("/").rsplit("/", 1)[-1] or name for name in names}
+    if len(set(tails.values())) < len(names):
+        tails = {name: name for name in names}
+    long = [tail for tail in tails.values() if len(tail) > limit]
+    parts = {tail: re.split(r"(?<=[-_/])", tail) for tail in long}
+    shared = set.intersection(*map(set, parts.values())) if len(long) > 1 else set()
+    told = {
+        tail: re.sub(r"[-_/]?…+", "…", "".join("…" if p in shared else p for p in parts[tail]))
+        for tail in long
+    }
+    return {name: shorten(told.get(tail, tail), limit) for name, tail in tails.items()}
+
+
 def clock_label(unit: str) -> str:
     """The name of a clock axis."""
     return {"tokens": "training tokens", "flops": "training compute (FLOPs)", "step": "training step"}.get(
@@ -157,7 +179,8 @@ def fit_texts(figure: "Figure") -> None:
     """Wrap titles and captions that are wider than the place they have, as the renderer measures them."""
     figure.draw_without_rendering()
     edge = figure.bbox.width - MARGIN * figure.dpi
-    wide = [(text, edge) for text in (figure._suptitle, figure._supxlabel) if text is not None]  # type: ignore[attr-defined]
+    whole = [figure._suptitle, figure._supxlabel, *(legend.get_title() for legend in figure.legends)]  # type: ignore[attr-defined]
+    wide = [(text, edge) for text in whole if text is not None]
     for axes in figure.axes:
         right = [
             other.get_window_extent().x0
@@ -234,13 +257,16 @@ def percent_axis(axis: object) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))  # type: ignore[attr-defined]
 
 
-def legend_above(figure: "Figure", handles: list[object], columns: int = 9) -> None:
-    """One legend for the whole figure, above it, in as many columns as there is room for."""
+def legend_above(figure: "Figure", handles: list[object], columns: int = 9, title: str | None = None) -> None:
+    """One legend for the whole figure, above it, in as many columns as there is room for; above it a title."""
     if handles:
         widest = max(len(handle.get_label()) for handle in handles)  # type: ignore[attr-defined]
         room = int(figure.get_figwidth() / (0.62 + 0.078 * widest))
         columns = max(1, min(columns, room, len(handles)))
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4)
+        figure.legend(
+            handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.4, title=title,
+            title_fontproperties={"weight": "bold", "size": TITLE}, alignment="left",
+        )  # fmt: skip
 
 
 def line_handles(names: Iterable[str], *, marked: bool = True) -> list[object]:
