@@ -258,7 +258,7 @@ def percent_axis(axis: object) -> None:
 
 
 def legend_above(figure: "Figure", handles: list[object], columns: int = 9, title: str | None = None) -> None:
-    """One legend for the whole figure, above it, in as many columns as there is room for; above it a title."""
+    """One legend for the whole figure, above it, in as many columns as there is room for, under its title."""
     if handles:
         widest = max(len(handle.get_label()) for handle in handles)  # type: ignore[attr-defined]
         room = int(figure.get_figwidth() / (0.62 + 0.078 * widest))
