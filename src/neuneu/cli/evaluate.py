@@ -185,12 +185,16 @@ COLUMNS = (
     "MAE", "95 %", "pinball", "cov80", "width80", "skill LV", "skill PL", "rank", "runs", "curves", "cells",
     "refused",
 )  # fmt: skip
-LEGEND = (
-    "MAE, pinball and width in points where the metric is an accuracy; cov80: share inside the 80 % "
-    "interval, ! where further than 5 points from 80 %; skill: 1 - MAE / MAE of last-value (LV), power-law "
-    "(PL); rank: pairs of runs of one size and budget, different recipes, put in the right order; refused "
-    "cells are scored with last-value's forecast"
-)
+_POINTS = "errors and widths in points where the metric is an accuracy"
+LEGEND = {
+    "MAE": _POINTS, "pinball": _POINTS, "width80": _POINTS,
+    "95 %": "95 %: interval of the MAE over runs",
+    "cov80": "cov80: share inside the 80 % interval, ! where further than 5 points from 80 %",
+    "skill LV": "skill LV: 1 - MAE / MAE of last-value", "skill PL": "skill PL: 1 - MAE / MAE of power-law",
+    "rank": "rank: pairs of runs of one size and budget, different recipes, put in the right order",
+    "refused": "refused cells are scored with last-value's forecast",
+}  # fmt: skip
+"""What columns of the leaderboard mean."""
 
 
 LEAST = (

@@ -57,22 +57,23 @@ def print_table(
     brief: "pl.DataFrame | None" = None,
     least: Sequence[str] = (),
     digits: int = DIGITS,
-    legend: str = "",
+    legend: str | Mapping[str, str] = "",
     parts: Sequence[int] = (),
 ) -> None:
     """Print a table on stdout: `brief` (the frame itself where None) on a terminal, the frame into a pipe.
 
     least: columns that go first where the terminal is too narrow, the least useful first; after these go
-    columns from the right, never the first. legend: a text below the table; parts: rows before which a line
-    stays free. Into a pipe the title and the legend go to stderr, the table alone to stdout.
+    columns from the right, never the first. legend: a text below the table, or what columns mean, of which
+    those that are there are told; parts: rows before which a line stays free. Into a pipe the title and the
+    legend go to stderr, the table alone to stdout.
     """
     if not sys.stdout.isatty():
         if title:
             note(title)
         _separate()
         sys.stdout.write(piped(frame))
-        if legend:
-            note(legend)
+        if about := told(legend, frame.columns):
+            note(about)
         return
     shown = frame if brief is None else brief
     width = shutil.get_terminal_size((WIDTH, ROWS)).columns
@@ -135,8 +136,16 @@ def lay_out(
     return Layout(lines, [name for name in frame.columns if name in dropped], constant, bool(cut))
 
 
-def below(found: Layout, frame: "pl.DataFrame", legend: str = "") -> list[str]:
+def told(legend: str | Mapping[str, str], columns: Sequence[str]) -> str:
+    """A legend in one text: where it is by columns, of these alone, each meaning once."""
+    if isinstance(legend, str):
+        return legend
+    return "; ".join(dict.fromkeys(text for name, text in legend.items() if name in columns))
+
+
+def below(found: Layout, frame: "pl.DataFrame", legend: str | Mapping[str, str] = "") -> list[str]:
     """What is said below a table: what it means, what every row has, which columns and rows are not in it."""
+    legend = told(legend, [name for name in frame.columns if name not in found.dropped])
     how = "-o or a pipe gets" if "output" in option_names() else "a pipe gets"
     lines = [legend] if legend else []
     shown = " shown" if len(frame) > ROWS else ""
