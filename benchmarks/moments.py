@@ -229,7 +229,7 @@ def score_suite(suite: Path, work: Path, curves: CurveTable) -> dict[str, LossSt
     if not found:
         raise InputError("no run kept its weights (checkpoints.keep_weights: all)", where=suite)
     store = work / "losses.zarr"
-    score_checkpoints(found, work / "corpus", store, Scoring(bos=True, statistics=STATISTICS), report=print)
+    score_checkpoints(found, work / "corpus", store, Scoring(bos=True, statistics=STATISTICS))
     sources = [f"text_{name}" for name, pieces in texts.items() for _ in pieces]
     labels = np.repeat(sources, np.diff(corpus.bounds)[:, 0]).tolist()
     stores = {"loss": open_losses(store)}

@@ -7,18 +7,33 @@ import polars as pl
 import pytest
 import torch
 from benchmarks import _moment_tables, tables
-from benchmarks.moments import ONE_MOMENT, SPLITS, STATISTIC_LAWS, LawOf, compare, in_turn, moments_of, reader
+from benchmarks.moments import (
+    ONE_MOMENT,
+    SPLITS,
+    STATISTIC_LAWS,
+    LawOf,
+    compare,
+    in_turn,
+    moments_of,
+    reader,
+    score_suite,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.forecasters.test_loss_law import NOISE, STEPS, world
+from tests.suite.tiny import write_tiny
 
 from neuneu.curves.table import CurveTable
+from neuneu.errors import InputError
 from neuneu.evidence.evidence import EvidenceBuilder
 from neuneu.files import write_json
 from neuneu.losses.forward import head_values
 from neuneu.losses.loss_store import MemoryLossStore
 from neuneu.losses.statistics import STATISTICS
+from neuneu.suite.grid import QuestionFolders, prepare_suite
 from neuneu.suite.home import read_home_curves
+from neuneu.suite.small_models import build_model
+from neuneu.suite.suite_config import load_suite
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,6 +109,28 @@ def test_a_tasks_own_text_is_left_out_and_only_the_contexts_end_is_read() -> Non
     assert p("text_prose", 5) is None
     law = LawOf("one", ("p",), 2, read)
     assert law.refuse(builder.at(curves["text_prose"], curves["text_prose"].clock[5])) is not None
+
+
+def test_kept_weights_are_scored_where_contexts_end_with_every_statistic(tmp_path: Path) -> None:
+    config, folder = load_suite(write_tiny(tmp_path) / "tiny.yaml"), tmp_path / "tiny"
+    prepare_suite(config, folder, QuestionFolders(), tmp_path)
+    run = config.runs[0]
+    model = build_model(run, config.sizes[run.size], config.schedule, config.tokenizer.vocabulary)
+    for step in (*STEPS[:6], 9999):
+        model.save_pretrained(folder / "runs" / run.name / "weights" / f"step{step}")
+    frame, _ = world(n_runs=1)
+    curves = CurveTable(frame.frame.with_columns(run=pl.lit(f"tiny/{run.name}")))
+    stores = score_suite(folder, tmp_path / "work", curves)
+    assert list(stores) == ["loss", *STATISTICS]
+    # 5, 10, 20 and 30 % of 2,000 steps: what was not kept, and what no context ends at, is not scored.
+    assert stores["rank"].steps(f"tiny/{run.name}").tolist() == [100, 200, 400, 600]
+    losses = stores["loss"].read(f"tiny/{run.name}", 100)
+    assert np.isfinite(losses).all()
+    assert losses.mean() == pytest.approx(np.log(config.tokenizer.vocabulary), rel=0.1)
+    assert set(stores["rank"].groups or ()) == {"text_code", "text_prose"}
+    assert len(stores["loss"].groups or ()) == len(losses)
+    with pytest.raises(InputError, match="kept its weights"):
+        score_suite(folder, tmp_path / "work", world(n_runs=1)[0])
 
 
 def test_a_law_is_told_from_that_of_one_moment_run_by_run() -> None:
