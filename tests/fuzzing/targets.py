@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ ROWS = pl.DataFrame(
 
 def _curves(home: Path) -> Iterator[Target]:
     for ending, write in (
-        ("parquet", ROWS.write_parquet), ("csv", ROWS.write_csv), ("json", ROWS.write_json)
+        ("parquet", ROWS.write_parquet), ("csv", ROWS.write_csv), ("json", ROWS.write_json),
+        ("tsv", partial(ROWS.write_csv, separator="\t")),
     ):  # fmt: skip
         yield _target(
             home,
