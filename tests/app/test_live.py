@@ -72,11 +72,26 @@ def test_a_table_that_grows_is_followed_and_a_broken_one_leaves_the_last(table: 
         served = send(address + "api/tables/served").json
         assert served["n_values"] == n + 3 == len(curves)
         time.sleep(1)
-        place.write_text("run,task\n1,2\n")
+        (tmp_path / "next.csv").write_text("run,task\n1,2\n")
+        (tmp_path / "next.csv").replace(place)
         event = following()
         assert "metric" in event["trouble"]
         assert event["id"] == served["id"]
         assert send(address + "api/page").json["served"] == served
+
+
+def test_a_history_that_grows_is_followed_like_a_folder(tmp_path: Path) -> None:
+    place = tmp_path / "history.csv"
+    lines = ["step,tokens,eval/piqa/acc", *(f"{k},{1000 * k},{0.5 + k / 50}" for k in range(1, 9))]
+    place.write_text("\n".join(lines[:-1]) + "\n")
+    with serving(place) as (address, _), listening(address) as following:
+        following()
+        assert send(address + "api/tables/served").json["n_values"] == 7
+        time.sleep(1)
+        place.write_text("\n".join(lines) + "\n")
+        assert following()["changed"] == ["history"]
+        assert send(address + "api/tables/served").json["n_values"] == 8
+        assert send(address + "api/forecast?context=0.5&forecaster=last-value").status == 200
 
 
 def test_memory_does_not_grow_with_the_changes(tmp_path: Path) -> None:

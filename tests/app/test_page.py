@@ -48,6 +48,7 @@ def test_it_is_whole_in_every_look(browser, address: str, empty: str, look: str)
             page.goto(place)
             if name == "page-served":
                 done(page)
+                page.get_by_text("Drop other result files or folders here").wait_for()
             else:
                 page.locator("summary").first.wait_for()
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

@@ -227,6 +227,27 @@ def test_one_table_is_followed_too(tmp_path: Path) -> None:
     assert followed.read().table is None  # type: ignore[union-attr]
 
 
+def test_one_file_of_any_format_is_followed_too(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    head = "step,tokens,eval/piqa/acc\n"
+    path.write_text(head + "1,1000,0.5\n")
+    followed = FollowedCurves(path)
+    assert values(followed.read()) == {("history", 1): 0.5}
+    with path.open("a") as stream:
+        stream.write("2,2000,0.6\n")
+    assert values(followed.read()) == {("history", 1): 0.5, ("history", 2): 0.6}
+    shown = read_format("auto", [path]).table
+    assert FollowedCurves(path).read().table.frame.equals(shown.frame)  # type: ignore[union-attr]
+
+
+def test_what_is_said_of_a_followed_table_counts(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text("run,task,metric,step,value\na,piqa,acc,1,0.5\n")
+    news = FollowedCurves(path, given=Given(tokens_per_step=1000, planned_tokens=9000)).read()
+    row = news.table.frame.row(0, named=True)  # type: ignore[union-attr]
+    assert (row["tokens"], row["planned_tokens"]) == (1000, 9000)
+
+
 def test_an_empty_folder_is_no_error_and_a_missing_one_is(tmp_path: Path) -> None:
     followed = FollowedCurves(tmp_path)
     news = followed.read()

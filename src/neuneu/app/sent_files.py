@@ -23,9 +23,8 @@ from neuneu.app.asked import (
 )
 from neuneu.curves.following import FollowedCurves
 from neuneu.curves.readers.finishing import ReadResult
-from neuneu.curves.readers.formats import formats, read_format
+from neuneu.curves.readers.formats import formats, is_curve_table, read_format
 from neuneu.curves.readers.parsing import Given
-from neuneu.curves.readers.reader import Fit, Look
 from neuneu.curves.readers.report import ReadReport
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError
@@ -105,16 +104,9 @@ def read(folder: Path, sent: Sent) -> ReadResult:
     """
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     with tables_within(TABLE):
-        if len(files) == 1 and sent.says_nothing and _is_table(files[0]):
+        if len(files) == 1 and sent.says_nothing and is_curve_table(files[0]):
             return _as_it_is(files[0])
         return read_format(sent.format, files[:1] if len(files) == 1 else [folder], given=given_by(sent))
-
-
-def _is_table(path: Path) -> bool:
-    try:
-        return formats()["table"].recognise(Look(path)) == Fit.MARK
-    except InputError:
-        return False  # what is wrong with it, its reader says
 
 
 def _as_it_is(path: Path) -> ReadResult:

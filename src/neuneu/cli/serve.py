@@ -20,7 +20,10 @@ TOKEN_BYTES = 24
 def serve(
     place: Annotated[
         Path | None,
-        typer.Argument(metavar="PATH", help="A curve table, or a folder of results: offered, and followed."),
+        typer.Argument(
+            metavar="PATH",
+            help="A folder or file of results, or a curve table: offered, followed as it grows.",
+        ),
     ] = None,
     references: ReferenceRuns = "none",
     losses: Losses = None,
@@ -44,7 +47,7 @@ def serve(
 ) -> None:
     """Serve a page and a JSON API on this machine: drop results, get forecasts. Stop with Ctrl-C.
 
-    Open pages follow the table or folder as it grows. On a login node, reach it by a tunnel:
+    Open pages follow the folder or file as it grows. On a login node, reach it by a tunnel:
     ssh -L 8080:127.0.0.1:8080 NODE. The API is described at /api.
     Example: neuneu serve results/ --planned-tokens 300000000000
     """

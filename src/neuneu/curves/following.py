@@ -1,4 +1,4 @@
-"""A folder or a table that grows, read again whenever it changes: the one owner of following results.
+"""A folder or a file that grows, read again whenever it changes: the one owner of following results.
 
 ```python
 followed = FollowedCurves(folder, given=Given(tokens_per_step=1000))
@@ -28,7 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from neuneu.curves.readers.finishing import ReadResult, finish
-from neuneu.curves.readers.formats import AUTO, patterns_of, rows_of
+from neuneu.curves.readers.formats import AUTO, is_curve_table, patterns_of, recognise, rows_of
 from neuneu.curves.readers.memory import FileMemory
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, walk
 from neuneu.curves.readers.report import ReadReport
@@ -74,10 +74,11 @@ class News:
 
 
 class FollowedCurves:
-    """A folder of results, or one curve table, followed; see the module.
+    """A folder of results, or one file, followed; see the module.
 
-    path: a folder, or a curve table; format, options: as in `read_format`; given: facts that the user adds;
-    without: files that are not looked at, such as what is written from the results.
+    path: a folder, a curve table, or any file that a format reads; format, options: as in `read_format`;
+    given: facts that the user adds; without: files that are not looked at, such as what is written from the
+    results.
     Raises InputError where there is no such path or format.
     """
 
@@ -98,6 +99,7 @@ class FollowedCurves:
         self.format, self.options = format, dict(options or {})
         self.memory = FileMemory()
         self._given = replace(given, memory=self.memory)
+        self._plain = given == NOTHING_GIVEN and format == AUTO and not self.options
         self._patterns = patterns_of(format) if self.path.is_dir() else ["*"]
         self._without = {Path(each).resolve() for each in without}
         self._looks = _Looks(re.compile("|".join(map(fnmatch.translate, self._patterns))))
@@ -155,9 +157,7 @@ class FollowedCurves:
 
     def _result(self, report: ReadReport) -> ReadResult:
         if not self.path.is_dir():
-            if str(self.path) in self._looks.held:
-                raise InputError("is being written", where=self.path)
-            return ReadResult(CurveTable.read(self.path), report)
+            return self._of_file(report)
         files = [
             path
             for path in walk([self.path], self._patterns, report)
@@ -166,6 +166,23 @@ class FollowedCurves:
         place = str(self.path)
         rows = rows_of(self.format, files, report, given=self._given, place=place, **self.options)
         return self._finished(rows, report)
+
+    def _of_file(self, report: ReadReport) -> ReadResult:
+        """A curve table as it is, where nothing is said of it; any other file as its format has it."""
+        if str(self.path) in self._looks.held:
+            raise InputError("is being written", where=self.path)
+        check_file(self.path, empty=True)
+        if self._plain and (is_curve_table(self.path) or not self._has_format()):
+            return ReadResult(CurveTable.read(self.path), report)
+        place = str(self.path)
+        rows = rows_of(self.format, [self.path], report, given=self._given, place=place, **self.options)
+        return self._finished(rows, report)
+
+    def _has_format(self) -> bool:
+        try:
+            return recognise(self.path, ReadReport()) is not None
+        except InputError:
+            return False  # what is wrong with it, the reader of tables says
 
     def _readable(self, path: str) -> bool:
         """Whether a file is whole, or what it was before is known still."""

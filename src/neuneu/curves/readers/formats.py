@@ -28,6 +28,8 @@ from neuneu.errors import InputError, check_known
 FORMAT = "format"
 AUTO = "auto"
 """The name of no format: each file is read by what it is."""
+TABLE = "table"
+"""The format of curve tables, and of what has its columns by other names."""
 
 
 def formats() -> dict[str, Reader]:
@@ -164,6 +166,14 @@ def _part(rows: pl.DataFrame, report: ReadReport) -> pl.DataFrame:
     return rows.with_columns(
         pl.when(pl.col("run").is_in(runs.to_list())).then(named).otherwise("run").alias("run")
     ).drop(FORMAT)
+
+
+def is_curve_table(path: Path) -> bool:
+    """Whether a file is a curve table as it is, by its columns; not what its reader could make one of."""
+    try:
+        return formats()[TABLE].recognise(Look(path)) == Fit.MARK
+    except InputError:
+        return False  # what is wrong with it, its reader says
 
 
 def recognise(path: Path, report: ReadReport, keep: Callable[[Look], None] | None = None) -> str | None:
