@@ -79,6 +79,8 @@ def test_each_benchmark_of_a_run_is_asked_once_unless_tasks_are_named(make_table
     named = evaluate([path], ["last-value"], selection=Selection(tasks=["mmlu", "mmlu_virology"]))
     assert tasks_asked(named) == ["mmlu", "mmlu_virology"]
     assert named.cells.notes == ()
+    published = evaluate([path], ["last-value"], protocol="anchored")
+    assert tasks_asked(published) == ["ai2_arc", "arc_easy", "mmlu", "mmlu_virology", "piqa", "suite"]
 
 
 def test_a_broken_curve_blocks_only_who_asks_for_it(make_table, tmp_path):

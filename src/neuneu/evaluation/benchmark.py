@@ -155,12 +155,15 @@ class EvaluationSettings:
 
 
 def make_cells(sources: Sequence[Source], setting: EvaluationSettings) -> Cells:
-    """The cells that this setting asks: of each run each benchmark once (`groups`), where no task is named.
+    """The cells that this setting asks: of each run each benchmark once (`groups`).
+
+    Where tasks are named, and in protocols of `every_task`, each task is asked.
 
     Raises InputError where there is none, and where a curve that is asked breaks a rule of rows.
     """
     tested = frozenset().union(*(fold.test for fold in setting.split.folds))
-    tasks_named = bool(setting.selection.tasks) or setting.split.tasks is not None
+    named = bool(setting.selection.tasks) or setting.split.tasks is not None
+    each_task = named or setting.protocol.every_task
     asked: list[Question] = []
     code: list[int] = []
     left_out = 0
@@ -175,7 +178,7 @@ def make_cells(sources: Sequence[Source], setting: EvaluationSettings) -> Cells:
             if (source.name, curve.key.run) in tested
             and (setting.split.tasks is None or curve.key.task in setting.split.tasks)
         ]
-        if not tasks_named:
+        if not each_task:
             curves, told = _once(curves, members_in(source.table.frame))
             notes += told
         found = questions(curves, setting.protocol)

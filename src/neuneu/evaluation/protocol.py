@@ -59,6 +59,11 @@ class Protocol:
         return ROLLING_ORIGINS if self.kind == "rolling" else (self.context,)
 
     @property
+    def every_task(self) -> bool:
+        """Whether each task of a run is asked, as NeuNeu's code does, groups beside their members too."""
+        return self.kind in ("anchored", "sequential", "every")
+
+    @property
     def sees_future(self) -> bool:
         """Whether forecasts are given true values from after the context end."""
         return self.kind == "sequential" and self.feed == "truth"
