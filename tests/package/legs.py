@@ -175,8 +175,11 @@ def newest(place: Place) -> None:
 def quick_tests(python: Path) -> None:
     """`make quick` against what is installed, not against the source."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    options = ["-q", "-m", "not slow and not medium", "-p", "no:cacheprovider"]
-    _run(python, "-m", "pytest", *options, cwd=ROOT, env=variables)
+    options = ["-q", "--tb=short", "-m", "not slow and not medium", "-p", "no:cacheprovider"]
+    sys.stdout.flush()
+    done = subprocess.run([python, "-m", "pytest", *options], cwd=ROOT, env=variables, check=False)
+    if done.returncode:
+        raise SystemExit(f"pytest ended with {done.returncode}")
 
 
 LEGS: dict[str, Callable[[Place], None]] = {
@@ -233,6 +236,7 @@ def main(argv: Sequence[str]) -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(LEGS)}")
     with tempfile.TemporaryDirectory(prefix="neuneu-package-") as made:
         place = Place(Path(made))
+        place.folder.chmod(0o755)  # tests that run as somebody else find their Python here
         timed("build", place.build)
         if not place.wheel.name:
             return
