@@ -84,6 +84,7 @@ OTHERS = ("log rank", "hit 1", "hit 10", "entropy", "top 1", "top 10")
 STATISTIC_LAWS: dict[str, tuple[tuple[str, ...], int]] = {
     ONE_MOMENT: (("p",), 2),
     "mean loss": (("loss",), 2),
+    "p and loss": (("p", "loss"), 2),
     **{name: ((name,), 2) for name in OTHERS},
     **{f"p and {name}": (("p", name), 2) for name in OTHERS},
     "p and all six": (("p", *OTHERS), 1),
@@ -132,9 +133,13 @@ def reader(stores: Mapping[str, LossStore]) -> Read:
         kept = slice(None) if own is None else ~own
         return moments_of({name: store.read(run, step)[kept] for name, store in stores.items()})
 
+    @cache
+    def steps(run: str) -> frozenset[int]:
+        return frozenset(losses.steps(run).tolist())
+
     def read(evidence: Evidence) -> Mapping[str, float] | None:
         run, step = evidence.context.key.run, int(evidence.context.steps[-1])
-        if step not in losses.steps(run):
+        if step not in steps(run):
             return None
         # Tasks without items of their own share what is read.
         task = evidence.context.key.task

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from benchmarks import _moment_tables, tables
+from benchmarks import _moment_tables
 from benchmarks.moments import (
     ONE_MOMENT,
     SPLITS,
@@ -175,7 +175,3 @@ def test_the_table_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert f"| none: last value | {' | '.join(['1.23'] * 6)} |" in lines
     assert lines[-1] == f"| runs, curves asked | {' | '.join(['7, 1,234'] * 6)} |"
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_the_documents_say_what_the_results_give() -> None:
-    assert tables.main([]) == 0
