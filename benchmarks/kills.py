@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.killing import contents, leftovers, make_commands, run
+from tests.killing import contents, leftovers, make_commands, run, run_again
 
 FIRST = 0.5
 """Seconds: half of the kills come within."""
@@ -42,7 +42,7 @@ def main() -> None:
                 out.mkdir()
                 until = min(FIRST, took) if number % 2 else took
                 met += run(command, out, kill_after=rng.uniform(0, until)) is None
-                run(command, out)
+                run_again(command, out, wanted)
                 same += contents(command, out) == wanted
                 clean += not leftovers(out)
                 shutil.rmtree(out)

@@ -70,6 +70,15 @@ def run(command: Long, out: Path, *, kill_after: float | None = None) -> float |
     return time.monotonic() - began
 
 
+def run_again(command: Long, out: Path, wanted: dict[str, str]) -> None:
+    """Run to the end what was killed before; some commands refuse to do again what is all done already."""
+    try:
+        run(command, out)
+    except RuntimeError:
+        if contents(command, out) != wanted:
+            raise
+
+
 def contents(command: Long, out: Path) -> dict[str, str]:
     """What was written: each file by its digest, a design database by its rows."""
     found = {}

@@ -1,6 +1,7 @@
 """What a killed writer leaves behind is removed by the next, and nothing else."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -55,6 +56,40 @@ def test_what_a_living_writer_makes_stays(tmp_path: Path) -> None:
         writer.wait()
     remove_leftovers(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+KILLED_MOVING = """
+import os, signal, sys
+from pathlib import Path
+from neuneu.files import together, write_text
+from neuneu.files import writing
+
+move, moved = writing._move_in, []
+def killed(temporary, target):
+    if moved:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moved.append(move(temporary, target))
+writing._move_in = killed
+with together(sys.argv[1]):
+    for name in ("a.txt", "below/b.txt"):
+        write_text(Path(sys.argv[1], name), name)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_result_whose_files_were_being_moved_is_moved_on(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "result"
+    if there:
+        folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", KILLED_MOVING, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in folder.rglob("*.txt") if ".partial" not in str(path)] == ["a.txt"]
+    if there:
+        remove_leftovers(folder)
+    else:
+        check_place(folder, folder=True)
+    assert (folder / "below" / "b.txt").read_text() == "below/b.txt"
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_only_folders_of_killed_writers_go(tmp_path: Path) -> None:

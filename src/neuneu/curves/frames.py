@@ -1,5 +1,6 @@
 """Tables of Python libraries as Polars frames, not yet checked: pandas, Polars, Arrow."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def from_polars(frame: pl.DataFrame, library: str = "polars") -> Any:
 def _from_pandas(data: Any, where: str | Path) -> pl.DataFrame:
     names = [str(name) for name in data.columns]
     if len(set(names)) < len(names):
-        raise InputError("a column is given twice", where=where, field=max(names, key=names.count))
+        raise InputError("a column is given twice", where=where, field=Counter(names).most_common(1)[0][0])
     series = []
     for position, name in enumerate(names):
         column = data.iloc[:, position]

@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -215,7 +216,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
         names = [key for key, _ in pairs]
-        raise InputError("must not be given twice", field="key", value=max(names, key=names.count))
+        raise InputError("must not be given twice", field="key", value=Counter(names).most_common(1)[0][0])
     return document
 
 

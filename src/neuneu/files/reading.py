@@ -27,6 +27,9 @@ its size in memory."""
 MAX_LINE = 64 * 2**20
 """Bytes of one line: the longest document of the corpora seen, a book, has 5 MB."""
 
+MAX_BLANK = 1_000_000
+"""Blank lines in a row: they say nothing, and a hundred kilobytes can unpack to a billion of them."""
+
 MIN_UNPACKED = 2**30
 """Bytes that any compressed file may unpack to."""
 
@@ -182,10 +185,11 @@ def read_lines(
     """Number (from 1) and text of each line, blank ones only if asked for, unpacked by the file's ending.
 
     at: told after each line how many bytes of the file, as it lies on disk, have been read.
-    Raises InputError on bytes that are not UTF-8 and on damage, TooLargeError on a line beyond MAX_LINE.
+    Raises InputError on bytes that are not UTF-8 and on damage, TooLargeError on a line beyond MAX_LINE and
+    on more than MAX_BLANK blank ones in a row.
     """
     with open_file(path) as raw, _unpacked(raw, path, window) as stream:
-        number = 0
+        number, empty = 0, 0
         while line := stream.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
@@ -194,7 +198,10 @@ def read_lines(
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise InputError(f"must be UTF-8 text: {error.reason}", where=f"{path}:{number}") from error
-            if blank or not text.isspace():
+            empty = empty + 1 if text.isspace() else 0
+            if empty > MAX_BLANK:
+                raise TooLargeError(f"holds more than {MAX_BLANK:,} blank lines", where=f"{path}:{number}")
+            if blank or not empty:
                 yield number, text
             if at is not None:
                 at(raw.tell())

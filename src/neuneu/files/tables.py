@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ from neuneu.errors import InputError, TooLargeError
 from neuneu.files.apart import schema_of, unpack
 from neuneu.files.documents import read_json
 from neuneu.files.parquet import read_footer
-from neuneu.files.reading import check_file, near_files, open_file, refuse_library_errors, size_text
+from neuneu.files.reading import MAX_LINE, check_file, near_files, open_file, refuse_library_errors, size_text
 
 _PACKED_STARTS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 """How gzip, zstd and zlib files begin: Polars would unpack them without a limit."""
@@ -33,6 +34,9 @@ class TableLimits:
 
     unpacked: int = 4 * 2**30
     """Bytes of all columns that are read, as the footer tells them."""
+
+    columns: int = 20_000
+    """Several times those of a run's history with every metric of every task; each takes memory and time."""
 
     cell: int = 2**20
     """Bytes of one text."""
@@ -113,6 +117,7 @@ def read_parquet(
         rows, sizes = read_footer(path)
         _check_rows(rows, limits, path)
         schema = schema_of(path)
+        _check_columns(len(schema), limits, path)
         names = [name for name in schema if columns is None or name in columns]
         for name in names:
             if (schema[name].is_nested() or schema[name] == pl.Binary) and name not in nested:
@@ -169,11 +174,13 @@ def read_csv(path: str | Path, limits: TableLimits | None = None) -> pl.DataFram
     with open_file(path) as stream:
         if stream.peek(4).startswith(_PACKED_STARTS):  # type: ignore[attr-defined]
             raise InputError("is compressed; unpack it first", where=path)
+        separator = SEPARATORS.get(path.suffix.lower(), ",")
+        first = next((line for line in iter(lambda: stream.readline(MAX_LINE), b"") if line.strip()), b"")
+        _check_columns(first.count(separator.encode()) + 1, limits, path)
         stream.seek(0, 2)
         if stream.tell() > limits.unpacked:
             raise TooLargeError(f"is larger than {size_text(limits.unpacked)}", where=path)
     with refuse_library_errors(path, "csv"):
-        separator = SEPARATORS.get(path.suffix.lower(), ",")
         frame = pl.read_csv(path, infer_schema=False, glob=False, separator=separator)
         for name in frame.columns:
             if "_duplicated_" in name:
@@ -191,6 +198,7 @@ def _read_json(
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"must be a list of objects, one a row; {_import(path)}", where=path)
     _check_rows(len(rows), limits, path)
+    _check_columns(len(set(chain.from_iterable(rows))), limits, path)
     for number, row in enumerate(rows, 1):
         for name, value in row.items():
             if isinstance(value, dict | list) and name not in nested and (columns is None or name in columns):
@@ -204,6 +212,11 @@ def _read_json(
 def _check_rows(rows: int, limits: TableLimits, path: Path) -> None:
     if rows > limits.rows:
         raise TooLargeError(f"has {rows:,} rows, more than {limits.rows:,}", where=path)
+
+
+def _check_columns(columns: int, limits: TableLimits, path: Path) -> None:
+    if columns > limits.columns:
+        raise TooLargeError(f"has {columns:,} columns, more than {limits.columns:,}", where=path)
 
 
 def _check_text(column: pl.Series, limits: TableLimits, path: Path) -> None:

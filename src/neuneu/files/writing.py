@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 PARTIAL = ".partial"
 _LOCK = ".lock"
+_MOVING = ".moving"
+"""Says where files that appear together go, once all are whole: what is killed from then on is moved on."""
+
 _TRIES = 10
 """Times that a folder is made anew where another process sweeps it before its lock is taken."""
 
@@ -125,6 +128,7 @@ class _Together:
         with ExitStack() as made:
             for target in self._waiting:
                 made.enter_context(parents_of(target))
+            (self._home / _MOVING).write_text(os.path.relpath(self.folder, self._home), encoding="utf-8")
             for target, temporary in self._waiting.items():
                 _move_in(temporary, target)
 
@@ -267,8 +271,20 @@ def _remove_partial(home: Path) -> None:
             return
         lock = try_lock(home / _LOCK)
         if lock is not None:
+            _move_on(home)
             shutil.rmtree(home, ignore_errors=True)
             lock.release()
+
+
+def _move_on(home: Path) -> None:
+    """Move files that were to appear together to their places, where a kill came between two of them."""
+    if (home / _MOVING).exists():
+        folder = home / (home / _MOVING).read_text(encoding="utf-8")
+        for file in home.rglob("*"):
+            if file.is_file() and file.name not in (_LOCK, _MOVING):
+                target = folder / file.relative_to(home)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _move_in(file, target)
 
 
 def _glob_literal(name: str) -> str:
