@@ -1,10 +1,13 @@
 import json
 import re
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.cli.terminal import Terminal, check_snapshot
 
+from neuneu.cli.demo import print_demo
 from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.reports.demo import run_demo
@@ -39,13 +42,24 @@ def test_the_demo_writes_the_same_bytes_again_and_speaks_json(neuneu, tmp_path: 
     assert {row["forecaster"] for row in scores} == {"last-value", "power-law"}
 
 
-def test_the_demo_looks_at_references_as_other_commands_do(tmp_path: Path) -> None:
-    found = run_demo(tmp_path / "demo", "power-law", references="finished")
+def test_the_demo_looks_at_references_as_other_commands_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run_demo(Path("demo"), "power-law", references="finished")
     command = "neuneu demo --forecaster power-law --references finished"
     assert command in (tmp_path / "demo" / "report.html").read_text()
     assert {answer.forecasts.references for answer in found.answers.values()} == {
         "all finished runs of the same family"
     }
+    with monkeypatch.context() as patch:
+        stream = Terminal()
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("NO_COLOR", "1")
+        print_demo(found)
+    check_snapshot("demo", stream.getvalue())
     with pytest.raises(InputError, match="references = 'all'"):
         run_demo(tmp_path / "other", "power-law", references="all")
     assert not (tmp_path / "other").exists()

@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from tests.cli.terminal import check_snapshot, on_terminal
 
 from neuneu.losses.open import open_losses
 
@@ -24,8 +26,9 @@ texts, text_file, tokenizer, save_model = (
 
 
 def test_from_text_to_word_losses(
-    text_file: Path, tokenizer: Path, tmp_path: Path, save_model: Callable[..., Path], neuneu: Any
-) -> None:
+    text_file: Path, tokenizer: Path, tmp_path: Path, save_model: Callable[..., Path], neuneu: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     for step in (0, 10):
         save_model(tmp_path / f"runs/tiny/step{step}", seed=step)
     made = neuneu("tokenize", text_file, "-t", tokenizer, "-o", tmp_path / "corpus")
@@ -50,6 +53,8 @@ def test_from_text_to_word_losses(
     assert table["mean"].is_between(1, 100).all()
     assert open_losses(tmp_path / "words").steps("tiny").tolist() == [0, 10]
     shown = neuneu("words", tmp_path / "losses", "-c", tmp_path / "corpus", "--json")
+    seen = on_terminal(monkeypatch, "words", tmp_path / "losses", "-c", tmp_path / "corpus")
+    check_snapshot("words", re.sub(r"\d", "0", seen))
     rows = json.loads(shown.stdout)
     assert [row["run"] for row in rows] == ["tiny", "tiny"]
     assert rows[0]["mean"] == pytest.approx(table["mean"][0], abs=1e-2)

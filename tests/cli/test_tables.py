@@ -17,6 +17,7 @@ from tests.cli.terminal import Terminal, check_snapshot, in_pipe, on_terminal
 
 from neuneu.cli.tables import NAME, PROSE, SENTENCES, lay_out, note, piped
 from neuneu.curves.table import CurveTable
+from neuneu.suite.home import read_home_curves
 
 NAMES = ("olmo-ladder-1B-5xC-dolma17-no-math-code", "olmo-ladder-760M-10xC", "tiny")
 SETTINGS = (("acc", 5, "mc"), ("len_norm", 0, "rc"))
@@ -35,7 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / name).mkdir()
         path = place / name / "samples_hellaswag_2024-01-01T00-00-00.jsonl"
         path.write_text("\n".join(map(json.dumps, items)))
+    read_home_curves().filter(task=["sciq", "text_prose"]).write(place / "home.parquet")
+    (place / "results").mkdir()
+    CurveTable.from_frame(pl.DataFrame(early)).write(place / "results" / "early.parquet")
     with pytest.MonkeyPatch.context() as patch:
+        on_terminal(patch, "designs", "predict", "--store", "home", "--predictor", "median", "--seeds", "1",
+                    *SCIQ, "--workers", "1", "--cells", place / "cells.parquet")  # fmt: skip
         on_terminal(patch, "forecast", place / "early.parquet", "--horizon", "1.2e10", "--horizon", "1.8e10",
                     "-f", "last-value", "--ledger", place / "ledger.jsonl")  # fmt: skip
     return place
@@ -54,6 +60,8 @@ def rows(source: str, names: tuple[str, ...]) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
+SCIQ = ("--task", "sciq")
+
 COMMANDS = {
     "inspect": ("inspect", "curves.parquet"),
     "inspect-problems": ("inspect", "curves.parquet", "--show", "problems"),
@@ -64,6 +72,8 @@ COMMANDS = {
     "advise": ("advise", "curves.parquet", "-f", "last-value", "--target", "0.55"),
     "evaluate": ("evaluate", "curves.parquet", "more.parquet", "-f", "mean-k", "--no-fit"),
     "compare": ("compare", "old", "new"),
+    "inspect-trust": ("inspect", "home.parquet", "--trust"),
+    "watch": ("watch", "results", "--once", "-f", "last-value", "--target", "0.5"),
     "settle": ("settle", "ledger.jsonl", "curves.parquet", "--by", "task,horizon"),
     "atlas": ("atlas", "hellaswag", "mmlu", "--params", "7e9", "--tokens", "2e12"),
     "data-list": ("data", "list"),
@@ -74,9 +84,26 @@ COMMANDS = {
     "designs-conflicts": ("designs", "conflicts", "--store", "home"),
     "designs-coverage": ("designs", "coverage", "--store", "home"),
     "designs-sheet": ("designs", "sheet", "--store", "home"),
+    "designs-facts": ("designs", "facts", "home.parquet", "--store", "home", "-o", "facts.parquet"),
+    "designs-finished": ("designs", "finished", "--store", "home", "-o", "finished.parquet"),
+    "designs-diff": ("designs", "diff", "home", "home"),
+    "designs-correlate": ("designs", "correlate", "--store", "home"),
+    "designs-components": ("designs", "components", "--store", "home", "--count", "2"),
+    "designs-select": ("designs", "select", "--store", "home", "--split", "recipe", *SCIQ),
+    "designs-explain": ("designs", "explain", "--store", "home", "--seeds", "1", *SCIQ),
+    "designs-against": (
+        "designs", "explain", "--store", "home", "--against", "code", "--seeds", "1", "--draws", "2", *SCIQ,
+    ),
+    "designs-ablate": (
+        "designs", "ablate", "--store", "home", "--split", "recipe", "--seeds", "1",
+        "--predictor", "log-linear", "--workers", "1", *SCIQ,
+    ),
+    "designs-tree": ("designs", "tree", "--store", "home", "--seeds", "1", *SCIQ, "--task", "arc_easy"),
+    "designs-errors": ("designs", "errors", "cells.parquet"),
+    "designs-errors-against": ("designs", "errors", "cells.parquet", "--against", "code", "--store", "home"),
     "designs-predict": (
         "designs", "predict", "--store", "home", "--predictor", "median,log-linear", "--seeds", "1",
-        "--task", "sciq", "--workers", "1",
+        "--workers", "1", *SCIQ,
     ),
     "designs-sweep": (
         "designs", "sweep", "home/llama-200k-code-seed0", "code", "--store", "home", "--split", "recipe",
@@ -84,6 +111,10 @@ COMMANDS = {
     ),
 }  # fmt: skip
 """Name of the snapshot → the command."""
+
+
+SEVERAL = ("inspect", "designs-profile", "designs-predict", "designs-ablate", "watch", "designs-finished")
+"""Commands of several tables, or of none."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -96,7 +127,7 @@ def test_tables_fit_80_columns(name: str, folder: Path, monkeypatch: pytest.Monk
     check_snapshot(name, shown)
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("inspect", "designs-profile")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in SEVERAL])
 def test_pipes_get_a_line_a_row(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     text = in_pipe(monkeypatch, *COMMANDS[name])

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 import yaml
 from safetensors.numpy import load_file
+from tests.cli.terminal import check_snapshot, on_terminal
 
 from neuneu.curves.table import CurveTable
 from neuneu.losses.open import open_losses
@@ -42,7 +43,7 @@ def trained(root: Path, neuneu: Run) -> Path:
     """The tiny suite trained without interruption."""
     done = neuneu(*arguments(root, root / "straight"))
     assert done.returncode == 0, done.stderr
-    assert "llama-s-even-seed1: step 32 of 32" in done.stderr
+    assert "2 of 2 runs done → " in done.stderr
     return root / "straight"
 
 
@@ -121,6 +122,14 @@ def test_scores_follow_from_the_items(trained: Path) -> None:
     ratio = found["text_code", "bpb"]["value"] / found["text_prose", "bpb"]["value"]
     assert ratio > 1
     assert losses[: 4 * 63].mean() > losses[4 * 63 :].mean()
+
+
+def test_what_people_see_of_a_suite(root: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_terminal(monkeypatch, "suite", "status", root / "tiny.yaml", "--output", trained)
+    check_snapshot("suite-status", shown)
+    weights = trained / "runs" / "llama-s-even-seed0" / "weights" / "step32"
+    asked = ("--blimp", root / "blimp", "--tokenizer", trained / "text" / "tokenizer.json")
+    check_snapshot("suite-evaluate", on_terminal(monkeypatch, "suite", "evaluate", weights, *asked))
 
 
 def test_status_counts_checkpoints(root: Path, trained: Path, neuneu: Run) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from neuneu.cli.options import AsJson, Output, Tasks, make_app, show
 from neuneu.cli.tables import note
+from neuneu.errors import how_many
 
 app = make_app()
 
@@ -34,4 +35,4 @@ def compare(
     show(frame, f"{second} less {first}", brief=frame.drop("apart"), output=output, as_json=as_json)
     apart = max(frame["apart"].to_list())
     if apart:
-        note(f"{apart} items that only one of the two has are left out")
+        note(f"left out: {how_many(apart, 'item')} that only one of the two has")

@@ -16,7 +16,7 @@ from neuneu.cli.designs_predict import predictions
 from neuneu.cli.designs_tag import taggers
 from neuneu.cli.designs_texts import texts
 from neuneu.cli.options import AsJson, Output, changed_place, file_place, folder_place, make_app, one_of, show
-from neuneu.cli.tables import note
+from neuneu.cli.tables import cell, note
 from neuneu.errors import InputError, how_many
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ def profile(
 
     Example: neuneu designs profile home/llama-50k-prose-seed0 --store home
     """
+    import polars as pl
+
     from neuneu.designs.database import views
     from neuneu.designs.database.home import open_store
     from neuneu.files import to_json
@@ -196,8 +198,10 @@ def profile(
         return
     for name, frame in found.items():
         if name in ("model", "dataset") and len(frame):
-            frame = frame.transpose(include_header=True, header_name="column", column_names=["value"])  # noqa: PLW2901
-        if len(frame):
+            whole = frame.transpose(include_header=True, header_name="column", column_names=["value"])
+            values = [cell(value) for value in frame.row(0)] if len(frame) == 1 else whole["value"]
+            show(whole, name, brief=whole.with_columns(value=pl.Series(values, dtype=pl.String)))
+        elif len(frame):
             show(frame, name)
 
 
@@ -216,7 +220,8 @@ def conflicts(store: Store, output: Output = None, as_json: AsJson = False) -> N
         frame = views.conflicts(opened)
     text = [pl.col(name).cast(pl.List(pl.String)).list.join("; ") for name in ("values", "origins")]
     show(
-        frame.with_columns(text), f"{how_many(len(frame), 'conflict')}, the largest first",
+        frame.with_columns(text),
+        f"{how_many(len(frame), 'conflict')}, the largest first" if len(frame) else "No conflicts",
         brief=frame.drop("origins"), output=output, as_json=as_json,
     )  # fmt: skip
 
@@ -238,7 +243,8 @@ def gaps(
 
     with open_store(store) as opened:
         frame = views.missing_facts(opened) if facts else views.missing_evaluations(opened, least=least)
-    show(frame, "missing", output=output, as_json=as_json)
+    what = "Facts" if facts else f"Measurements that {least} models or more have, and"
+    show(frame, f"{what} that models lack", output=output, as_json=as_json)
 
 
 @designs.command(rich_help_panel=DATABASE)
@@ -287,10 +293,12 @@ def diff(
 
     Example: neuneu designs diff old.duckdb new.duckdb
     """
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
-    with DesignStore(old) as before, DesignStore(new) as after:
-        show(after.compare(before), f"{old} → {new}", output=output, as_json=as_json)
+    with open_store(old) as before, open_store(new) as after:
+        changes = after.compare(before)
+    title = f"{old} → {new}" if len(changes) else f"{old} and {new} do not differ"
+    show(changes, title, output=output, as_json=as_json)
 
 
 @designs.command(rich_help_panel=DATABASE)
@@ -359,7 +367,7 @@ def validate(
     problems = []
     for path in paths:
         try:
-            note(f"{path}: good, {len(read_contribution(path))} rows")
+            note(f"{path}: good, {how_many(len(read_contribution(path)), 'row')}")
         except InputError as error:
             problems.append(str(error))
     if problems:

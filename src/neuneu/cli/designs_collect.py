@@ -10,7 +10,7 @@ import typer
 from neuneu.cli.designs_common import CONTRIBUTE, DATABASE, Store
 from neuneu.cli.options import Output, file_place, folder_place, show
 from neuneu.cli.tables import note
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 
 collecting = typer.Typer()
 
@@ -71,12 +71,16 @@ def fetch(
         if repository is not None:
             raise InputError("belongs to scores", field="repository", value=repository)
         files = fetch_metadata(models, output)
-        note(f"{len(files)} models → {output} (designs import metadata {output})")
+        note(_fetched(len(files), output, "metadata"))
         return
     files, without = fetch_scores(models, output, repository=repository or LEADERBOARD)
     for name in without:
         note(f"no results: {name}")
-    note(f"{len(files)} models → {output} (designs import scores-json {output})")
+    note(_fetched(len(files), output, "scores-json"))
+
+
+def _fetched(count: int, output: Path, kind: str) -> str:
+    return f"{how_many(count, 'model')} → {output}; next: `neuneu designs import {kind} {output} -s STORE`"
 
 
 @collecting.command(rich_help_panel=CONTRIBUTE)

@@ -403,4 +403,9 @@ def coverage(
     table = load_table(store, None)
     frame = missing_scores(table)
     draw(figure, lambda charts: charts.coverage_chart(table.ids, [task.key for task in table.tasks], frame))
-    show(frame, f"{len(frame)} scores missing", output=output, as_json=as_json)
+    show(
+        frame,
+        how_many(len(frame), "missing score") if len(frame) else "No score is missing",
+        output=output,
+        as_json=as_json,
+    )

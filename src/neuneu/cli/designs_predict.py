@@ -144,7 +144,7 @@ def predict(
             progress=note,
         )
         if keeper is not None and models is not None:
-            note(f"{keeper.write(models)} tuned models → {models}")
+            note(f"{how_many(keeper.write(models), 'tuned model')} → {models}")
         frame = _merged(frame, merge_mmlu, merge_arithmetic)
         draw(figure, lambda charts: charts.errors_by_task(as_methods(frame), "scale"))
         title = f"published protocol, {split} folds, {how_many(seeds, 'seed')}"
@@ -211,12 +211,18 @@ def facts(
 
     Example: neuneu designs facts curves.parquet -s designs.duckdb --model my-run=org/model -o more.parquet
     """
+    import polars as pl
+
     from neuneu.curves.table import CurveTable
     from neuneu.designs.database.facts import fill_facts
-    from neuneu.designs.database.store import DesignStore
+    from neuneu.designs.database.home import open_store
 
     pairs = read_pairs(model or [], "model", "RUN=ID")
-    with DesignStore(store) as opened:
+    with open_store(store) as opened:
         table, filled = fill_facts(CurveTable.read(curves), opened, pairs)
     table.write(output)
-    show(filled, f"Facts filled in → {output}", as_json=as_json)
+    count = len(filled.filter(pl.any_horizontal(pl.exclude("run", "model").is_not_null())))
+    title = f"Facts filled in of {count} of {how_many(len(filled), 'run')} → {output}"
+    if not count:
+        title = f"No fact was filled in: the curves have them, or the database lacks them → {output}"
+    show(filled, title, as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 from neuneu.cli.designs_common import GENERATE
 from neuneu.cli.options import file_place
 from neuneu.cli.tables import note
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 from neuneu.files import write_table
 
 taggers = typer.Typer()
@@ -53,7 +53,7 @@ def generate(
         batch=batch,
         device=device,
     )
-    note(f"{done} generations → {output}")
+    note(f"{how_many(done, 'generation')} → {output}")
 
 
 @taggers.command(rich_help_panel=GENERATE)
@@ -146,7 +146,7 @@ def tag(
         tokens, endpoint, model, language, None if against is None else str(against), words
     )
     done = tag_all(feature, source, output, options=options, workers=workers, limit=limit)
-    note(f"{done} documents → {output}")
+    note(f"{how_many(done, 'document')} → {output}")
 
 
 @taggers.command(rich_help_panel=GENERATE)

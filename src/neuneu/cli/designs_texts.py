@@ -8,7 +8,7 @@ import typer
 from neuneu.cli.designs_common import TEXTS, draw
 from neuneu.cli.options import AsJson, Output, file_place, show
 from neuneu.cli.tables import note
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 
 texts = typer.Typer()
 
@@ -44,7 +44,8 @@ def filter_(
         source, kept, removed, repetition=repetition, contamination=contamination, most=most
     )
     for reason, count in sorted(counts.items(), key=lambda pair: -pair[1]):
-        note(f"{count} {reason}")
+        note(f"{how_many(count, 'document')}: {reason}")
+    note(f"→ {kept}" + (f", {removed}" if removed else ""))
 
 
 @texts.command(rich_help_panel=TEXTS)
@@ -68,7 +69,7 @@ def sample(
 
     files = fetch_texts(sources, hub=hub)
     found = sample_documents(files, output, count=count, share=share, seed=seed, limit=limit)
-    note(f"{found} documents → {output}")
+    note(f"{how_many(found, 'document')} → {output}")
 
 
 @texts.command(rich_help_panel=TEXTS)

@@ -84,7 +84,8 @@ def tokenize(
         )
     facts = corpus.facts
     note(
-        f"{facts['documents']:,} documents, {facts['tokens']:,} tokens, {facts['words']:,} words → {output} "
+        f"{how_many(facts['documents'], 'document')}, {how_many(facts['tokens'], 'token')}, "
+        f"{how_many(facts['words'], 'word')} → {output} "
         f"({corpus.fingerprint[:12]})"
     )
 

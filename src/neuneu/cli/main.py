@@ -9,6 +9,7 @@ from neuneu.cli.bars import bars
 from neuneu.cli.help import overview as overview_of
 from neuneu.cli.help import plain_help
 from neuneu.cli.names import COMMANDS, COMPLETE, command_of, option_names
+from neuneu.cli.tables import note
 from neuneu.cli.usage import usage_error, usage_errors
 from neuneu.errors import InputError, NeuneuError, check_known, missing_extra
 
@@ -82,7 +83,7 @@ def _run(arguments: list[str]) -> None:
 def _end(message: str, code: int) -> NoReturn:
     """Print the one line and end; what stdout still holds is given up where it cannot be written."""
     if message:
-        sys.stderr.write(f"neuneu: {message}\n")
+        note(f"neuneu: {message}")
     try:
         sys.stdout.flush()
     except OSError:

@@ -42,8 +42,8 @@ def run(
 
     Example: neuneu suite run configs/suite/home.yaml -o home --blimp blimp --requests oe_eval_tasks
     """
-    from neuneu.suite.grid import QuestionFolders, run_suite
-    from neuneu.suite.parallel import join_processes
+    from neuneu.suite.grid import QuestionFolders, run_suite, suite_status
+    from neuneu.suite.parallel import join_processes, place
     from neuneu.suite.suite_config import load_suite
 
     settings = load_suite(config)
@@ -51,6 +51,13 @@ def run(
     _use_threads(threads)
     join_processes()
     run_suite(settings, output, QuestionFolders(blimp, requests), root=root, only=only)
+    if place()[0] > 0:
+        return
+    done = suite_status(settings, output)["state"].to_list().count("done")
+    note(
+        f"{done} of {how_many(len(settings.runs), 'run')} done → {output}; `neuneu suite package {output} -o "
+        f"curves` writes their curves"
+    )
 
 
 @suite.command()

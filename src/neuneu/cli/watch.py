@@ -151,7 +151,10 @@ def settle(
     check_ledger(ledger)
     found = ledger_record(ledger, read_curves(curves), columns)
     if not found.settled:
-        rule = f"none of the {found.entered} forecasts has come to its horizon in these curves"
+        rule = (
+            f"of {how_many(found.entered, 'forecast')} none has come to its horizon in these curves; settle "
+            "again when there are later checkpoints"
+        )
         raise InputError(rule, where=ledger)
     show(found.table, found.title, output=output, as_json=as_json)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from neuneu.curves.readers.finishing import ReadResult
 from neuneu.curves.readers.formats import formats, read_format
 from neuneu.curves.readers.parsing import Given
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, how_many
 from neuneu.files import check_place
 from neuneu.files.reading import size_text
 from neuneu.hub import Blob, cache_folder, fetch_blobs, list_tree
@@ -153,7 +153,7 @@ def fetch_public(runs: PublicRuns, tell: Callable[[str], None], root: Path | Non
     wanted: list[Blob] = [blobs[path] for path in runs.select(sorted(blobs))]
     if not wanted:
         raise InputError("none of its files is there", where=f"{runs.repository} at {runs.revision}")
-    tell(f"{len(wanted)} files, {size_text(sum(blob.size for blob in wanted))} → {root}")
+    tell(f"{how_many(len(wanted), 'file')}, {size_text(sum(blob.size for blob in wanted))} → {root}")
     fetch_blobs(runs.repository, runs.revision, wanted, root, tell)
     return root
 

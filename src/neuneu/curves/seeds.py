@@ -208,7 +208,7 @@ def _lacking(values: pl.DataFrame, whole: pl.Expr) -> dict[str, list[str]]:
         short = own.filter(pl.col("kept") & (pl.col("lost") > 0))
         if len(short):
             lost = max(short["lost"].to_list())
-            lines.append(f"up to {lost} checkpoints a curve that not all seeds have")
+            lines.append(f"up to {how_many(lost, 'checkpoint')} a curve that not all seeds have")
     return found
 
 

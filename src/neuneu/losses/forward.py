@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, how_many
 from neuneu.losses.statistics import TOP, check_statistics
 from neuneu.losses.windows import WindowBatch, Windows, make_batches, scored_mask
 from neuneu.progress import counting
@@ -80,7 +80,9 @@ def token_values(
         values[:, batch.positions] = found.cpu().numpy()
     bad = int(np.count_nonzero(scored_mask(windows, len(tokens)) & ~np.isfinite(values[0])))
     if bad:
-        raise InputError(f"{bad} tokens have no finite loss: the model has diverged", field="losses")
+        raise InputError(
+            f"{how_many(bad, 'token')} without a finite loss: the model has diverged", field="losses"
+        )
     return dict(zip(("loss", *statistics), values, strict=True))
 
 

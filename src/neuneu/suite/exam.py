@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 from neuneu.files import read_json
 from neuneu.suite.multiple_choice import Choice, Encode, Item, make_question, read_blimp, read_requests
 from neuneu.suite.prepare import END, suite_tokenizer
@@ -76,7 +76,7 @@ def _windows(name: str, encoded: list[list[int]], start: int, length: int, count
         for begin in range(0, len(encoded[index]) - length + 2, length - 1)
     ]
     if len(rows) < count:
-        rule = f"held-out text has {len(rows)} windows of {length} tokens, {count} are wanted"
+        rule = f"held-out text has {how_many(len(rows), 'window')} of {length} tokens, {count} are wanted"
         raise InputError(rule, field="evaluation.windows", value=name)
     return np.array(rows[:count], dtype=np.int64)
 

@@ -23,7 +23,7 @@ from neuneu.curves.readers.reader import (
     stack,
 )
 from neuneu.curves.table import KEY
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, how_many
 
 FORMAT = "format"
 AUTO = "auto"
@@ -135,7 +135,7 @@ def _rows_by_format(
     for known, its_files in sorted(found.items()):
         reader = formats()[known]
         its = {option: value for option, value in said.items() if option in reader.options}
-        report.notes.append(f"{len(its_files)} files read as {known}")
+        report.notes.append(f"{how_many(len(its_files), 'file')} read as {known}")
         rows = reader.rows_of(its_files, report, given=given, place=place_of(its_files), **its)
         if len(rows):
             frames.append(rows.with_columns(pl.lit(known).alias(FORMAT)))

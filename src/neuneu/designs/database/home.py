@@ -49,7 +49,7 @@ _ATTENTION = ("llama", "mixtral", "gptneox")
 
 def open_store(path: str | Path) -> DesignStore:
     """A design database, read-only: a file, or for `home` the packaged suite, made in memory."""
-    if str(path) != HOME or Path(path).exists():
+    if str(path) != HOME or Path(path).is_file():
         return DesignStore(path)
     store = DesignStore.in_memory()
     store.apply(home_batch())

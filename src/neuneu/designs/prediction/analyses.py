@@ -9,7 +9,7 @@ import polars as pl
 from neuneu.designs.prediction.design_table import DesignTable, Matrix
 from neuneu.designs.prediction.folds import folds
 from neuneu.designs.prediction.significance import benjamini_hochberg
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, how_many
 
 DOMAINS = ("web", "code", "books", "reference", "academic")
 LEAST = 10
@@ -70,11 +70,15 @@ def compositions(
     true_names = [f"pretraining_summary_percentage_{domain}" for domain in DOMAINS]
     for name in (*generated_names, *true_names):
         if name not in table.numbers:
-            raise InputError("not in this table", field="feature", value=name)
+            rule = (
+                "the table has no such feature; shares of what models write come from `neuneu designs "
+                "generate`, `tag domain` and `aggregate`, then `neuneu designs import features`"
+            )
+            raise InputError(rule, field="feature", value=name)
     generated, true = table.matrix(generated_names), table.matrix(true_names)
     rows = np.flatnonzero(~np.isnan(generated).any(1) & ~np.isnan(true).any(1) & (generated.sum(1) > 0))
     if len(rows) < 20:
-        rule = f"only {len(rows)} models have generated and true shares; needs 20"
+        rule = f"{how_many(len(rows), 'model')} with generated and true shares; needs 20"
         raise InputError(rule, field="generation_features")
     generated = 100 * generated[rows] / generated[rows].sum(1, keepdims=True)
     true = 100 * true[rows] / true[rows].sum(1, keepdims=True)
