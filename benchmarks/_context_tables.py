@@ -22,6 +22,9 @@ SOURCES = {
     "olmo_ladder_moreeval_const": "OLMo ladder, constant rate", "open_sci_ref": "open-sci-ref",
     "physicslm4": "PhysicsLM4", "polypythia_blimp": "PolyPythia, BLiMP", "pythia_v1": "Pythia",
 }  # fmt: skip
+MAIN = ("neuneu-2", "rivals", "before training")
+"""Arms of the main table."""
+BRANCHES = "olmo_ladder_moreeval_decay"
 ASKED = ((0.05, "5 %"), (0.1, "10 %"), (0.2, "20 %"), (0.5, "50 %"))
 
 Place = tuple[str, float, str, str]
@@ -29,20 +32,24 @@ Place = tuple[str, float, str, str]
 
 
 @cache
-def measured() -> dict[Place, list[dict[str, Any]]]:
-    """Rows of all seeds by place."""
+def measured(*arms: str) -> dict[Place, list[dict[str, Any]]]:
+    """Rows of all seeds by place. arms: of `benchmarks.contexts`, by default those of the main table."""
     found: dict[Place, list[dict[str, Any]]] = {}
-    for rows in read_json(RESULTS).values():
-        for row in rows:
+    for key, rows in read_json(RESULTS).items():
+        arm = key.split(", ")[1]
+        for row in rows if arm in (arms or MAIN) else ():
             if row.get("curves"):
                 place = row["references"], row["context"], row["source"], row["forecaster"]
                 found.setdefault(place, []).append(row)
     return found
 
 
-def value(rule: str, context: float, method: str, key: str, sources: Sequence[str]) -> float:
+def value(
+    rule: str, context: float, method: str, key: str, sources: Sequence[str], arm: str | None = None
+) -> float:
     """Mean over sources of the mean over seeds; NaN where a source was not measured."""
-    rows = [measured().get((rule, context, source, method), []) for source in sources]
+    known = measured(*filter(None, [arm]))
+    rows = [known.get((rule, context, source, method), []) for source in sources]
     if not all(rows):
         return float("nan")
     return float(np.mean([np.mean([row[key] for row in own]) for own in rows]))
@@ -136,6 +143,49 @@ def near_chance() -> Iterator[str]:
             cells = [f"{error:.2f} ({covered:.0f} %)" for error, covered, *_ in told]
             took = f"{told[0][3]:.0f} and {told[1][3]:.0f} of {told[1][4]:.0f}"
             yield f"| {words} | {share} | {told[1][2]:.0f} | {cells[0]} | {cells[1]} | {took} |"
+
+
+def schedule() -> Iterator[str]:
+    """A row a source and kind of references: error without the schedule and with it, at every context."""
+    yield f"| source | references | {' | '.join(share for _, share in ASKED)} |"
+    yield f"|---|---|{'---|' * len(ASKED)}"
+    for source, title in (("open_sci_ref", SOURCES["open_sci_ref"]), (BRANCHES, "OLMo ladder, decays")):
+        for rule, words in RULES.items():
+            cells = []
+            for context, _ in ASKED:
+                told = [
+                    [value(rule, context, method, key, [source], "schedule") for key in ("mae", "coverage80")]
+                    for method in (OURS, "schedule told")
+                ]
+                cells.append(" → ".join(f"{error:.2f} ({covered:.0f} %)" for error, covered in told))
+            yield f"| {title} | {words} | {' | '.join(cells)} |"
+
+
+ABLATED = {
+    OURS: "all", "without the atlas": "the atlas", "without trees": "trees: the process alone",
+    "without the process's share": "the process's share in the mean",
+    "without other tasks": "the run's other tasks",
+    "without finer metrics": "finer metrics", "without the plan": "the planned end",
+    "without past errors": "stretching by past errors",
+}  # fmt: skip
+"""Methods of the arm "ablation" and what they lack, in words."""
+
+
+def ablation() -> Iterator[str]:
+    """A row an ingredient: error, coverage and pinball loss without it, means over sources."""
+    places = [(rule, context, share) for rule in ("none", "finished") for context, share in ASKED[::2]]
+    yield f"| without | {' | '.join(f'{RULES[rule]}, {share}' for rule, _, share in places)} |"
+    yield f"|---|{'---|' * len(places)}"
+    for method, words in ABLATED.items():
+        cells = []
+        for rule, context, _ in places:
+            sources = [source for source in SOURCES if (rule, context, source, OURS) in measured("ablation")]
+            error, covered, loss = (
+                value(rule, context, method, key, sources, "ablation")
+                for key in ("mae", "coverage80", "pinball")
+            )
+            cells.append(f"{error:.2f} ({covered:.0f} %) {loss:.2f}")
+        yield f"| {'–' if method == OURS else words} | {' | '.join(cells)} |"
 
 
 def _near(rule: str, context: float, source: str, method: str) -> dict[str, float]:

@@ -142,6 +142,8 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "moments": _moment_tables.moments,
     "public-runs": public_runs,
     "fewer-sources": fewer_sources,
+    "schedule": _context_tables.schedule,
+    "ablation": _context_tables.ablation,
 }  # fmt: skip
 
 
