@@ -13,8 +13,9 @@ from neuneu.evidence.evidence import Evidence
 
 LIFT_ALONE, LIFT_BY_RUNS = 0.08, 0.04
 """A whole decay adds so much of the distance to chance to what is forecast without knowing of it: on the
-curve alone, and where finished runs are there to show it. These have the least errors on open-sci-ref and on
-OLMo's decays, each with all else fitted without it, and are the same for both."""
+curve alone, and where finished runs are there to show it. Chosen on open-sci-ref and on OLMo's decays, each
+with all else fitted without it: the second has the least error on both, the first is near it
+(docs/tried.md)."""
 
 
 def decayed(batch: Batch) -> Floats:
