@@ -25,6 +25,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.parametrize("command", ["import lm-eval {} -o out.parquet", "watch {} --once", "serve {}"])
+def test_a_schedule_that_is_none_is_refused_before_anything_is_read(
+    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = [*command.format(folder / "results").split(), "--schedule", "wsd"]
+    told = on_terminal(monkeypatch, *line)
+    assert "schedule = 'wsd': must be constant, cosine, linear, or wsd:" in " ".join(told.split())
+    assert not list(tmp_path.iterdir())
+
+
 DOORS = ("report", "rank", "advise --target 0.6", "evaluate", "inspect", "export neuneu-npy -o npy")
 """Commands that take a curve table last."""
 

@@ -26,6 +26,15 @@ def changed_place(path: Path | None) -> Path | None:
     return path if path is None else check_place(path, changed=True)
 
 
+def known_schedule(schedule: str | None) -> str | None:
+    """Callback of an option that names a schedule: one that is none is refused before anything is read."""
+    if schedule is not None:
+        from neuneu.curves.schedules import decay_start
+
+        decay_start(schedule)
+    return schedule
+
+
 def folder_place(path: Path | None) -> Path | None:
     """Callback of an option that names a folder to write into."""
     return path if path is None else check_place(path, folder=True)
@@ -76,6 +85,7 @@ LearningRate = Annotated[
         "--schedule",
         help="Of the learning rate: constant, cosine, linear, or wsd:0.8, which falls from that share of the "
         "plan on.",
+        callback=known_schedule,
     ),
 ]
 Shots = Annotated[int | None, typer.Option("--n-shot", "--shots", help="Only with this number of shots.")]
