@@ -64,6 +64,28 @@ def violations(page: Any) -> list[str]:
     return found
 
 
+_MARK = """() => {
+    const shown = [...document.querySelectorAll('a[href],button,input,select,summary,[tabindex="0"]')].filter(
+        (one) => !one.disabled && one.checkVisibility({visibilityProperty: true}));
+    shown.forEach((one, k) => { one.dataset.k = k; });
+    return shown.map((one) => one.ariaLabel || one.name || one.textContent.trim().slice(0, 40));
+}"""
+
+
+def unreached(page: Any, most: int = 400) -> list[str]:
+    """What can be used on a page and is not come to by Tab alone, within so many presses."""
+    names = page.evaluate(_MARK)
+    left = set(range(len(names)))
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        place = page.evaluate("document.activeElement.dataset.k ?? null")
+        left -= set() if place is None else {int(place)}
+        if not left:
+            break
+    return [names[place] for place in sorted(left)]
+
+
 def screenshot(page: Any, name: str, *, whole: bool = True) -> None:
     """Leave a picture of a page in SCREENSHOTS."""
     SCREENSHOTS.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.app.conftest import form, result, send, serving
-from tests.browsing import LOOKS, opened, screenshot, violations
+from tests.browsing import LOOKS, opened, screenshot, unreached, violations
 
 from neuneu.curves.table import CurveTable
 
@@ -117,6 +117,41 @@ def test_runs_tasks_and_settings_are_chosen_by_keyboard_alone(browser, empty: st
         assert problems == []
 
 
+def test_the_keyboard_alone_comes_to_everything(browser, address: str) -> None:
+    with opened(browser) as (page, problems):
+        page.goto(address)
+        done(page)
+        for part in ("details.facts", "details.comparison"):
+            page.locator(part).evaluate("one => { one.open = true; }")
+        assert unreached(page) == []
+        page.goto(address + "api")
+        page.locator("summary").first.wait_for()
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        assert unreached(page, 1500) == []
+        assert problems == []
+
+
+def test_a_million_points_and_deep_json_leave_the_page_usable(browser, empty: str, tmp_path: Path) -> None:
+    n = 1_000_000
+    (tmp_path / "deep.json").write_bytes(b"[" * (n * 5) + b"]" * (n * 5))
+    pl.select(
+        run=pl.lit("r"), task=pl.lit("t"), metric=pl.lit("acc"), step=pl.int_range(1, n + 1),
+        value=0.3 + pl.int_range(n) / (4 * n),
+    ).write_parquet(tmp_path / "long.parquet")  # fmt: skip
+    with opened(browser) as (page, problems):
+        page.goto(empty)
+        page.set_input_files("input[name=files]", tmp_path / "deep.json")
+        page.locator(".status.read.bad", has_text="deep.json").wait_for(timeout=PATIENCE)
+        page.set_input_files("input[name=files]", tmp_path / "long.parquet")
+        page.locator(".status.read", has_text="1,000,000 values").wait_for(timeout=PATIENCE)
+        page.select_option("select[name=forecaster]", "last-value")
+        page.get_by_role("button", name="Forecast").click()
+        page.locator(".told", has_text=re.compile("Done|memory|time")).wait_for(timeout=PATIENCE)
+        page.get_by_text("Say more about the files").click()
+        assert page.locator("input[name=planned_tokens]").is_visible()
+        assert [one for one in problems if not re.search("41[34]|422", one)] == []
+
+
 def test_a_folder_of_harness_results_is_dropped_in(browser, empty: str, results: Path) -> None:
     with opened(browser) as (page, problems):
         sent: list[int] = []
@@ -130,7 +165,7 @@ def test_a_folder_of_harness_results_is_dropped_in(browser, empty: str, results:
         page.locator(".lines li", has_text="lm-eval").first.wait_for()
         page.get_by_text("Compare runs").click()
         page.get_by_role("button", name="Compare the two").click()
-        page.locator(".compared", has_text="with probability").wait_for(timeout=PATIENCE)
+        page.locator(".compared", has_text="at clock 21k, by neuneu-2").wait_for(timeout=PATIENCE)
         assert page.locator(".ranking tbody tr").count() == 2
         screenshot(page, "page-compared")
         page.get_by_role("button", name="Rank all").click()

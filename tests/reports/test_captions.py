@@ -8,11 +8,14 @@ import polars as pl
 import pytest
 from tests.canvas import check_on_canvas
 
+from neuneu.curves.curve import Facts
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.outcomes import decisions_document, outcomes
 from neuneu.evaluation.comparison import evaluate, write_results
 from neuneu.files import write_json
+from neuneu.forecasters.fitted import fitted_in_words
 from neuneu.reports import style
+from neuneu.reports.captions import of_evaluation
 from neuneu.reports.fans import fan_chart
 from neuneu.reports.figures import (
     KINDS,
@@ -80,6 +83,20 @@ def test_figures_of_evaluations_say_how_and_keep_their_texts_whole(kind: str, th
     ):
         assert part in said
     check_on_canvas(figure)
+
+
+def test_figures_of_an_evaluation_say_what_was_fitted_on_its_runs() -> None:
+    known = {"one": Facts(family="pythia"), "two": Facts()}
+    rows = [
+        {"forecaster": name, "fitted": f"as it ships; {fitted_in_words([name], known)}"}
+        for name in ("neuneu-2", "power-law", "mine")
+    ]
+    told = of_evaluation({"protocol": {"kind": "fraction"}, "overall": rows})
+    assert (
+        "The shipped weights of neuneu-2 and the widths of the intervals of power-law were fitted on" in told
+    )
+    assert "mine" not in told
+    assert "were fitted on" not in of_evaluation({"protocol": {"kind": "fraction"}, "overall": rows[2:]})
 
 
 def test_the_source_names_of_a_leaderboard_are_there_in_full(three: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.browsing import chromium, opened, printed, screenshot, violations
+from tests.browsing import chromium, opened, printed, screenshot, unreached, violations
 
 from neuneu.curves.table import CurveTable
 from neuneu.reports.report_files import report_files
@@ -91,6 +91,7 @@ def test_charts_are_found_by_choice_and_by_words(browser: Any, report: str) -> N
         page.select_option("[name=setting]", "5-shot")
         count(page, "1 chart shown")
         assert HOSTILE in figures(page).first.inner_text()
+        assert figures(page).first.locator(".ytitle").text_content() == "acc, 5-shot"
         page.get_by_role("button", name="Clear").click()
         task = page.locator("[name=task] option").nth(3).get_attribute("value")
         page.fill("[name=words]", f"{task} script".upper())
@@ -131,6 +132,25 @@ def test_tables_sort_and_search(browser: Any, report: str) -> None:
         if trust.count():
             trust.fill("zzz")
             assert page.locator("#trust-table tbody tr:visible").count() == 0
+        assert problems == []
+
+
+def test_the_keyboard_alone_comes_to_everything(browser: Any, report: str) -> None:
+    with opened(browser) as (page, problems):
+        page.goto(report)
+        page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
+        page.locator("table.ends tbody tr").first.wait_for()
+        assert unreached(page) == []
+        figures(page).first.get_by_role("button", name="Large view").click()
+        page.locator("dialog details").evaluate("one => { one.open = true; }")
+        dialog = page.get_by_role("dialog")
+        dialog.locator("table tbody tr").first.wait_for()
+        parts = dialog.locator("button, input, summary, [tabindex='0']")
+        reached = set()
+        for _ in range(2 * parts.count()):
+            page.keyboard.press("Tab")
+            reached.add(parts.evaluate_all("all => all.indexOf(document.activeElement)"))
+        assert set(range(parts.count())) <= reached
         assert problems == []
 
 
@@ -207,6 +227,20 @@ def test_numbers_and_pictures_are_saved(browser: Any, report: str) -> None:
         colours = image.convert("RGB").getcolors(1 << 24)
         assert colours is not None
         assert len(colours) > 50  # lines, bands and words, not an empty sheet
+        figures(page).first.get_by_role("button", name="Large view").click()
+        dialog = page.get_by_role("dialog")
+        before = dialog.locator("svg path.line").first.get_attribute("d")
+        dialog.get_by_label("Smooth").check()
+        assert dialog.locator("svg path.line").first.get_attribute("d") != before
+        dialog.get_by_label("to", exact=True).press("Home")
+        assert dialog.locator("svg path.line").first.get_attribute("d") != before
+        for name in ("CSV", "PNG"):
+            with page.expect_download() as large:
+                dialog.get_by_role("button", name=name).click()
+            assert large.value.suggested_filename.endswith(f".{name.lower()}")
+        dialog.get_by_role("button", name="Previous").click()
+        assert dialog.get_by_text(f"{TASKS + 1} of {TASKS + 1}").is_visible()
+        dialog.get_by_role("button", name="Close").click()
         assert problems == []
 
 

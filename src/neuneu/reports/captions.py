@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuneu.forecasters.fitted import fitted_in_words
+from neuneu.forecasters.fitted import WEIGHTS, WIDTHS, fitted_in_words
 from neuneu.forecasts.cells import CurveForecast
 from neuneu.forecasts.forecast import TableForecasts
 
@@ -28,7 +28,7 @@ def of_evaluation(document: Mapping[str, Any]) -> str:
         *_references_and_fit(told),
         f"metric: {in_setting(str(told.get('metric')), told.get('n_shot'), told.get('variant'))}",
     ]
-    return "; ".join(parts)
+    return "; ".join(parts) + _fitted_here(document)
 
 
 def of_cells(document: Mapping[str, Any], shown: Sequence[CurveForecast]) -> str:
@@ -38,7 +38,22 @@ def of_cells(document: Mapping[str, Any], shown: Sequence[CurveForecast]) -> str
     context = low if low == high else f"{low} to {high}"
     told = document.get("protocol") or {}
     parts = [f"context: the first {context} of the clock", *(_references_and_fit(told) if told else [])]
-    return "; ".join([*parts, *_one_setting(shown)])
+    return "; ".join([*parts, *_one_setting(shown)]) + _fitted_here(document)
+
+
+def _fitted_here(document: Mapping[str, Any]) -> str:
+    """Which of the evaluated methods that ship were fitted on runs that are scored; "" where none was."""
+    parts = []
+    for what in (WEIGHTS, WIDTHS):
+        names = [
+            str(row["forecaster"]) for row in document.get("overall", []) if what in str(row.get("fitted"))
+        ]
+        if names:
+            parts.append(f"the {what} of {' and '.join(names)}")
+    if not parts:
+        return ""
+    text = f"{' and '.join(parts)} were fitted on some of these runs or their families"
+    return f". {text[0].upper()}{text[1:]}: errors here are kinder than on runs of others."
 
 
 def _references_and_fit(told: Mapping[str, Any]) -> list[str]:

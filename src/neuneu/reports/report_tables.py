@@ -109,7 +109,7 @@ def headline(answer: Answer) -> str:
     if answer.context < 1:
         return _looking_back(answer, first)
     middle = f"{_value(first.q50, overview)} (80 %: {_span(first, overview)})"
-    when = f"at {style.readable(first.at)} {style.clock_label(overview.clock_unit)}"
+    when = f"at {style.clock_text(first.at, overview.clock_unit)}"
     verb = "scores" if first.ended else "will score"
     if len(overview.rows) == 1:
         return f"{first.run} {verb} {middle} {when}, {_of_what(overview)}."
@@ -128,7 +128,7 @@ def _of_what(overview: Overview) -> str:
 def _looking_back(answer: Answer, first: RunRow) -> str:
     overview = answer.overview
     share = f"{100 * answer.context:g} %"
-    when = f"at {style.readable(first.at)} {style.clock_label(overview.clock_unit)}"
+    when = f"at {style.clock_text(first.at, overview.clock_unit)}"
     text = f"From the first {share}, {first.run}"
     text += f" leads with P(best) {first.p_best:.2f}:" if len(overview.rows) > 1 else ":"
     text += f" forecast {_value(first.q50, overview)} (80 %: {_span(first, overview)}) {when}, "
@@ -157,6 +157,7 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Rep
     changes: run → what has changed since the last report.
     """
     overview, several = answer.overview, len(answer.overview.rows) > 1
+    value = "forecast" if answer.context < 1 else "will score" if answer.panels else "scores"
     scale = _scale(overview.rows)
     fitted = {run for run, facts in overview.facts.items() if is_fitted_on(answer.chosen, run, facts)}
     some = len(fitted) < len(overview.facts)  # of all of them the note says it
@@ -164,9 +165,7 @@ def runs_table(answer: Answer, changes: Mapping[str, Cell] | None = None) -> Rep
     for row in overview.rows:
         cells = {
             "run": Cell(row.run, style="known" if some and row.run in fitted else ""),
-            ("will score" if answer.context == 1 else "forecast"): Cell(
-                _value(row.q50, overview), row.q50, style="main"
-            ),
+            value: Cell(_value(row.q50, overview), row.q50, style="main"),
         }
         if changes is not None:
             cells["since last report"] = changes.get(row.run, Cell("new"))

@@ -128,6 +128,11 @@ def clock_label(unit: str) -> str:
     )
 
 
+def clock_text(value: float, unit: str) -> str:
+    """A clock in a sentence: 300B training tokens, 12k training steps."""
+    return f"{readable(value)} {clock_label(unit)}{'s' if unit == 'step' else ''}"
+
+
 def in_percent(metric: str) -> bool:
     """Whether values of this metric are shown in per cent."""
     return find_metric(metric).accuracy

@@ -194,11 +194,17 @@ async function rank(names) {
     const pair = found.pairs.find(({ run, other }) => run === names[0] && other === names[1]);
     const left = Object.entries(found.left_out).map(([name, why]) => `${name}: ${why}`);
     const words = names.length === 2 && pair ? `${pair.run} beats ${pair.other} with probability ${pair.p_run_wins.toFixed(2)}` : `${found.runs[0].run} is the likeliest best, with probability ${found.runs[0].p_best.toFixed(2)}`;
-    say(".compared", `${words}, at clock ${found.at.toPrecision(4)}, by ${found.forecaster}: ${found.shared}.${left.length ? ` Left out: ${left.slice(0, 3).join("; ")}${left.length > 3 ? ` and ${left.length - 3} more` : ""}.` : ""}`);
+    say(".compared", `${words}, at clock ${readableClock(found.at)}, by ${found.forecaster}: ${found.shared}.${left.length ? ` Left out: ${left.slice(0, 3).join("; ")}${left.length > 3 ? ` and ${left.length - 3} more` : ""}.` : ""}`);
     ranking(found.runs);
   } catch (error) {
     say(".compared", error.message, "bad");
   }
+}
+
+// 12000 → 12k, as the report writes it.
+function readableClock(number) {
+  const [size, letter] = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]].find(([one]) => number >= one && number < 1e15) ?? [1, ""];
+  return Number((number / size).toPrecision(4)) + letter;
 }
 
 const COLUMNS = [["run", "run"], ["q50", "median"], ["q10", "10 %"], ["q90", "90 %"], ["p_best", "P(best)"], ["p_beats_favourite", "P(beats the favourite)"], ["finished", "finished"]];
