@@ -175,7 +175,8 @@ def _measured(curve: Curve, clock: float) -> float:
 
 def _in_words(answer: Answer, former: Former, moves: Sequence[Move], n_curves: int) -> str:
     new, inside = sum(move.n_new for move in moves), sum(move.n_inside for move in moves)
-    text = f"{plural(len(moves), 'curve')} of {n_curves:,} were forecast then."
+    were = "was" if len(moves) == 1 else "were"
+    text = f"{plural(len(moves), 'curve')} of {n_curves:,} {were} forecast then."
     if new:
         share = f"{100 * inside / new:.0f} %"
         text += (
@@ -221,16 +222,16 @@ def _moves_table(moves: Sequence[Move]) -> ReportTable:
         )
         rows.append(
             [
-                Cell(key.task), Cell(key.run), Cell(key.metric), Cell(_setting(key)),
-                Cell(str(move.n_new), move.n_new),
+                Cell(key.task), Cell(key.run),
+                Cell(_signed(move.change, move.percent), move.change, style="main"),
                 Cell(f"{then} ({low} to {high})", move.then),
                 Cell(now + (" outside" if move.outside else ""), move.now),
-                Cell(_signed(move.change, move.percent), move.change, style="main"),
-                Cell(style.readable(move.at), move.at),
+                Cell(style.readable(move.at), move.at), Cell(str(move.n_new), move.n_new),
+                Cell(key.metric), Cell(_setting(key)),
             ]
         )  # fmt: skip
-    columns = [("task", True), ("run", True), ("metric", True), ("setting", True), ("new checkpoints", False),
-               ("then (80 %)", False), ("now", False), ("change", False), ("at", False)]  # fmt: skip
+    columns = [("task", True), ("run", True), ("change", False), ("then (80 %)", False), ("now", False),
+               ("at", False), ("new checkpoints", False), ("metric", True), ("setting", True)]  # fmt: skip
     notes = []
     if len(ordered) > MOST_MOVES:
         notes = [f"The {MOST_MOVES} of {len(ordered):,} curves whose forecast moved most."]
