@@ -16,6 +16,8 @@ EVIDENCE = {
     "p, p², p³": "m, means of p² and p³", "mean loss": "mean loss and its square",
     "median": "median of p and its square", "q10": "10 % quantile of p and its square",
     "p, q10, q90": "m, 10 and 90 % quantiles of p", "p, seven quantiles": "m, seven quantiles of p",
+    "size": "no losses: log parameters", "size, squared": "no losses: log parameters and their square",
+    "p, size": "m, log parameters",
     "loss": "mean loss", "log rank": "mean log rank", "hit 1": "top-1 hits", "hit 10": "top-10 hits",
     "entropy": "mean entropy",
     "top 1": "mean probability of the likeliest", "top 10": "mean probability of the ten likeliest",

@@ -78,8 +78,11 @@ LAWS: dict[str, tuple[tuple[str, ...], int]] = {
     "q10": (("q10",), 2),
     "p, q10, q90": (("p", "q10", "q90"), 1),
     "p, seven quantiles": (("p", *(f"q{level}" for level in LEVELS)), 1),
+    "size": (("size",), 1),
+    "size, squared": (("size",), 2),
+    "p, size": (("p", "size"), 1),
 }
-"""Law → moments and how many powers of each."""
+"""Law → moments and how many powers of each; size is the run's, which the losses may merely stand in for."""
 OTHERS = ("log rank", "hit 1", "hit 10", "entropy", "top 1", "top 10")
 STATISTIC_LAWS: dict[str, tuple[tuple[str, ...], int]] = {
     ONE_MOMENT: (("p",), 2),
@@ -122,8 +125,20 @@ def moments_of(values: Mapping[str, Floats]) -> dict[str, float]:
     }
 
 
-def reader(stores: Mapping[str, LossStore]) -> Read:
-    """Moments of these stores at a context's last checkpoint, over what is none of the task's own items."""
+def sizes_of(curves: CurveTable) -> dict[str, float]:
+    """Run → log of its parameters over the geometric mean of all runs'; empty where one's are unknown."""
+    params = {curve.key.run: curve.facts.params for curve in curves}
+    if not all(params.values()):
+        return {}
+    mean = np.mean([np.log(size) for size in params.values()])  # type: ignore[arg-type]
+    return {run: float(np.log(size) - mean) for run, size in params.items()}  # type: ignore[arg-type]
+
+
+def reader(stores: Mapping[str, LossStore], sizes: Mapping[str, float] | None = None) -> Read:
+    """Moments of these stores at a context's last checkpoint, over what is none of the task's own items.
+
+    sizes: of runs, which stand beside them.
+    """
     losses = stores["loss"]
     labels = sorted(set(losses.groups or ()))
 
@@ -131,7 +146,8 @@ def reader(stores: Mapping[str, LossStore]) -> Read:
     def found(run: str, step: int, task: str) -> Mapping[str, float]:
         own = own_items(losses.groups, task)
         kept = slice(None) if own is None else ~own
-        return moments_of({name: store.read(run, step)[kept] for name, store in stores.items()})
+        moments = moments_of({name: store.read(run, step)[kept] for name, store in stores.items()})
+        return moments | ({"size": sizes[run]} if sizes else {})
 
     @cache
     def steps(run: str) -> frozenset[int]:
@@ -159,7 +175,7 @@ def measure(
 
     splits: name → manifests whose runs are asked in turn.
     """
-    read = reader(stores)
+    read = reader(stores, sizes_of(curves))
     asked = [LawOf(name, moments, powers, read) for name, (moments, powers) in laws.items()]
     rows = []
     for split, parts in splits.items():

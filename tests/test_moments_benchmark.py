@@ -17,6 +17,7 @@ from benchmarks.moments import (
     moments_of,
     reader,
     score_suite,
+    sizes_of,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,21 @@ def test_a_tasks_own_text_is_left_out_and_only_the_contexts_end_is_read() -> Non
     assert p("text_prose", 5) is None
     law = LawOf("one", ("p",), 2, read)
     assert law.refuse(builder.at(curves["text_prose"], curves["text_prose"].clock[5])) is not None
+
+
+def test_a_runs_size_stands_beside_the_moments_where_it_is_known() -> None:
+    table = read_home_curves()
+    sizes = sizes_of(table)
+    assert np.mean(list(sizes.values())) == pytest.approx(0)
+    small, large = "home/llama-50k-prose-seed0", "home/llama-800k-prose-seed0"
+    params = [table.filter(run=run).curves[0].facts.params for run in (small, large)]
+    assert np.exp(sizes[large] - sizes[small]) == pytest.approx(params[1] / params[0])
+    curve = table.filter(run=large).curves[0]
+    store = MemoryLossStore({large: (curve.steps, np.ones((len(curve), 2)))}, "two")
+    found = reader({"loss": store}, sizes)(EvidenceBuilder(table).at(curve, curve.clock[3]))
+    assert found is not None
+    assert found["size"] == sizes[large]
+    assert sizes_of(world(n_runs=2)[0]) == {}
 
 
 def test_kept_weights_are_scored_where_contexts_end_with_every_statistic(tmp_path: Path) -> None:
