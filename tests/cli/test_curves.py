@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+import neuneu as nn
 from neuneu.curves.table import CurveTable
 
 HEADER = "run,task,metric,step,value\n"
@@ -29,7 +30,8 @@ def results(tmp_path: Path) -> Path:
 
 def test_import_says_what_it_read_and_skipped(neuneu: Any, results: Path, tmp_path: Path) -> None:
     output = tmp_path / "curves.parquet"
-    done = neuneu("import", "lm-eval", results, "-o", output, "--tokens-per-step", 1024, "--params", 7)
+    done = neuneu("import", "lm-eval", results, "-o", output, "--tokens-per-step", 1024, "--params", 7,
+                  "--schedule", "wsd:0.8")  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "")
     assert f"skipped {results / 'other.json'}: no lm-eval results in it" in done.stderr
     told = "1 task; name from the model, steps from the revision"
@@ -39,6 +41,10 @@ def test_import_says_what_it_read_and_skipped(neuneu: Any, results: Path, tmp_pa
     assert curve.clock.tolist() == [10_240, 102_400, 1_024_000]
     assert curve.values.tolist() == [0.3, 0.4, 0.5]
     assert (curve.key.run, curve.key.n_shot, curve.facts.params) == ("me/lm", 5, 7)
+    assert curve.facts.schedule == "wsd:0.8"
+    with pytest.warns(UserWarning, match="no lm-eval results"):
+        again = nn.read_lm_eval(results, tokens_per_step=1024, params=7, schedule="cosine")
+    assert again.frame["schedule"].unique().to_list() == ["cosine"]
 
 
 def test_the_same_input_gives_the_same_bytes(neuneu: Any, results: Path, tmp_path: Path) -> None:
