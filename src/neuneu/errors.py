@@ -33,6 +33,12 @@ def how_many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def percentage(value: float, highest: float = 1.0) -> str:
+    """The end of a sentence about a share that may be a percentage: what to write; else nothing."""
+    hint = f"; if this is a percentage, write {value / 100:g}"
+    return hint if highest == 1 < value <= 100 else ""
+
+
 def some_of(names: Iterable[str], shown: int = 3, *, whole: bool = False) -> str:
     """Names for people: `a, b, c and 6 more`, long ones without their middle, unless they stay whole."""
     names = list(names)
@@ -112,8 +118,11 @@ def offered(value: object, known: Iterable[object], *, listed: bool = True) -> s
     false.
     """
     names = list(dict.fromkeys(str(name) for name in known if name is not None))
-    lower = {name.lower(): name for name in reversed(names)}
-    near = [lower[name] for name in get_close_matches(str(value).lower(), lower, n=NEAR, cutoff=CLOSE)]
+    lower = {each: name for name in reversed(names) for each in (name.lower(), name.lower().split(" (")[0])}
+    given = str(value).lower()
+    close = [lower[each] for each in get_close_matches(given, lower, n=NEAR, cutoff=CLOSE)]
+    parts = [name for name in names if len(given) > 2 and given in name.lower()]  # what begins or ends so
+    near = list(dict.fromkeys(close or parts))[:NEAR]
     text = f"; did you mean {_either(near)}?" if near else ""
     if not listed:
         return text

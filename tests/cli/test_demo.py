@@ -58,6 +58,7 @@ def test_the_demo_looks_at_references_as_other_commands_do(
         patch.setattr(sys, "stderr", stream)
         patch.setenv("COLUMNS", "80")
         patch.setenv("NO_COLOR", "1")
+        patch.setenv("TERM", "dumb")
         print_demo(found)
     check_snapshot("demo", stream.getvalue())
     with pytest.raises(InputError, match="references = 'all'"):

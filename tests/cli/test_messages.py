@@ -20,6 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     CurveTable.from_frame(pl.DataFrame(rows)).write(place / "curves.parquet")
     (place / "results").mkdir()
+    (place / "empty").mkdir()
     (place / "checkpoint.json").write_text('{"results": {"piqa": {"acc,none": 0.5}}}')
     (place / "results" / "notes.txt").write_text("none")
     return place
@@ -66,6 +67,21 @@ MESSAGES = {
     "forecast curves.parquet --run web-1": ["--run = 'web-1'", "did you mean web-1b?"],
     "forecast curves.parquet --task piqua": ["--task = 'piqua'", "did you mean piqa?"],
     "rank curves.parquet --metric accc": ["--metric = 'accc'", "did you mean acc?"],
+    "forecast .": ["is a folder that holds curves.parquet: name one", "`neuneu import auto . -o"],
+    "forecast nope.csv": ["no such file; no .csv file is here", "`neuneu import auto RESULTS"],
+    "train nope.yaml": ["nope.yaml: no such file; no .yaml file is here"],
+    "report curves.parquet --since x.parquet": ["x.parquet"],
+    "evaluate curves.parquet --context 20": ["if this is a percentage, write 0.2"],
+    "forecast curves.parquet --context 20": ["if this is a percentage, write 0.2"],
+    "advise curves.parquet --target 0.6 --threshold 5": ["if this is a percentage, write 0.05"],
+    "rank curves.parquet --horizon 1": ["is before the first checkpoint", "1.1e+04 tokens"],
+    "atlas hellaswag --params 7B --tokens 2e12": ["--params: must be a number, such as 0.6 or 7e9"],
+    "import auto results -o x.parquet": ["nothing", "results"],
+    "import auto empty -o x.parquet": ["no file of a known format here; `neuneu import --help`"],
+    "designs profile lama-50k --store home": ["did you mean home/llama-50k-balanced-seed0"],
+    "designs predict --store home --task sciqq": ["did you mean sciq (0-shot)?"],
+    "designs composition --store home": ["`neuneu designs generate`", "`neuneu designs import features`"],
+    "designs query SELECT+*+FROM+models --store home": ["does not exist; tables: model_annotations"],
 }  # fmt: skip
 """Command → what its message has to say."""
 
@@ -73,7 +89,7 @@ MESSAGES = {
 @pytest.mark.parametrize("line", MESSAGES)
 def test_a_message_says_what_to_type_next(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    shown = on_terminal(monkeypatch, *line.split()).splitlines()
+    shown = on_terminal(monkeypatch, *(part.replace("+", " ") for part in line.split())).splitlines()
     assert shown[-1] == "(exit 2)"
     assert max(map(len, shown)) <= 80 or " " not in max(shown, key=len)  # wrapped between words
     message = " ".join(shown[:-1])

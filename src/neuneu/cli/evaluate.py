@@ -171,11 +171,12 @@ def print_decisions(document: dict[str, Any]) -> None:
     """Pairs, picks and dropped runs for people; regrets in points (hundredths)."""
     import polars as pl
 
-    pairs = pl.DataFrame(document["pairs"]).with_columns(pl.col("brier").round(4))
-    print_table(pairs, "Pairs of runs of one size and budget, different recipes", digits=3)
-    points = [(pl.col(name) * 100).round(2) for name in ("expected_regret", "regret")]
+    print_table(
+        pl.DataFrame(document["pairs"]), "Pairs of runs of one size and budget, different recipes", digits=3
+    )
+    points = [pl.col(name) * 100 for name in ("expected_regret", "regret")]
     print_table(pl.DataFrame(document["picks"]).with_columns(points), "Regret of the pick, points", digits=2)
-    dropped = pl.DataFrame(document["dropping"]).with_columns((pl.col("regret") * 100).round(2))
+    dropped = pl.DataFrame(document["dropping"]).with_columns(pl.col("regret") * 100)
     print_table(dropped, "Runs dropped where P(best) falls below a threshold; regret in points", digits=3)
     for rule, words in document["rules"].items():
         note(f"{rule}: {words}")

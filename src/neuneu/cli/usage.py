@@ -9,6 +9,13 @@ _QUOTED = re.compile(r"'([^']*)'")
 """The choices in a message of the parser."""
 
 
+_TYPES = {
+    "valid number, unable to parse": "must be a number, such as 0.6 or 7e9",
+    "valid integer, unable to parse": "must be a whole number, such as 1000",
+}
+"""Part of what the parser says of a value of another type → what this program says."""
+
+
 def usage_errors() -> type[Exception]:
     """The base class of what the parser of command lines raises."""
     import typer
@@ -35,11 +42,12 @@ def usage_error(error: Any) -> InputError:
     name = max(_flags(parameter) or [parameter.metavar or parameter.name.upper()], key=len)
     if kind == "MissingParameter":
         about = (getattr(parameter, "help", None) or "").strip().rstrip(".")
-        return InputError(f"missing{f' ({about})' if about else ''}{see}", field=name)
+        return InputError(f"missing{f', {about[0].lower()}{about[1:]}' if about else ''}{see}", field=name)
     if given := re.search(r"'(.*?)' is not one of (.*)", error.message):
         rule = "unknown" + offered(given[1], _QUOTED.findall(given[2]))
         return InputError(rule, field=name, value=given[1])
-    return InputError(f"{error.message.rstrip('.')}{see}", field=name)
+    rule = next((ours for theirs, ours in _TYPES.items() if theirs in error.message), "")
+    return InputError(f"{rule or error.message.rstrip('.')}{see}", field=name)
 
 
 def _flags(parameter: Any) -> list[str]:

@@ -25,7 +25,7 @@ from neuneu.decisions.early_ends import comparison_notes
 from neuneu.decisions.peers import contest_points, deviation, present_level, same_clock, separation
 from neuneu.decisions.shared import Shared, shared_curves
 from neuneu.decisions.today import between_seeds, mean_today, measured, tasks_today
-from neuneu.errors import CannotForecastError, InputError, check_known
+from neuneu.errors import CannotForecastError, InputError, check_known, percentage
 from neuneu.evaluation.leaderboard import SAME_BUDGET
 from neuneu.evidence.cut import Question, check_share, seen
 from neuneu.evidence.evidence import EvidenceBuilder
@@ -145,8 +145,8 @@ class Comparison:
             raise InputError("the tasks' metrics point both ways; choose a metric", field="metric")
         low, high = min(metric.low for metric in metrics), max(metric.high for metric in metrics)
         if not math.isfinite(target) or not low <= target <= high:
-            hint = f"; if this is a percentage, write {target / 100:g}" if high == 1 < target <= 100 else ""
-            raise InputError(f"must be in [{low:g}, {high:g}]{hint}", field="target", value=target)
+            rule = f"must be in [{low:g}, {high:g}]{percentage(target, high)}"
+            raise InputError(rule, field="target", value=target)
         return -target if self.lower_is_better else target
 
 
@@ -286,7 +286,10 @@ def _question(curve: Curve, share: float, at: float) -> Question:
     size = seen(curve, share)
     if not size or curve.clock[0] > at:
         what = "context" if size == 0 and share < 1 else "horizon"
-        rule = f"is before the first checkpoint after clock 0 of {curve.key.run} on {curve.key.task}"
+        rule = (
+            f"is before the first checkpoint after clock 0 of {curve.key.run} on {curve.key.task}; its "
+            f"checkpoints are from {curve.clock[0]:.4g} to {curve.clock[-1]:.4g} {curve.clock_unit}"
+        )
         raise InputError(rule, field=what, value=share if what == "context" else at)
     return Question(curve, size, np.array([at]), share)
 
@@ -371,7 +374,8 @@ def advise(
     if (target is None) == (rival is None):
         raise InputError("give a target or a rival run, one of the two", field="target", value=target)
     if not 0 < threshold < 1:
-        raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
+        rule = f"must lie between 0 and 1, both excluded{percentage(threshold)}"
+        raise InputError(rule, field="threshold", value=threshold)
     points = {run.run: run.points for run in found.runs}
     if target is not None:
         bar = np.array([found.bar(target)])

@@ -11,7 +11,7 @@ import polars as pl
 from neuneu.curves.table import KEY, CurveTable
 from neuneu.decisions.chances import reach_probability
 from neuneu.decisions.choices import THRESHOLD, Comparison, compare_runs
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, percentage
 from neuneu.evidence.select import Selection
 from neuneu.forecasters.base import DEFAULT_FORECASTER, Forecaster
 
@@ -123,7 +123,8 @@ def _held(now: Verdict, held: int, patience: int) -> Verdict:
 def check_rule(threshold: float, patience: int) -> None:
     """Raise InputError on a threshold that is no probability, or a patience below one checkpoint."""
     if not 0 < threshold < 1:
-        raise InputError("must lie between 0 and 1, both excluded", field="threshold", value=threshold)
+        rule = f"must lie between 0 and 1, both excluded{percentage(threshold)}"
+        raise InputError(rule, field="threshold", value=threshold)
     if patience < 1:
         raise InputError("must be at least 1", field="patience", value=patience)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from neuneu.curves.curve import Curve
-from neuneu.errors import InputError, check_known
+from neuneu.errors import InputError, check_known, percentage
 from neuneu.evidence.cut import Question
 from neuneu.evidence.cut import seen as seen_checkpoints
 
@@ -47,7 +47,8 @@ class Protocol:
         ):
             check_known(value, get_args(known), name, "unknown")
         if not 0 < self.context < 1:
-            raise InputError("must lie between 0 and 1, both excluded", field="context", value=self.context)
+            rule = f"must lie between 0 and 1, both excluded{percentage(self.context)}"
+            raise InputError(rule, field="context", value=self.context)
         if self.min_checkpoints < 2:
             raise InputError("must be at least 2", field="min_checkpoints", value=self.min_checkpoints)
 

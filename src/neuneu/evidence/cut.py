@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuneu.curves.curve import Curve, Floats
-from neuneu.errors import InputError
+from neuneu.errors import InputError, percentage
 
 ROUNDING = 1e-9
 """Share by which a clock may exceed its limit and still count as at it: float rounding of share × clock."""
@@ -67,7 +67,9 @@ def check_share(share: float | None) -> float:
     if share is None:
         return 1.0
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise InputError("must be a share in (0, 1]; 1 sees all that is known", field="context", value=share)
+        hint = percentage(share) if isinstance(share, int | float) else ""
+        rule = f"must be a share in (0, 1]; 1 sees all that is known{hint}"
+        raise InputError(rule, field="context", value=share)
     return float(share)
 
 

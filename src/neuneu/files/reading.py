@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO
 
-from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError, naming, offered
+from neuneu.errors import InputError, MissingExtraError, NeuneuError, TooLargeError, naming, offered, some_of
 
 MOST_NEIGHBOURS = 1_000
 """So many files of a folder are looked at for one whose name is like one that is not there."""
@@ -84,14 +84,21 @@ def open_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def near_files(path: str | Path) -> str:
-    """What may have been meant by a path that is not there: `; did you mean runs.parquet?`, or nothing."""
+    """What may have been meant by a path that is not there: `; did you mean runs.parquet?`, or nothing.
+
+    Where no name is near, those there that end alike, or that there are none.
+    """
     path = Path(path)
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(entries, MOST_NEIGHBOURS)]
     except OSError:
         return f"; nor is the folder {path.parent}" if not path.parent.exists() else ""
-    return offered(path.name, sorted(names), listed=False)
+    alike = sorted(name for name in names if path.suffix and name.endswith(path.suffix))
+    if near := offered(path.name, sorted(names), listed=False):
+        return near
+    there = "here" if path.parent == Path() else f"in {path.parent}"
+    return f"; {there}: {some_of(alike)}" if alike else f"; no {path.suffix or 'such'} file is {there}"
 
 
 def _check_kind(mode: int, path: str | Path) -> None:

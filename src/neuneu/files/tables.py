@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from neuneu.errors import InputError, TooLargeError
+from neuneu.errors import InputError, TooLargeError, some_of
 from neuneu.files.apart import schema_of, unpack
 from neuneu.files.documents import read_json
 from neuneu.files.parquet import read_footer
@@ -23,6 +23,8 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """Ending of a table of texts → what stands between its cells."""
 
 _ENDINGS = ".parquet, .csv, .tsv or .json"
+_TABLES = (".parquet", ".csv", ".tsv")
+"""Endings of files of a folder that are likely to be meant as tables: evaluations come as .json, too."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def read_frame(
         ".json": lambda: _read_json(path, columns, limits, nested),
     }
     ending = path.suffix.lower()
-    if ending not in readers:
+    if ending not in readers or not path.exists():
         raise InputError(_no_table(path), where=path)
     check_file(path)
     return readers[ending]()
@@ -89,11 +91,15 @@ def read_frame(
 def _no_table(path: Path) -> str:
     """What a path is that names no table, and what to do about it."""
     if path.is_dir():
-        return f"is a folder: {_import(path)}"
+        inside = sorted(each.name for each in path.iterdir() if each.suffix in _TABLES)
+        held = f"is a folder that holds {some_of(inside)}: name one; or" if inside else "is a folder:"
+        return f"{held} {_import(path)}"
     if not path.exists():
         what = "file" if path.suffix else "file or folder"
-        ends = f"curve tables end in {_ENDINGS}"
-        return f"no such {what}{near_files(path)}; {ends}; {_import('RESULTS')}"
+        near = near_files(path)
+        if "did you mean" in near:
+            return f"no such {what}{near}"
+        return f"no such {what}{near}; curve tables end in {_ENDINGS}; {_import('RESULTS')}"
     return f"tables end in {_ENDINGS}; {_import(path)}"
 
 

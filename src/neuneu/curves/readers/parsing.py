@@ -121,6 +121,10 @@ def _search(folder: str, root: Path, named: re.Pattern[str], found: list[Path], 
             _search(entry.path, root, named, found, report)
 
 
+FEW_PATTERNS = 4
+"""Kinds of files that a message still lists."""
+
+
 def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadReport) -> list[Path]:
     """The files named like these patterns at and below the paths, sorted; no others below a folder.
 
@@ -139,8 +143,8 @@ def walk(paths: Sequence[str | Path], patterns: Iterable[str], report: ReadRepor
         _search(str(path), path.resolve(), named, found, report)
     if not found:
         skipped = "; ".join(f"{what}: {why}" for what, why in list(report.skipped)[:3])
-        rule = f"no {' or '.join(pattern.strip('*') for pattern in patterns)} file here" + (
-            f" ({skipped})" if skipped else ""
-        )
+        names = " or ".join(pattern.strip("*") for pattern in patterns[:FEW_PATTERNS])
+        what = f"no {names} file here" if len(patterns) <= FEW_PATTERNS else "no file of a known format here"
+        rule = f"{what}{f' ({skipped})' if skipped else ''}; `neuneu import --help` lists the formats"
         raise InputError(rule, where=", ".join(map(str, paths)))
     return list(dict.fromkeys(found))

@@ -153,7 +153,9 @@ class DesignStore:
         except (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException) as error:
             raise InputError(f"cannot be read: {str(error).splitlines()[0]}", where=self.path) from error
         except duckdb.Error as error:
-            raise InputError(str(error).splitlines()[0], where=self.path, field="sql", value=sql) from error
+            tables = f"; tables: {', '.join(TABLES)}" if isinstance(error, duckdb.CatalogException) else ""
+            rule = str(error).splitlines()[0].rstrip("!") + tables
+            raise InputError(rule, where=self.path, field="sql", value=sql) from error
         return _convert(pl.DataFrame(pl.from_arrow(table)), as_)
 
     def table(self, name: str, *, metric: str | None = None) -> pl.DataFrame:
