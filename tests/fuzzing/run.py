@@ -9,6 +9,7 @@ Each fault is printed with the words that make it again: reader, seed, number.
 """
 
 import argparse
+import faulthandler
 import json
 import os
 import random
@@ -35,6 +36,12 @@ SECONDS = 5.0
 
 WAIT = 60.0
 """Seconds of the clock that one input may take, on a machine that is busy with other things: a hang."""
+
+HANG = 2 * WAIT
+"""Seconds after which the whole process ends, where a library does not give way to a signal."""
+
+KEPT = 1_000
+"""Inputs after which the counts go to the journal too, which stays where the process ends early."""
 
 MEMORY = 2**30
 """Bytes that the process may hold, and that which unpacks Parquet for it."""
@@ -168,6 +175,7 @@ def run(
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     counts: dict[str, Counter[str]] = {spoiler.target.name: Counter() for spoiler in spoilers}
+    kept = ""
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with journal.open("a", encoding="utf-8") as file:
         for number in range(done, sys.maxsize if minutes is not None else inputs):
@@ -176,12 +184,16 @@ def run(
             spoiler = spoilers[number % len(spoilers)]
             file.seek(0)
             file.truncate()
-            file.write(f"{number}\n")
+            if not number % KEPT:
+                kept = json.dumps({name: dict(count) for name, count in counts.items()})
+            file.write(f"{number}\n{kept}\n")
             file.flush()
+            faulthandler.dump_traceback_later(HANG, exit=True)  # a library that never comes back to Python
             what, words = spoiler.try_one(seed, number)
             counts[spoiler.target.name][what] += 1
             if what in FAULTS:
                 print(f"{spoiler.target.name} {seed} {number}: {what}: {words}", flush=True)
+    faulthandler.cancel_dump_traceback_later()
     return counts
 
 

@@ -1,6 +1,7 @@
 """Files made to break the readers are refused in one line that names them; none ends in a traceback."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuneu.designs.database import trying
 from neuneu.designs.database.contribute import read_contribution
 from neuneu.designs.database.metadata import read_metadata
 from neuneu.designs.database.readers import read_features_csv, read_lm_eval, read_scores_json, read_table_csv
 from neuneu.designs.database.records import NewRows
 from neuneu.designs.database.schema import MODELS
+from neuneu.designs.database.store import DesignStore
 from neuneu.errors import InputError
 
 ARC = '"results": {"arc": {"acc,none": 0.5}}'
@@ -140,3 +143,26 @@ def test_any_contribution_becomes_rows_or_one_error(
     path = tmp_path_factory.mktemp("contribution") / "new.json"
     path.write_text(json.dumps({"model": "m"} | document))
     assert _ids(lambda: read_contribution(path), "new.json") in ([document.get("model", "m")], [])
+
+
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("while True: pass", "opening it does not end"),
+        ("import os; os.abort()", "ends its process (SIGABRT)"),
+    ],
+)
+def test_a_database_that_does_not_open_in_another_process_is_not_opened_in_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, words: str
+) -> None:
+    path = tmp_path / "d.duckdb"
+    DesignStore.create(path).close()
+    monkeypatch.setattr(trying, "SECONDS", 1)
+    monkeypatch.setattr(trying, "_PROGRAM", trying._PROGRAM.replace("import duckdb\n", does + "\n"))
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        DesignStore(path)
+    assert str(path) in str(caught.value)
+    monkeypatch.undo()
+    DesignStore(path).close()
+    monkeypatch.setattr(trying, "_PROGRAM", does)  # what was tried once is not tried again
+    DesignStore(path).close()

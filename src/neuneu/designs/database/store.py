@@ -24,6 +24,7 @@ from neuneu.designs.database.schema import (
     find_table,
     migrations,
 )
+from neuneu.designs.database.trying import try_opening
 from neuneu.errors import InputError, MissingExtraError, check_known
 from neuneu.files import atomic_path, check_file, check_place, refusing_place
 from neuneu.files.reading import near_files
@@ -65,7 +66,7 @@ class DesignStore:
             check_place(path, changed=True)
         if not os.path.lexists(path):
             raise InputError(f"no such design database{near_files(path)}; {MADE_BY}", where=self.path)
-        check_file(path)
+        try_opening(check_file(path))
         self._connection = _connect(self.path, read_only=not write)
         version = 0 if write and self._is_blank() else self._version()
         if version > VERSION:
