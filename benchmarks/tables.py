@@ -140,6 +140,7 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "corpora": _atlas_figures.corpora,
     "near-chance": _context_tables.near_chance,
     "moments": _moment_tables.moments,
+    "token-statistics": _moment_tables.statistics,
     "public-runs": public_runs,
     "fewer-sources": fewer_sources,
     "schedule": _context_tables.schedule,
