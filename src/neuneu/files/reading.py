@@ -57,6 +57,10 @@ def check_file(path: str | Path, *, empty: bool = False) -> Path:
     return Path(path)
 
 
+NOT_TEXT = "must be UTF-8 text"
+"""How errors begin on a file whose bytes are no text."""
+
+
 @contextmanager
 def open_file(path: str | Path) -> Iterator[BinaryIO]:
     """The bytes of a regular file; a pipe, a device, a socket, a folder and a link to itself are refused.
@@ -97,8 +101,10 @@ def near_files(path: str | Path) -> str:
     alike = sorted(name for name in names if path.suffix and name.endswith(path.suffix))
     if near := offered(path.name, sorted(names), listed=False):
         return near
+    if not path.suffix:
+        return ""
     there = "here" if path.parent == Path() else f"in {path.parent}"
-    return f"; {there}: {some_of(alike)}" if alike else f"; no {path.suffix or 'such'} file is {there}"
+    return f"; {there}: {some_of(alike)}" if alike else f"; no {path.suffix} file is {there}"
 
 
 def _check_kind(mode: int, path: str | Path) -> None:
@@ -127,7 +133,7 @@ def read_text(
     try:
         return read_bytes(path, limit, unpack=unpack, window=window).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"must be UTF-8 text: {error.reason} at byte {error.start}", where=path) from error
+        raise InputError(f"{NOT_TEXT}: {error.reason} at byte {error.start}", where=path) from error
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def open_text(path: str | Path) -> Iterator[TextIO]:
         try:
             yield io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         except UnicodeDecodeError as error:
-            raise InputError(f"must be UTF-8 text: {error.reason}", where=path) from error
+            raise InputError(f"{NOT_TEXT}: {error.reason}", where=path) from error
 
 
 def sha256_of(path: str | Path) -> str:
@@ -204,7 +210,7 @@ def read_lines(
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise InputError(f"must be UTF-8 text: {error.reason}", where=f"{path}:{number}") from error
+                raise InputError(f"{NOT_TEXT}: {error.reason}", where=f"{path}:{number}") from error
             empty = empty + 1 if text.isspace() else 0
             if empty > MAX_BLANK:
                 raise TooLargeError(f"holds more than {MAX_BLANK:,} blank lines", where=f"{path}:{number}")

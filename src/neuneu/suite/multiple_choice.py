@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from neuneu.curves.curve import Floats
-from neuneu.errors import InputError
+from neuneu.errors import InputError, offered
 from neuneu.files import check_document, read_json_lines
 from neuneu.progress import counting
 from neuneu.suite.small_models import make_logits
@@ -223,6 +223,10 @@ def read_requests(
     path = Path(folder) / task / "requests.jsonl.gz"
     if not path.exists():
         path = path.with_suffix("")
+    if not path.exists() and Path(folder).is_dir():
+        asked = {str(file.parent.relative_to(folder)) for file in Path(folder).glob("*/*/requests.jsonl*")}
+        raise InputError("has no requests here" + offered(task, sorted(asked)), where=folder, field="task",
+                         value=task)  # fmt: skip
     documents: dict[Any, tuple[list[tuple[str, str]], int]] = {}
     for where, document in read_json_lines(path):
         row = _fields(document, where, ("doc_id", "request", "label", "doc"))

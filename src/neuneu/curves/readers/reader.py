@@ -24,6 +24,7 @@ from neuneu.curves.readers.finishing import ReadResult, finish, numbers_that_fit
 from neuneu.curves.readers.parsing import NOTHING_GIVEN, Given, ReadReport, walk
 from neuneu.errors import InputError, naming
 from neuneu.files import NOT_JSON, open_file, parse_json, read_json, refuse_library_errors
+from neuneu.files.reading import NOT_TEXT
 from neuneu.files.tables import SEPARATORS, parquet_columns
 
 START = 65_536
@@ -258,7 +259,7 @@ def _of_another_kind(files: Sequence[Path]) -> Iterator[None]:
         yield
     except InputError as error:
         path = next((path for path in files if str(path) == str(error.where)), None)
-        if path is None or not error.rule.startswith(NOT_JSON) or path.suffix == ".json":
+        if path is None or not error.rule.startswith((NOT_JSON, NOT_TEXT)) or path.suffix == ".json":
             raise
         told = known_as(path)
         raise InputError(f"no JSON document{told}" if told else error.rule, where=path) from error
