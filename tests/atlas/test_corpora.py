@@ -125,3 +125,17 @@ def test_a_run_that_has_not_started_is_forecast_from_its_data():
         question = unstarted(CurveKey("run", "hellaswag", "acc_norm", 0), facts)
         found[recipe] = make_forecaster("neuneu-2").forecast_many([question], [horizons])[0].median[0]
     assert found["pile"] < found["c4 and more"] < found["dclm"]
+
+
+def test_recipes_of_finished_runs_tell_what_a_new_run_of_one_scores():
+    finished = table({"good": ("ours, filtered", 0.25), "plain": ("ours", 0.0), "old": ("older", -0.1)})
+    references = [curve for curve in finished.curves if curve.key.task == "hellaswag"]
+    horizons, found = np.array([6e10]), {}
+    for recipe in ("ours, filtered", "ours", None):
+        facts = Facts(params=3 * 10**8, recipe=recipe, family="new")
+        question = unstarted(CurveKey("run", "hellaswag", "acc_norm", 0), facts, references)
+        found[recipe] = make_forecaster("neuneu-2").forecast_many([question], [horizons])[0].median[0]
+    true = 0.25 + 0.5 / (1 + np.exp(-3 * (capability(3e8, 6e10) + 0.25)))
+    assert found["ours, filtered"] - found["ours"] > 0.03
+    assert abs(found["ours, filtered"] - true) < 0.03
+    assert found["ours"] <= found[None] <= found["ours, filtered"]

@@ -135,7 +135,7 @@ def fit_corpora(table: CurveTable, laws: Mapping[str, Sequence[Law]]) -> Corpora
     effects = []
     for (corpus,), part in known.group_by("corpus", maintain_order=True):
         for task_laws in _by_family(laws_of(CurveTable(part.drop("corpus")))).values():
-            found = _effect(task_laws, laws)
+            found = nearest_shift(task_laws, laws)
             if found is not None:
                 law = task_laws[0][1]
                 runs = max(law.runs for _, law in task_laws)
@@ -151,10 +151,18 @@ def _by_family(laws: Mapping[str, Sequence[Law]]) -> dict[str, list[tuple[str, L
     return found
 
 
-def _effect(own: Sequence[tuple[str, Law]], laws: Mapping[str, Sequence[Law]]) -> float | None:
-    """The shift with which these laws of one family lie nearest to what other families share."""
+def nearest_shift(
+    own: Sequence[tuple[str, Law]], laws: Mapping[str, Sequence[Law]], reluctance: float = 0.0
+) -> float | None:
+    """The shift in capability with which these laws of one family lie nearest to what other families share.
+
+    own: by task; laws: by task, of all families; reluctance: how much nearer, in shares of their rise, a
+    shift of one must bring them. None where nothing can be compared.
+    """
     costs = [cost for task, law in own if (cost := _cost(law, laws.get(task, ()))) is not None]
-    return float(SHIFTS[np.argmin(np.sum(costs, axis=0))]) if costs else None
+    if not costs:
+        return None
+    return float(SHIFTS[np.argmin(np.mean(costs, axis=0) + reluctance * np.abs(SHIFTS))])
 
 
 def _cost(law: Law, laws: Sequence[Law]) -> Floats | None:
