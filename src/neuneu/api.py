@@ -144,8 +144,9 @@ class Forecasts(asking.TableForecasts):
         from neuneu.reports.panels import grid_of
         from neuneu.reports.style import caption
 
-        figure = fan_chart(grid_of(by_size(self.curves)), log=log, title=title, seeds=seeds)
-        caption(figure, of_forecasts(self))
+        shown = grid_of(by_size(self.curves))
+        figure = fan_chart(shown, log=log, title=title, seeds=seeds)
+        caption(figure, of_forecasts(self, shown))
         return _saved(figure, path)
 
     def report(

@@ -73,8 +73,9 @@ def run_demo(output: Path, forecaster: str | None = None, references: str = "non
         replace(panel, forecasts={answer.chosen: panel.forecasts[answer.chosen]}) for panel in answer.panels
     ]
     shown = [panel for task in TASKS for panel in alone if panel.curve.key.task == task]
-    figure = fan_chart(grid_of(shown or alone))
-    style.caption(figure, of_forecasts(replace(answer.forecasts, names=[answer.chosen])))
+    grid = grid_of(shown or alone)
+    figure = fan_chart(grid)
+    style.caption(figure, of_forecasts(replace(answer.forecasts, names=[answer.chosen]), grid))
     with together(output):
         table.write(files[0])
         write_table(files[1], pl.concat([found.cells for found in answers.values()]))
