@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.every_command import as_nobody
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_folder, atomic_path, check_place, remove_leftovers
@@ -137,6 +139,19 @@ def test_what_is_in_the_way_of_a_file_is_told_before_the_work(
     with pytest.raises(InputError, match=words) as caught:
         check_place(tmp_path / "a.json")
     assert str(caught.value).startswith(str(tmp_path / "a.json"))
+
+
+def test_a_file_that_is_changed_in_its_place_must_be_writable_itself() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "ledger.jsonl")
+        path.write_text("old")
+        path.parent.chmod(0o777)
+        path.chmod(0o444)
+        with as_nobody():
+            check_place(path)
+            with pytest.raises(InputError, match=r"ledger\.jsonl: cannot be written: Permission denied"):
+                check_place(path, changed=True)
+        assert path.read_text() == "old"
 
 
 def test_a_file_in_the_way_of_a_folder_is_told_before_the_work(tmp_path: Path) -> None:

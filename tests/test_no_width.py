@@ -100,4 +100,7 @@ def test_a_language_model(tmp_path: Path, name: str) -> None:
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), name: 0}))
-    assert "\n" not in refused(lambda: load_model(tmp_path), tmp_path)
+    words = refused(lambda: load_model(tmp_path), tmp_path)
+    assert "\n" not in words
+    if name != "num_attention_heads":
+        assert f"config.json: {name} = 0: must be above 0" in words
