@@ -1,6 +1,7 @@
 """A folder in which the blocks of a page run one after the other, as somebody would type them."""
 
 import io
+import math
 import os
 import re
 import shlex
@@ -10,8 +11,10 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tests.cluster import install
 from tests.conftest import ROOT
@@ -19,6 +22,7 @@ from tests.documents.blocks import Block
 from tests.documents.compare import difference
 from tests.documents.inputs import make
 
+from neuneu.cli import bars
 from neuneu.cli import main as command_line
 
 LINKED = ("examples", "configs", "benchmarks", "tests", "docs")
@@ -135,11 +139,15 @@ class Session:
     def _neuneu(self, block: Block, words: list[str]) -> str:
         screen, before = Screen(), sys.argv
         errors = Screen()
-        errors.isatty = lambda: False  # type: ignore[method-assign] # no progress
+        errors.isatty = lambda: False  # type: ignore[method-assign] # no bar
         errors.write = screen.write  # type: ignore[method-assign]
         sys.argv, code = words, 0
         try:
-            with redirect_stdout(screen), redirect_stderr(errors):
+            with (
+                redirect_stdout(screen),
+                redirect_stderr(errors),
+                patch.object(bars, "Lines", partial(bars.Lines, math.inf)),  # nor how far slow machines are
+            ):
                 command_line.main()
         except SystemExit as end:
             code = int(end.code or 0)
