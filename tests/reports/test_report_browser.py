@@ -253,7 +253,7 @@ def test_runs_lie_over_each_other(browser: Any, report: str) -> None:
         assert chart.locator("path.line").count() == RUNS
         assert chart.locator("path.ahead").count() == RUNS
         assert chart.locator("ol.runs .key").count() == RUNS
-        assert "dashed: median forecast; band: 80 %" in chart.locator("ol.runs").inner_text()
+        assert "dashed: forecast; band: 80 %" in chart.locator("ol.runs").inner_text()
         assert chart.locator("text.mark").all_inner_texts() != []
         page.locator(".filters").first.get_by_label("Smooth").check()
         page.fill("[name=words]", "script")

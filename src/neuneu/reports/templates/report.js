@@ -40,8 +40,8 @@
   // ---- one chart on the page
   const restOf = (chart) => (chart.series.length > LED ? `${chart.series.length - LED} more` : "");
   function lineKey(chart) {
-    const of = chart.series.length > BANDED ? ` of 1 to ${BANDED}` : "";
-    return `solid: measured; dashed: median forecast; band: 80 %${of}`;
+    const of = chart.series.length > BANDED ? ` (1 to ${BANDED})` : "";
+    return `solid: measured; dashed: forecast; band: 80 %${of}`;
   }
   function legend(chart) {
     const runs = chart.series.slice(0, LED).map((c, i) => el("li", {}, el("i", { class: `key r${i}` }), el("span", { title: c.run }, `${i + 1}: ${c.run}`)));
