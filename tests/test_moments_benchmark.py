@@ -8,6 +8,7 @@ import pytest
 import torch
 from benchmarks import _moment_tables
 from benchmarks.moments import (
+    LAWS,
     ONE_MOMENT,
     SPLITS,
     STATISTIC_LAWS,
@@ -28,6 +29,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError
 from neuneu.evidence.evidence import EvidenceBuilder
 from neuneu.files import write_json
+from neuneu.forecasters.loss_law import MomentLaw
 from neuneu.losses.forward import head_values
 from neuneu.losses.loss_store import MemoryLossStore
 from neuneu.losses.statistics import STATISTICS
@@ -60,15 +62,15 @@ def test_moments_stay_in_the_bounds_that_probabilities_have(seed: int, vocabular
 def test_moments_are_of_what_has_a_loss_and_of_the_statistic_that_they_name() -> None:
     found = moments_of(
         {
-            "loss": np.array([np.nan, 0.0, np.log(2)]),
-            "rank": np.array([99, 1, 20]),
-            "entropy": np.array([9.0, 1.0, 2.0]),
-            "top1": np.array([9.0, 0.5, 0.7]),
-            "top10": np.array([9.0, 0.8, 1.0]),
+            "loss": np.array([np.nan, 0.0, np.log(2), np.log(2)]),
+            "rank": np.array([99, 1, 10, 11]),
+            "entropy": np.array([9.0, 1.0, 2.0, 3.0]),
+            "top1": np.array([9.0, 0.5, 0.7, 0.6]),
+            "top10": np.array([9.0, 0.8, 1.0, 0.9]),
         }
     )
-    told = {"p": 0.75, "p²": 0.625, "loss": np.log(2) / 2, "log rank": np.log(20) / 2, "hit 1": 0.5}
-    told |= {"hit 10": 0.5, "entropy": 1.5, "top 1": 0.6, "top 10": 0.9, "q50": 0.75}
+    told = {"p": 2 / 3, "p²": 0.5, "loss": 2 * np.log(2) / 3, "log rank": np.log(110) / 3, "hit 1": 1 / 3}
+    told |= {"hit 10": 2 / 3, "entropy": 2.0, "top 1": 0.6, "top 10": 0.9, "q50": 0.5}
     assert {name: found[name] for name in told} == pytest.approx(told)
 
 
@@ -87,6 +89,20 @@ def test_a_law_learns_from_the_statistic_that_it_is_given_and_not_from_another()
         errors[name] = float(np.abs(off).mean())
     assert errors["rank"] < 1.2 * NOISE
     assert errors["rank"] < 0.9 * errors["loss"]
+
+
+def test_the_law_of_one_moment_is_loss_law() -> None:
+    table, store = world(n_runs=8)
+    curve = table.one_metric().curves[0]
+    evidence = EvidenceBuilder(table, store).at(curve, curve.clock[4])
+    names, powers = LAWS[ONE_MOMENT]
+    ours, shipped = (
+        LawOf("p", names, powers, reader({"loss": store})).fit(table),
+        MomentLaw().fit(table, store),
+    )
+    np.testing.assert_allclose(
+        ours.forecast(evidence, curve.clock[5:]).values, shipped.forecast(evidence, curve.clock[5:]).values
+    )
 
 
 def test_a_tasks_own_text_is_left_out_and_only_the_contexts_end_is_read() -> None:
