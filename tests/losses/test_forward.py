@@ -122,7 +122,7 @@ def test_a_broken_model_is_refused(tmp_path: Path, save_model: Any, corpus: Path
     with torch.no_grad():
         model.get_output_embeddings().weight[7] = float("nan")
     with pytest.raises(
-        InputError, match=f"{scored_mask(windows, len(text.tokens)).sum()} tokens without a finite"
+        InputError, match=f"{scored_mask(windows, len(text.tokens)).sum():,} tokens without a finite"
     ):
         token_losses(model, text.tokens, windows)
 

@@ -112,7 +112,7 @@ def test_results_items_and_curves(
 def test_an_unknown_task_is_refused(place: Path, tmp_path: Path, neuneu: Callable[..., Any]) -> None:
     done = neuneu("suite", "harness", place / "tiny/step0", "--task", "nothing", "-o", tmp_path / "results")
     assert done.returncode == 2
-    assert "no such task" in done.stderr
+    assert "unknown to the harness" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
