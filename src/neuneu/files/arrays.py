@@ -63,13 +63,18 @@ def load_array(path: str | Path, *, kinds: str = _KINDS, n_dim: int | None = Non
 def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz archive, by name; what each holds is left to `check_array`.
 
-    Raises InputError on a damaged archive, TooLargeError beyond MIN_UNPACKED and MAX_RATIO times its size.
+    Raises InputError on a damaged archive and on a member that is no array, TooLargeError beyond
+    MIN_UNPACKED and MAX_RATIO times its size.
     """
     path = check_file(path)
     with open_file(path) as stream, refuse_library_errors(path, "a .npz archive"):
         _check_archive(path)
         with np.load(stream, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what does not begin as one
+            raise InputError("must be an array", where=path, field=name)
+    return found
 
 
 def check_array(

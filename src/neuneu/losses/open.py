@@ -89,6 +89,8 @@ def _open(path: str | Path) -> LossStore:
     if not path.exists():
         rule = f"no such folder{near_files(path)}; `neuneu score` makes a store of token losses"
         raise InputError(rule, where=path)
+    if not path.is_dir():
+        raise InputError("is a file: losses are a folder, or a store of `neuneu score`", where=path)
     if (path / "zarr.json").is_file():
         return _open_zarr(path)
     if any(PublishedLosses.find(path)):
