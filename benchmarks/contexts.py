@@ -112,12 +112,12 @@ class Bench:
     def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         forecaster = self._fitted(family, seed)
         bare = without_atlas(forecaster)
-        for told, questions in self._questions(family):
+        for told, questions in self.questions(family):
             answers = {
                 "neuneu-2": forecaster.forecast_many(questions.evidences, questions.horizons),
                 "without the atlas": bare.forecast_many(questions.evidences, questions.horizons),
             }
-            yield from _rows(told, questions, answers)
+            yield from scored_rows(told, questions, answers)
 
     def _schedule(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         """Runs of `SCHEDULED` with their schedule told and without."""
@@ -138,24 +138,24 @@ class Bench:
                         name: forecaster.forecast_many(evidences, questions.horizons)
                         for name, evidences in asked.items()
                     }
-                    yield from _rows(told, questions, answers)
+                    yield from scored_rows(told, questions, answers)
 
     def _ablation(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         """Without each ingredient of `ABLATED`."""
         forecaster = self._fitted(family, seed)
         contexts, rules = ABLATION
-        for told, questions in self._questions(family):
+        for told, questions in self.questions(family):
             if told["context"] in contexts and told["references"] in rules:
                 answers = {
                     name: less(forecaster).forecast_many(fewer(questions.evidences), questions.horizons)
                     for name, (less, fewer) in ABLATED.items()
                 }
                 answers["neuneu-2"] = forecaster.forecast_many(questions.evidences, questions.horizons)
-                yield from _rows(told, questions, answers)
+                yield from scored_rows(told, questions, answers)
 
     def _rivals(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         known: dict[tuple[str, str], Forecaster] = {}
-        for told, questions in self._questions(family):
+        for told, questions in self.questions(family):
             answers: Answers = {}
             for name in RIVALS[told["references"]]:
                 key = told["references"], name
@@ -164,7 +164,7 @@ class Bench:
                         self._others(family), references=RULES[told["references"]], seed=seed
                     )
                 answers[name] = known[key].forecast_many(questions.evidences, questions.horizons)
-            yield from _rows(told, questions, answers)
+            yield from scored_rows(told, questions, answers)
 
     def _unstarted(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         """Before the first checkpoint: nothing is fitted."""
@@ -180,7 +180,7 @@ class Bench:
                     unstarted(e.context.key, e.context.facts, e.references) for e in questions.evidences
                 ]
                 found = forecaster.forecast_many(evidences, questions.horizons)
-                yield from _rows(told, questions, {"neuneu-2": found})
+                yield from scored_rows(told, questions, {"neuneu-2": found})
 
     def _others(self, family: str) -> CurveTable:
         return CurveTable(self.curves.frame.filter(self.curves.frame["family"] != family))
@@ -188,7 +188,7 @@ class Bench:
     def _sources(self, family: str) -> list[str]:
         return sorted(self.curves.frame.filter(self.curves.frame["family"] == family)["source"].unique())
 
-    def _questions(self, family: str) -> Iterator[tuple[dict[str, Any], Questions]]:
+    def questions(self, family: str) -> Iterator[tuple[dict[str, Any], Questions]]:
         """Questions by source, references and context, and these in words."""
         for source in self._sources(family):
             for rule in RULES:
@@ -221,7 +221,7 @@ def _untold(evidence: Evidence) -> Evidence:
     return replace(evidence, context=replace(context, facts=replace(context.facts, schedule=None)))
 
 
-def _rows(told: dict[str, Any], questions: Questions, answers: Answers) -> Iterator[dict[str, Any]]:
+def scored_rows(told: dict[str, Any], questions: Questions, answers: Answers) -> Iterator[dict[str, Any]]:
     for name, found in answers.items():
         yield {**told, "forecaster": name, **_scores(questions, found)}
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from benchmarks import _atlas_figures, _context_tables, _moment_tables
+from benchmarks import _atlas_figures, _context_tables, _moment_tables, apart
 
 from neuneu.curves.public import CATALOG
 from neuneu.files import read_json
@@ -136,6 +136,7 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),
     "contexts": _context_tables.means,
     "contexts-by-source": _context_tables.by_source,
+    "apart": apart.table,
     "before-training": _atlas_figures.before_training,
     "corpora": _atlas_figures.corpora,
     "near-chance": _context_tables.near_chance,
