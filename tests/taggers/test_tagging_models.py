@@ -15,6 +15,7 @@ from stanza.models.constituency.tree_reader import read_trees
 from stanza.utils.conll import CoNLL
 
 from neuneu.errors import InputError
+from neuneu.progress import listening
 from neuneu.taggers.aggregate import domain_shares, model_row, read_tagged
 from neuneu.taggers.counts import KEYWORDS
 from neuneu.taggers.domains import Endpoint, classify, language_tagger
@@ -293,15 +294,33 @@ def test_generations_follow_the_seed_and_the_models_distribution(tmp_path: Path,
 def test_stopped_generation_goes_on_to_the_same_bytes(tmp_path: Path, checkpoint: Path) -> None:
     generate(checkpoint, tmp_path / "whole.jsonl", documents=10, batch=4)
 
-    def stop(done: int) -> None:
-        raise KeyboardInterrupt
+    told: list[int] = []
 
-    with pytest.raises(KeyboardInterrupt):
-        generate(checkpoint, tmp_path / "stopped.jsonl", documents=10, batch=4, progress=stop)
+    class Listener:
+        """Hears how many documents there are, and stops the first time."""
+
+        stops = True
+
+        def begin(self, what: str, total: int | None) -> str:
+            return what
+
+        def at(self, work: object, done: int, now: str) -> None:
+            if self.stops and done:
+                raise KeyboardInterrupt
+            told.append(done)
+
+        def end(self, work: object) -> None:
+            pass
+
+    listener = Listener()
+    with pytest.raises(KeyboardInterrupt), listening(listener):
+        generate(checkpoint, tmp_path / "stopped.jsonl", documents=10, batch=4)
     assert not (tmp_path / "stopped.jsonl").exists()
-    seen: list[int] = []
-    generate(checkpoint, tmp_path / "stopped.jsonl", documents=10, batch=4, progress=seen.append)
-    assert seen == [8, 10]
+    listener.stops = False
+    told.clear()
+    with listening(listener):
+        generate(checkpoint, tmp_path / "stopped.jsonl", documents=10, batch=4)
+    assert told == [4, 8]  # the first block was there
     assert (tmp_path / "stopped.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped.jsonl", "whole.jsonl"]
 
