@@ -187,7 +187,7 @@ def test_a_command_on_a_terminal_shows_the_time_left(slow: list[str], tmp_path: 
     os.close(ours)
     text = b"".join(parts).decode()
     assert re.search(r"documents [\d,]+/12,000 ━*─* \d+ % 0:0\d left", text)
-    assert "12000 documents →" in text
+    assert "12,000 documents →" in text
 
 
 def test_the_same_command_in_a_pipe_writes_plain_lines_only(slow: list[str], tmp_path: Path) -> None:
