@@ -393,3 +393,11 @@ def test_the_report_is_a_table(tmp_path: Path) -> None:
     assert report["kind"].to_list() == ["read", "note"]
     assert report.schema == {"kind": pl.String, "what": pl.String, "why": pl.String, "count": pl.Int64,
                              "run": pl.String}  # fmt: skip
+
+
+def test_more_values_than_a_harness_writes_are_refused_by_their_number(tmp_path: Path) -> None:
+    measured = {f"m{i},none": 0.5 for i in range(1_001)}
+    document = {"results": {f"task{i}": measured for i in range(100)}, "config": {}}
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="results = '100,100 values': must hold at most 100,000 values"):
+        read_lm_eval([tmp_path / "results.json"])

@@ -15,6 +15,10 @@ from neuneu.files import check_document
 NEXT = "as lm-evaluation-harness writes it: correct it, or take it out of the file where it is not known"
 """What to do about a field of another kind: none is guessed."""
 
+MOST_VALUES = 100_000
+"""Values of one results file: the whole harness on all its tasks writes some tens of thousands. More would
+take gigabytes as rows."""
+
 
 def _text_or_number(value: Any) -> Any:
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
@@ -89,7 +93,14 @@ class ResultsSchema(BaseModel):
 
 
 def check_results(document: dict[str, Any], path: str | Path) -> None:
-    """InputError naming file, field, value, rule and what to do where a field is of another kind."""
+    """InputError naming file, field, value, rule and what to do where a field is of another kind.
+
+    Refuses more than MOST_VALUES values as well.
+    """
+    values = sum(len(measured) for measured in document["results"].values())
+    if values > MOST_VALUES:
+        rule = f"must hold at most {MOST_VALUES:,} values: split the file by tasks"
+        raise InputError(rule, where=path, field="results", value=f"{values:,} values")
     try:
         check_document(ResultsSchema, document, path)
     except InputError as error:
