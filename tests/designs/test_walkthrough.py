@@ -24,7 +24,7 @@ ELSEWHERE = {"neuneu suite harness": "tests/suite/test_harness.py runs it on a l
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
     return [line for block in blocks for line in block.splitlines() if line.startswith("neuneu ")]
 
 
