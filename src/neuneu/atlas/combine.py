@@ -22,6 +22,13 @@ SHAPE_OFFSET = 0.7
 """So much of a family's offset is taken off before laws are joined into the shape that all of them share."""
 BETWEEN_FAMILIES = 0.12
 """Standard deviation of families in capability: what good data or an old recipe are worth."""
+OWN_SHIFT, FARTHER = 0.06, 0.3
+"""The same of a family that is itself asked about, where its models reach; and what is added far from them,
+as for larger runs than have finished. Chosen by the share of scores inside 80 % intervals of runs that have
+not started, with smaller and with all finished runs."""
+LAST_STEPS = 5
+"""Beyond what any family has reached the shape goes on as it did over so many steps of KNOTS, where a family
+is itself asked about: its larger runs."""
 OTHER_SETTING = 0.05
 """Standard deviation that a law in a wholly other setting adds, in shares of the metric's range."""
 KNOWN_DATA = 0.9
@@ -137,10 +144,13 @@ def _read(columns: Floats, x: Floats) -> Floats:
     return np.asarray(columns[:, low] * (1 - share) + columns[:, low + 1] * share)
 
 
-def combine(laws: Sequence[Law], setting: Setting, own: str | None = None) -> TaskLaw | None:
+def combine(
+    laws: Sequence[Law], setting: Setting, own: str | None = None, own_shift: float = OWN_SHIFT
+) -> TaskLaw | None:
     """The distribution in this setting; None where no law's setting goes with it.
 
-    own: the family that is asked about, if it is among them: near its models it outweighs the others.
+    own: the family that is asked about, if it is among them: near its models it outweighs the others;
+    own_shift: standard deviation in capability of what is asked there.
 
     A family counts once, its law a mean over its settings by their likeness, read beyond its models along the
     shape that all families share. Families are mixed by runs and nearness, each shifted in capability by what
@@ -151,16 +161,20 @@ def combine(laws: Sequence[Law], setting: Setting, own: str | None = None) -> Ta
     if not weighed:
         return None
     shape = shared_shape(weighed)
+    if own is not None:
+        shape = _gone_on(shape, max(int(law.knots[-1]) for law, _ in weighed))
     of_family: dict[str, list[tuple[Law, float]]] = defaultdict(list)
     for law, likeness in weighed:
         of_family[law.family].append((law, likeness))
     names = sorted(of_family)
     parts = [_family(of_family[name], shape) for name in names]
     value, spread, near, runs = (np.stack(part) for part in zip(*parts, strict=True))
-    if own in names:
-        runs[names.index(own)] = OWN_RUNS * near[names.index(own)] ** 3
     relatives = near.sum(axis=0)
-    shift = BETWEEN_FAMILIES * np.sqrt(2.0 / np.maximum(relatives, 0.1))
+    shift = np.tile(BETWEEN_FAMILIES * np.sqrt(2.0 / np.maximum(relatives, 0.1)), (len(names), 1))
+    if own in names:
+        place = names.index(own)
+        runs[place] = OWN_RUNS * near[place] ** 3
+        shift[place] = own_shift + FARTHER * (1.0 - near[place])
     paths, path_weights = _paths(value, near * runs, shift)
     nodes, weights = _nodes(paths, path_weights, np.repeat(spread, len(SHIFTS), axis=0))
     mean = (weights * nodes).sum(axis=0)
@@ -196,6 +210,14 @@ def shared_shape(weighed: Sequence[tuple[Law, float]]) -> Floats:
     return shape
 
 
+def _gone_on(shape: Floats, last: int) -> Floats:
+    """The shape, from its knot `last` on along the line of the `LAST_STEPS` before, (n_knots,)."""
+    first = max(last - LAST_STEPS, 0)
+    slope = (shape[last] - shape[first]) / max(last - first, 1)
+    beyond = np.maximum(np.arange(len(shape)) - last, 0)
+    return np.asarray(shape + slope * beyond)
+
+
 def _family(weighed: Sequence[tuple[Law, float]], shape: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Value, spread, nearness and runs of one family, (n_knots,) each."""
     total, square, weight = np.zeros((3, len(KNOTS)))
@@ -217,12 +239,13 @@ def _family(weighed: Sequence[tuple[Law, float]], shape: Floats) -> tuple[Floats
 def _paths(value: Floats, weight: Floats, shift: Floats) -> tuple[Floats, Floats]:
     """Families, each shifted in capability, and their weights, (n_families · n_shifts, n_knots).
 
-    value, weight: (n_families, n_knots); shift: (n_knots,) standard deviation of the shifts.
+    value, weight, shift: (n_families, n_knots); shift: standard deviation of the shifts.
     """
-    place = np.arange(len(KNOTS)) + np.array(SHIFTS)[:, None] * shift / STEP
+    place = np.arange(len(KNOTS)) + np.array(SHIFTS)[:, None] * shift[:, None] / STEP
     low = np.clip(np.floor(place).astype(np.intp), 0, len(KNOTS) - 2)
     share = np.clip(place - low, 0.0, 1.0)
-    shifted = value[:, low] * (1 - share) + value[:, low + 1] * share
+    family = np.arange(len(value))[:, None, None]
+    shifted = value[family, low] * (1 - share) + value[family, low + 1] * share
     weights = np.broadcast_to((weight / weight.sum(axis=0))[:, None], shifted.shape) / len(SHIFTS)
     return shifted.reshape(-1, len(KNOTS)), weights.reshape(-1, len(KNOTS))
 

@@ -1,5 +1,7 @@
 """A run that has not started is forecast from its size, finished runs and the atlas."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -81,3 +83,22 @@ def test_started_and_unstarted_runs_are_answered_together_others_decline():
     assert isinstance(answers[1], Refusal)
     assert "has not started" in answers[1].reason or "have not started" in answers[1].reason
     np.testing.assert_array_equal(answers[0].values, answers[2].values)
+
+
+def spread(facts: Facts, recipe: str | None = None, tokens: float = 1e11) -> float:
+    """Width of the 80 % interval, where finished runs of a recipe are there."""
+    runs = [
+        replace(curve, facts=replace(curve.facts, recipe=recipe)) for curve in finished(0.04, "mine").curves
+    ]
+    values = ask(unstarted(KEY._replace(task="mine"), facts, runs), np.array([tokens]))[0]
+    return float(values[5] - values[1])
+
+
+def test_a_recipe_that_no_finished_run_has_is_less_certain():
+    known = spread(replace(FACTS, recipe="web"), "web")
+    assert spread(replace(FACTS, recipe="books"), "web") > 1.2 * known
+
+
+def test_larger_runs_than_have_finished_are_less_certain():
+    larger = replace(FACTS, params=10**11)
+    assert spread(larger, tokens=1e12) > 1.5 * spread(FACTS, tokens=5e11)
