@@ -55,16 +55,16 @@ def read_results(
     """Read evaluation results of any known format (`neuneu import --help` lists them) into a curve table.
 
     paths: files or folders; params: parameters; tokens_per_step: fills the clock where the files count steps
-    only; planned_tokens: where the run will end; schedule: of the learning rate: constant, cosine, linear, or
-    wsd:0.8, which falls from that share of the plan on; keep: which of two values of one step stays. What was
-    skipped is a warning. Raises InputError where nothing can be read.
+    only; planned_tokens: where the run will end; schedule: of the learning rate, as `import` takes it; keep:
+    which of two values of one step stays. Skipped files are a warning. InputError where there is nothing.
     """
     from neuneu.curves.readers.formats import read_format
+    from neuneu.curves.readers.learning_rates import read_schedule
     from neuneu.curves.readers.parsing import Given
 
     facts = Given(
         run=run, source=source, family=family, params=_whole(params, "params"), recipe=recipe, seed=seed,
-        planned_tokens=_whole(planned_tokens, "planned_tokens"), schedule=schedule,
+        planned_tokens=_whole(planned_tokens, "planned_tokens"), schedule=read_schedule(schedule),
         tokens_per_step=_whole(tokens_per_step, "tokens_per_step"), keep=keep,
     )  # fmt: skip
     result = read_format(format, paths, given=facts, **options)

@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 
 from neuneu.curves.readers.formats import formats, read_format
+from neuneu.curves.readers.learning_rates import read_schedule
+from neuneu.curves.readers.parsing import read_batches
 from neuneu.curves.table import CurveTable
 
 TESTS = Path(__file__).parents[1]
@@ -77,6 +79,10 @@ def _curves(home: Path) -> Iterator[Target]:
             {f"curves.{ending}": write},
             lambda folder, file: CurveTable.read(folder / file),
         )
+    rates = {"rates.csv": "step,learning_rate\n0,0.0\n10,0.001\n80,0.001\n90,0.0005\n100,0.0\n"}
+    yield _target(home, "learning rates", rates, lambda folder, file: read_schedule(str(folder / file)))
+    sizes = {"sizes.csv": "step,tokens_per_step\n0,1000\n50,2000\n"}
+    yield _target(home, "batch schedule", sizes, lambda folder, file: read_batches(folder / file))
     for name in formats():
         yield _format(home, name)
 

@@ -28,11 +28,11 @@ def changed_place(path: Path | None) -> Path | None:
 
 def known_schedule(schedule: str | None) -> str | None:
     """Callback of an option that names a schedule: one that is none is refused before anything is read."""
-    if schedule is not None:
-        from neuneu.curves.schedules import decay_start
+    if schedule is None:
+        return None
+    from neuneu.curves.readers.learning_rates import read_schedule
 
-        decay_start(schedule)
-    return schedule
+    return read_schedule(schedule)
 
 
 def folder_place(path: Path | None) -> Path | None:
@@ -84,7 +84,7 @@ LearningRate = Annotated[
     typer.Option(
         "--schedule",
         help="Of the learning rate: constant, cosine, linear, or wsd:0.8, which falls from that share of the "
-        "plan on.",
+        "plan on; or a table of step and learning_rate to the planned end.",
         callback=known_schedule,
     ),
 ]
