@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contexts import SMALL, Bench, scored_rows
+from benchmarks.contexts import Bench, scored_rows
 
 from neuneu.curves.table import CurveTable
 from neuneu.files import read_json, write_json
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] = ()) -> None:
 
 def measure(curves: CurveTable) -> Iterator[dict[str, Any]]:
     """Rows by source, references, context and method; those that decline a question have fewer curves."""
-    bench = Bench(curves, SMALL)
+    bench = Bench(curves)
     asked: set[tuple[Any, ...]] = set()
     for family in bench.families:
         for told, questions in bench.questions(family):

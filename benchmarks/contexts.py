@@ -26,7 +26,7 @@ from neuneu.evidence.finished import RULES
 from neuneu.evidence.questions import Questions, ask_questions
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import LEVELS, Forecast, Forecaster, make_forecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
+from neuneu.forecasters.neuneu2.model import Neuneu2
 
 RESULTS = Path(__file__).parent / "results" / "contexts.json"
 CONTEXTS = (0.05, 0.1, 0.2, 0.5)
@@ -40,15 +40,12 @@ RESAMPLED = 500
 """Draws of runs with replacement, for the interval of a coverage."""
 BRANCHED = frozenset({"olmo_ladder_moreeval_decay"})
 """Sources of runs that branch off others."""
-SMALL = TrainingSettings(curves=200, families=20, process_steps=80, trees=200)
 RIVALS = {
     "none": ("last-value", "power-law", "gaussian-process", "lightgbm"),
     "smaller": ("reference-shift",),
     "finished": ("reference-shift",),
 }
 ARMS = ("before training", "neuneu-2", "rivals", "schedule", "ablation")
-FITTED = ("neuneu-2", "schedule", "ablation")
-"""Arms of the neuneu-2 that is fitted without a family: once for all of them."""
 SCHEDULED = ("open_sci_ref", "olmo_ladder_moreeval_decay")
 """Sources of runs that hold the learning rate and let it fall late: asked with their schedule told and
 without; decays begin with what their trunk measured before."""
@@ -65,7 +62,6 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--families", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
-    parser.add_argument("--small", action="store_true", help="train less: 200 curves a family, 200 trees")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(argv)
     if not asked.curves:
@@ -73,13 +69,12 @@ def main(argv: Sequence[str] = ()) -> None:
             "name curve files: python -m benchmarks.contexts CURVES…; python -m benchmarks.tables shows them"
         )
         return
-    bench = Bench(read_curves(asked.curves), SMALL if asked.small else TrainingSettings())
+    bench = Bench(read_curves(asked.curves))
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
     for seed in asked.seeds:
         for family in asked.families or bench.families:
             for arm in asked.arms:
                 key = f"{family}, {arm}" + ("" if arm == "before training" else f", seed {seed}")
-                key += ", small" if asked.small and arm in FITTED else ""
                 if key not in results:
                     results[key] = bench.measure(family, arm, seed)
                     write_json(asked.output, results)
@@ -89,9 +84,9 @@ def main(argv: Sequence[str] = ()) -> None:
 class Bench:
     """Families asked in turn, with everything fitted on the others."""
 
-    def __init__(self, curves: CurveTable, settings: TrainingSettings) -> None:
-        """settings: how much neuneu-2 is trained."""
-        self.curves, self.settings = curves, settings
+    def __init__(self, curves: CurveTable) -> None:
+        """curves: of all families."""
+        self.curves = curves
         self.families = sorted(curves.frame["family"].unique())
 
     def measure(self, family: str, arm: str, seed: int) -> list[dict[str, Any]]:
@@ -106,7 +101,7 @@ class Bench:
     def _fitted(self, family: str, seed: int) -> Neuneu2:
         """neuneu-2 without this family."""
         forecaster = Neuneu2()
-        forecaster.settings, forecaster.without = self.settings, frozenset({family})
+        forecaster.without = frozenset({family})
         return forecaster.fit(self._others(family), seed=seed)
 
     def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,9 @@
-"""Makes what ships with the forecasters: `python -m benchmarks.ship [--only atlas] CURVES.parquet…`.
+"""Makes what ships with the forecasters: `python -m benchmarks.ship [--only neuneu-2] CURVES.parquet…`.
 
-Fits every listed method on finished runs and writes calibration.json, trees.txt and neuneu2/shipped into
-the package, with seed 0. What ships was made from openly licensed curves only: the OLMo ladder
-(Apache-2.0), open-sci-ref (Apache-2.0), Gemstones (MIT) and Pythia (Apache-2.0), in files of these names;
-what in neuneu-2 looks at the atlas, which is trained afterwards (`--only atlas`) with the process that is
-there, from PhysicsLM4 (Apache-2.0), multisynt (MIT) and PolyPythia's BLiMP scores (Apache-2.0) as well.
+Fits every listed method on finished runs and writes calibration.json, trees.txt and neuneu2/shipped into the
+package, with seed 0. What ships was made from openly licensed curves only: neuneu-2 from the OLMo ladder,
+open-sci-ref, Pythia, PolyPythia's BLiMP scores and PhysicsLM4 (Apache-2.0), Gemstones and multisynt (MIT),
+with `--only neuneu-2`; all others from the first four tables of these and Gemstones.
 """
 
 import sys
@@ -19,25 +18,20 @@ from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.files import write_json, write_text
 from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
+from neuneu.forecasters.neuneu2.model import Neuneu2
 from neuneu.forecasters.trees import BoostedTrees
 
 METHODS = (
     "last-value", "mean-k", "log-linear", "reference-shift", "power-law", "broken-power-law", "logistic",
     "logistic-future", "ladder", "gaussian-process", "lightgbm", "damped-holt", "dot",
 )  # fmt: skip
-FOR_ATLAS = TrainingSettings(curves=450, families=50, trees=350)
-"""How much is trained of what looks at the atlas."""
 FOLDER = Path(forecasters.__file__).parent
 
 
 def main(paths: list[str]) -> None:
     """Fit on these curve tables and write the files."""
-    shipped = FOLDER / "neuneu2" / "shipped"
-    if paths[:2] == ["--only", "atlas"]:
-        neuneu2 = Neuneu2().load_shipped()
-        neuneu2.settings = FOR_ATLAS
-        neuneu2.learn_atlas(read_curves([Path(path) for path in paths[2:]]), seed=0).save(shipped)
+    if paths[:2] == ["--only", "neuneu-2"]:
+        ship_neuneu2(paths[2:])
         return
     curves = CurveTable.read(*paths)
     methods: dict[str, Any] = {}
@@ -49,9 +43,15 @@ def main(paths: list[str]) -> None:
             write_text(FOLDER / "trees.txt", forecaster.booster.model_to_string())
         print(name, flush=True)
         methods[name] = forecaster.calibration.to_document()
-    Neuneu2().fit(curves, seed=0).save(shipped)
+    ship_neuneu2(paths)
     sources = sorted(Path(path).stem for path in paths)
     write_json(FOLDER / "calibration.json", {"sources": sources, "methods": methods})
+
+
+def ship_neuneu2(paths: list[str]) -> None:
+    """Train neuneu-2 on these curve tables, the process, all trees and all widths."""
+    curves = read_curves([Path(path) for path in paths])
+    Neuneu2().fit(curves, seed=0).save(FOLDER / "neuneu2" / "shipped")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ DOCUMENTS = (
     "docs/atlas.md",
     "docs/losses.md",
     "docs/neuneu.md",
+    "src/neuneu/forecasters/neuneu2/shipped/README.md",
 )
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 

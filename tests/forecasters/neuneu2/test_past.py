@@ -71,3 +71,12 @@ def test_without_a_past_nothing_is_asked() -> None:
     past = ask_past([Evidence(context=context.until(float(context.clock[0])))])
     assert past.batch.n == 0
     np.testing.assert_array_equal(past.log_error(np.empty(0), np.empty(0)), [0.0])
+
+
+@given(st.floats(1e-6, 1e6))
+def test_past_errors_double_or_halve_intervals_at_most(off: float) -> None:
+    past = ask_past(EVIDENCES)
+    scale = np.full(len(past.truth), 0.01)
+    told = past.log_error(past.truth + 0.01 * off, scale)
+    assert (np.abs(told) <= np.log(2.0) + 0.01).all()
+    assert (np.sign(told) == np.sign(np.log(off)))[np.abs(told) > 1e-9].all()

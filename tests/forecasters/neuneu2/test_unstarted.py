@@ -102,3 +102,11 @@ def test_a_recipe_that_no_finished_run_has_is_less_certain():
 def test_larger_runs_than_have_finished_are_less_certain():
     larger = replace(FACTS, params=10**11)
     assert spread(larger, tokens=1e12) > 1.5 * spread(FACTS, tokens=5e11)
+
+
+def test_a_task_of_ones_own_goes_on_rising_beyond_the_largest_run():
+    runs = finished(0.04, "mine").curves
+    key = KEY._replace(task="mine")
+    middle = [ask(unstarted(key, replace(FACTS, params=params), runs))[2, 3] for params in (2e9, 1e10, 5e10)]
+    assert middle[0] + 0.01 < middle[1]
+    assert middle[1] + 0.01 < middle[2] < 1.0

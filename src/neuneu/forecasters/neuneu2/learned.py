@@ -26,8 +26,10 @@ PROCESS_SHARE, PROCESS_SHARE_BY_ATLAS, PROCESS_SHARE_BY_RUNS = 0.1, 0.25, 0.35
 """What the process itself weighs in the forecast, the trees the rest: on the curve alone, where the atlas
 knows the task, with references."""
 
-DECLINE_BELIEVED = 0.5
-"""So much of a decline is forecast where no finished run has shown one: most declines end or turn."""
+DECLINE_BELIEVED = 0.3
+"""So much of a decline is forecast where no finished run has shown one: most declines end or turn.
+Chosen among 0.2, 0.3, 0.4 and 0.5: with less, curves that fall on are forecast worse, with more those that
+turn."""
 
 PRIOR_SHARE = 0.25
 """Share of the training weight that synthetic curves have."""

@@ -68,11 +68,11 @@ class TrainingSettings:
     """How much is trained: at most so many curves of a source, at so many horizons a context, synthetic
     families beside them, steps of the process, trees."""
 
-    curves: int = 1500
+    curves: int = 450
     horizons: int = 6
     families: int = 80
     process_steps: int = 240
-    trees: int = 500
+    trees: int = 350
 
 
 class Neuneu2(CalibratedForecaster):
@@ -113,38 +113,17 @@ class Neuneu2(CalibratedForecaster):
         What it learns does not depend on which references forecasts may look at. Where the atlas knows tasks
         of the curves, trees that look at it are trained beside those that do not.
         """
-        real, prior = self._questions(curves, seed)
+        settings = self.settings
+        real, prior = training_questions(curves, seed, settings.families, settings.curves, settings.horizons)
+        if not len(real):
+            raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
+        return self.learn(real, prior, seed)
+
+    def learn(self, real: Questions, prior: Questions, seed: int) -> Self:
+        """Train on questions about real and synthetic runs."""
+        n_trees = self.settings.trees
         units = [units_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)]
         process = train_process(real, prior, units, self.settings.process_steps, seed)
-        return self._learn(real, prior, process, seed)
-
-    def learn_atlas(self, curves: "CurveTable", seed: int = 0) -> Self:
-        """Train what looks at the atlas anew on these curves, and leave all else as it is.
-
-        Raises InputError where nothing has been fitted.
-        """
-        if self.model is None:
-            raise InputError("has not been fitted; call fit first", field="forecaster", value=self.name)
-        return self._learn(*self._questions(curves, seed), self.model.process, seed, kept=self.model.bare)
-
-    def _questions(self, curves: "CurveTable", seed: int) -> tuple[Questions, Questions]:
-        """Real and synthetic questions. Raises InputError where curves are too short for any."""
-        settings = self.settings
-        found = training_questions(curves, seed, settings.families, settings.curves, settings.horizons)
-        if not len(found[0]):
-            raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
-        return found
-
-    def _learn(
-        self,
-        real: Questions,
-        prior: Questions,
-        process: Process,
-        seed: int,
-        kept: CandidateTrees | None = None,
-    ) -> Self:
-        """Train trees and widths. kept: trees that do not look at the atlas, which stay with their widths."""
-        n_trees = self.settings.trees
         rng = np.random.default_rng([seed, 40])
         hidden = [rng.random(len(q)) < WITHOUT_REFERENCES for q in (real, prior)]
         folds = folds_of(real)
@@ -152,21 +131,18 @@ class Neuneu2(CalibratedForecaster):
         trees, points = _left_out(bare, folds, seed, n_trees)
         past = ask_past(real.evidences)
         again = _again(past, trees, process, folds)
-        if kept is None or self.past_scale is None:
-            single = bare.alone.batch.clip(points[1])
-            weight = upright_weight(bare.alone)
-            self.past_scale = Calibration.fit(single, bare.alone.truth, weight, bare.alone.batch)
+        single, weight = bare.alone.batch.clip(points[1]), upright_weight(bare.alone)
+        self.past_scale = Calibration.fit(single, bare.alone.truth, weight, bare.alone.batch)
         past_error = past.log_error(past.batch.clip(again), self.past_scale.scale_of(past.batch))
-        if kept is None:
-            self.widths = fit_widths(bare.rows, bare.alone, points, past_error, informed=False)
-            kept = train_trees(bare, seed, n_trees, informed=False)
+        self.widths = fit_widths(bare.rows, bare.alone, points, past_error, informed=False)
+        self.model = Model(process, train_trees(bare, seed, n_trees, informed=False))
+        self.informed_widths = None
         laws = [laws_for(q.evidences, self.without) for q in (real, prior)]
-        self.model, self.informed_widths = Model(process, kept), None
         if any(laws[0]):
             told = _lessons((real, prior), process, hidden, laws)
             _, points = _left_out(told, folds, seed, n_trees, beside=trees)
             self.informed_widths = fit_widths(told.rows, told.alone, points, past_error, informed=True)
-            self.model = Model(process, kept, train_trees(told, seed, n_trees, informed=True))
+            self.model = replace(self.model, informed=train_trees(told, seed, n_trees, informed=True))
         return self
 
     def forecast_many(
