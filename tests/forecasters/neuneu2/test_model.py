@@ -22,6 +22,7 @@ from neuneu.evidence.finished import smaller_finished_runs
 from neuneu.forecasters.base import Forecast, load_forecaster
 from neuneu.forecasters.neuneu2.candidates import CANDIDATES, make_candidates
 from neuneu.forecasters.neuneu2.forest import forest_of, train_forest
+from neuneu.forecasters.neuneu2.learned import DECLINE_BELIEVED
 from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
 from neuneu.forecasters.neuneu2.prior import synthetic_curves
 
@@ -137,8 +138,8 @@ def test_falling_and_turning_curves_are_forecast_no_worse_than_by_the_last_value
     assert mean_error(given, horizons, truths) <= cost * last
 
 
-def test_only_declines_are_halved_where_no_finished_run_shows_them() -> None:
-    """Bits per byte fall as models get better: what is halved there is a rise."""
+def test_only_declines_are_believed_in_part_where_no_finished_run_shows_them() -> None:
+    """Bits per byte fall as models get better: what is believed in part there is a rise."""
     rising = family().one_metric().curves[0]
     evidence = Evidence(rising.until(float(rising.clock[5])))
     table = make_candidates(make_batch([evidence], [rising.clock[6:]]), SHIPPED.model.process)
@@ -148,7 +149,8 @@ def test_only_declines_are_halved_where_no_finished_run_shows_them() -> None:
         SHIPPED.model.point(replace(table, better=np.array([sign])), cell) - level for sign in (1.0, -1.0)
     )
     assert (up > 0).any()
-    np.testing.assert_allclose(np.where(up > 0, up / 2, 2 * up), down)
+    np.testing.assert_allclose(np.where(up > 0, DECLINE_BELIEVED * up, up / DECLINE_BELIEVED), down)
+    assert DECLINE_BELIEVED < 1
 
 
 @pytest.mark.parametrize(("same_task", "cost"), [(True, 1.03), (False, 1.03)])
