@@ -162,13 +162,7 @@ def in_words(document: dict[str, Any]) -> Iterator[str]:
         if found["told"]:
             yield f"- {name}: {found['told']}."
     yield "\n## Brier score\n"
-    columns = "last value | mean of the last five | neuneu-2, plain | neuneu-2 in `rank`"
-    yield f"| source | context | over | pairs | {columns} |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for name, found in document.items():
-        for over in (SINGLE, MEAN):
-            for context in SHOWN:
-                yield from _brier(name, found, over, context)
+    yield from brier(document, (SINGLE, MEAN))
     yield "\n## Reliability of neuneu-2 in `rank`\n"
     yield (
         "Said, and how often right, by tenth; in brackets the 95 % interval of a bootstrap over runs. Tenths "
@@ -187,27 +181,43 @@ def in_words(document: dict[str, Any]) -> Iterator[str]:
         "mean over races, interpolated between thresholds; > where no threshold up to "
         f"{THRESHOLDS[-1]} regrets as much.\n"
     )
+    yield from saved(document)
+    yield ""
+
+
+def brier(document: dict[str, Any], overs: Sequence[str], fewest: int = 1) -> Iterator[str]:
+    """A row a source, kind of mean and context of `SHOWN` with so many pairs at least: Brier scores."""
+    columns = "last value | mean of the last five | neuneu-2, plain | neuneu-2 in `rank`"
+    yield f"| source | context | over | pairs | {columns} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, found in document.items():
+        for over in overs:
+            for context in SHOWN:
+                yield from _brier(name, found, over, context, fewest)
+
+
+def saved(document: dict[str, Any]) -> Iterator[str]:
+    """A row a source and kind of mean: compute saved at half a point of regret."""
     yield "| source | over | races | last value | mean of the last five | neuneu-2 in `rank` |"
     yield "|---|---|---|---|---|---|"
     for name, found in document.items():
         for over in (SINGLE, MEAN):
             rows = [row for row in found["dropping"] if row["over"] == over]
             if rows:
-                saved = [
+                cells = [
                     _saved([row for row in rows if (row["forecaster"], row["rule"]) == key])
                     for key in DROPPED_BY
                 ]
-                yield f"| {name} | {over} | {rows[0]['races']} | {' | '.join(saved)} |"
-    yield ""
+                yield f"| {name} | {over} | {rows[0]['races']} | {' | '.join(cells)} |"
 
 
-def _brier(name: str, found: dict[str, Any], over: str, context: float) -> Iterator[str]:
+def _brier(name: str, found: dict[str, Any], over: str, context: float, fewest: int) -> Iterator[str]:
     rows = {
         (row["forecaster"], row["rule"]): row
         for row in found["pairs"]
         if row["over"] == over and row["context"] == context
     }
-    if rows:
+    if rows and next(iter(rows.values()))["pairs"] >= fewest:
         keys = (*DROPPED_BY[:2], ("neuneu-2", PLAIN), DROPPED_BY[2])
         scores = [rows[key]["brier"] for key in keys]
         cells = [f"**{s:.4f}**" if s == min(scores) else f"{s:.4f}" for s in scores]

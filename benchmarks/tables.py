@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from benchmarks import _atlas_figures, _context_tables, _moment_tables, apart
+from benchmarks import _atlas_figures, _context_tables, _moment_tables, apart, decisions
 
 from neuneu.curves.public import CATALOG
 from neuneu.files import read_json
@@ -30,6 +31,7 @@ DOCUMENTS = (
     "docs/atlas.md",
     "docs/losses.md",
     "docs/neuneu.md",
+    "docs/decisions.md",
     "src/neuneu/forecasters/neuneu2/shipped/README.md",
 )
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
@@ -130,6 +132,14 @@ def public_runs() -> Iterator[str]:
         yield f"| `{runs.name}` | {runs.about} | {where} | {runs.licence} |"
 
 
+ENOUGH_PAIRS = 10
+"""Means over benchmarks are shown where so many pairs tell of them."""
+
+
+def _decided() -> dict[str, Any]:
+    return dict(read_json(decisions.RESULTS / "decisions.json"))
+
+
 FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "headline": _context_tables.headline,
     "curve-alone": lambda: by_source(ALONE, EVERY),
@@ -147,6 +157,9 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "fewer-sources": fewer_sources,
     "schedule": _context_tables.schedule,
     "ablation": _context_tables.ablation,
+    "pairs": lambda: decisions.brier(_decided(), (decisions.SINGLE,)),
+    "pairs-over-benchmarks": lambda: decisions.brier(_decided(), (decisions.MEAN,), ENOUGH_PAIRS),
+    "dropping": lambda: decisions.saved(_decided()),
 }  # fmt: skip
 
 
