@@ -44,7 +44,7 @@ def read_results(
     params: float | None = None,
     tokens_per_step: float | None = None,
     planned_tokens: float | None = None,
-    schedule: str | None = None,
+    schedule: str | Path | None = None,
     family: str | None = None,
     recipe: str | None = None,
     source: str | None = None,

@@ -84,7 +84,7 @@ def test_other_columns_and_names_are_refused(folder: Path) -> None:
 def test_results_are_read_with_it(folder: Path) -> None:
     told = table(folder / "plan.csv", rates("wsd", 0.2))
     results = Path(__file__).parents[2] / "examples" / "results"
-    curves = nn.read_results(results, tokens_per_step=2**21, schedule=told)
+    curves = nn.read_results(results, tokens_per_step=2**21, schedule=Path(told))
     schedule = curves.curves[0].facts.schedule
     assert schedule is not None
     assert decay_start(schedule) == pytest.approx(0.8, abs=0.01)

@@ -23,17 +23,17 @@ FEWEST = 3
 """Rows that tell a schedule at least: those of a rise, a peak and an end."""
 
 
-def read_schedule(told: str | None) -> str | None:
+def read_schedule(told: str | Path | None) -> str | None:
     """A schedule as curve tables hold it, from its name or from a table of learning rates; None stays None.
 
     told: one of those that `RULE` names, or a file with the columns step or tokens, and learning_rate, from
     the first step to the planned end. Raises InputError on all else, and on rates that fall more than once.
     """
-    if told is None or re.fullmatch(PATTERN, told):
-        return told
+    if told is None or re.fullmatch(PATTERN, str(told)):
+        return None if told is None else str(told)
     if not Path(told).is_file():
         rule = f"{RULE}; or a table of step and {RATE} from the first step to the planned end"
-        raise InputError(rule, field="schedule", value=told)
+        raise InputError(rule, field="schedule", value=str(told))
     from neuneu.files.tables import read_frame
 
     frame = read_frame(told, [*CLOCKS, RATE])
@@ -52,7 +52,7 @@ def read_schedule(told: str | None) -> str | None:
     return _schedule_of(at / at[-1], rate / rate.max(), told)
 
 
-def _schedule_of(share: "NDArray[np.float64]", rate: "NDArray[np.float64]", where: str) -> str:
+def _schedule_of(share: "NDArray[np.float64]", rate: "NDArray[np.float64]", where: str | Path) -> str:
     """The schedule of rates over their peak at shares of the plan, (n,) each."""
     held = np.flatnonzero(rate >= 1.0 - HELD)
     first, last = held[0], held[-1]
