@@ -9,7 +9,7 @@ is fitted here; sources that the shipped weights were trained on are told by the
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.curves.tasks import ACCURACIES
 from neuneu.evaluation.comparison import evaluate
 from neuneu.evaluation.leaderboard import leaderboard
-from neuneu.files import write_json
+from neuneu.files import read_json, write_json
 
 CONTEXTS = (0.05, 0.1, 0.2)
 MEASURES = {"bpb": ("bpb", 1.0), "soft": ("soft_log", -1.0)}
@@ -107,6 +107,35 @@ def main(argv: Sequence[str] = ()) -> None:
         rows += measure_source(path, own, asked.runs)
     if asked.output is not None:
         write_json(asked.output, {"forecaster": "neuneu-2", "rows": rows})
+
+
+RESULTS = Path(__file__).parent / "results" / "finer.json"
+TITLES = {
+    "olmo_ladder_moreeval": "OLMo ladder, more-eval",
+    "olmo_ladder_moreeval_const": "OLMo ladder, constant rate",
+    "olmo_ladder_final_new": "OLMo ladder, final-new", "physicslm4": "PhysicsLM4",
+}  # fmt: skip
+
+
+def table() -> Iterator[str]:
+    """A row a source and context: error in points without and with each measure."""
+    heads = (
+        "without | bits per byte of the right choice | its probability (−log) | validation loss of the run"
+    )
+    yield f"| source | curves | context | {heads} |"
+    yield "|---|---|---|---|---|---|---|"
+    rows = read_json(RESULTS)["rows"]
+    for source, title in TITLES.items():
+        for context in CONTEXTS:
+            here = {
+                row["measure"]: row for row in rows if (row["source"], row["context"]) == (source, context)
+            }
+            first = (title, str(here["none"]["curves"])) if context == CONTEXTS[0] else ("", "")
+            cells = [
+                f"{100 * here[measure]['mae']:.2f}" if measure in here else ""
+                for measure in ("none", *MEASURES, "loss")
+            ]
+            yield f"| {first[0]} | {first[1]} | {100 * context:.0f} % | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

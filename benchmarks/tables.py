@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks import _atlas_figures, _context_tables, _moment_tables, apart, decisions
+from benchmarks import _atlas_figures, _context_tables, _moment_tables, apart, decisions, finer
 
 from neuneu.curves.public import CATALOG
 from neuneu.files import read_json
@@ -159,6 +159,7 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "ablation": _context_tables.ablation,
     "pairs": lambda: decisions.brier(_decided(), (decisions.SINGLE,)),
     "pairs-over-benchmarks": lambda: decisions.brier(_decided(), (decisions.MEAN,), ENOUGH_PAIRS),
+    "finer": finer.table,
     "dropping": lambda: decisions.saved(_decided()),
 }  # fmt: skip
 
