@@ -148,6 +148,20 @@ def test_a_dry_run_says_the_same_and_writes_nothing(neuneu: Any, results: Path, 
     assert "must say where to write (-o curves.parquet), or --dry-run" in nowhere.stderr
 
 
+def test_a_schedule_is_read_off_a_table_in_any_order(neuneu: Any, results: Path, tmp_path: Path) -> None:
+    rates, output = tmp_path / "rates.csv", tmp_path / "curves.parquet"
+    rates.write_text("learning_rate,step\n0,1000\n0.001,100\n0.001,750\n0.0004,900\n0.0005,0\n")
+    done = neuneu("import", "lm-eval", results, "--schedule", rates, "-o", output)
+    assert done.returncode == 0
+    (curve,) = CurveTable.read(output)
+    assert curve.facts.schedule == "wsd:0.75"
+    rates.write_text("step,learning_rate\n0,1\n1,0\n2,1\n")
+    refused = neuneu("import", "lm-eval", results, "--schedule", rates, "-o", tmp_path / "no.parquet")
+    assert refused.returncode == 2
+    assert f"{rates}: learning_rate: must fall once at most" in refused.stderr
+    assert not (tmp_path / "no.parquet").exists()
+
+
 def test_rank_says_where_a_curve_ends_early(neuneu: Any, tmp_path: Path) -> None:
     rows = [f"{run},piqa,acc,{5 * (run == 'a' or step < 4)},{step},{0.5 + step / 100}"
             for run in "ab" for step in range(1, 9)]  # fmt: skip
