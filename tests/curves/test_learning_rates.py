@@ -54,6 +54,10 @@ def test_cosine_linear_and_constant_are_told_apart(folder: Path) -> None:
     assert read_schedule(table(folder / "k.csv", np.minimum(np.arange(100) / 5, 1.0))) == "constant"
 
 
+def test_a_fall_in_the_last_step_alone_is_none(folder: Path) -> None:
+    assert read_schedule(table(folder / "z.csv", np.append(np.ones(40_000), 0.0))) == "constant"
+
+
 @pytest.mark.parametrize(
     ("rate", "rule"),
     [

@@ -19,6 +19,8 @@ HELD = 0.01
 """A rate is held while it is within this share of its peak."""
 SHORTEST = 0.1
 """A rate that is held for less than this share of the plan falls all along."""
+DECIMALS = 4
+"""Of the share of the plan where a fall starts."""
 FEWEST = 3
 """Rows that tell a schedule at least: those of a rise, a peak and an end."""
 
@@ -29,8 +31,10 @@ def read_schedule(told: str | Path | None) -> str | None:
     told: one of those that `RULE` names, or a file with the columns step or tokens, and learning_rate, from
     the first step to the planned end. Raises InputError on all else, and on rates that fall more than once.
     """
-    if told is None or re.fullmatch(PATTERN, str(told)):
-        return None if told is None else str(told)
+    if told is None:
+        return None
+    if re.fullmatch(PATTERN, str(told)):
+        return str(told)
     if not Path(told).is_file():
         rule = f"{RULE}; or a table of step and {RATE} from the first step to the planned end"
         raise InputError(rule, field="schedule", value=str(told))
@@ -60,10 +64,11 @@ def _schedule_of(share: "NDArray[np.float64]", rate: "NDArray[np.float64]", wher
     dips = rate[first : last + 1].min() < 1.0 - HELD
     if dips or (np.diff(falling) > HELD).any():
         raise InputError("must fall once at most: cycles and restarts are not known", where=where, field=RATE)
-    if last == len(rate) - 1:
+    start = round(float(share[last]), DECIMALS)
+    if start == 1.0:  # it never falls, or in the last steps alone
         return "constant"
     if share[last] - share[first] >= SHORTEST:
-        return f"wsd:{share[last]:.4f}".rstrip("0")
+        return f"wsd:{start:.{DECIMALS}f}".rstrip("0")
     along = (share[last:] - share[last]) / (share[-1] - share[last])
     fall = 1.0 - rate[-1]
     shapes = {"linear": along, "cosine": (1.0 - np.cos(np.pi * along)) / 2.0}

@@ -117,9 +117,9 @@ class Neuneu2(CalibratedForecaster):
         real, prior = training_questions(curves, seed, settings.families, settings.curves, settings.horizons)
         if not len(real):
             raise InputError("needs runs with at least 8 checkpoints to learn from", field="curves")
-        return self.learn(real, prior, seed)
+        return self._learn(real, prior, seed)
 
-    def learn(self, real: Questions, prior: Questions, seed: int) -> Self:
+    def _learn(self, real: Questions, prior: Questions, seed: int) -> Self:
         """Train on questions about real and synthetic runs."""
         n_trees = self.settings.trees
         units = [units_of(make_batch(q.evidences, q.horizons)) for q in (real, prior)]
