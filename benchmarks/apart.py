@@ -1,7 +1,8 @@
-"""neuneu-2 as it ships, on runs that nothing in it was trained on: `python -m benchmarks.apart [CURVES…]`.
+"""neuneu-2 on runs that nothing in it was trained on: `python -m benchmarks.apart CURVES… --train CURVES…`.
 
-Questions as `contexts` asks them: of the runs of the home suite that the package holds, and of the curve
-tables named. No method is fitted: each is as it ships. Writes results/apart.json.
+Questions as `contexts` asks them, of the curve tables named first, each method as it ships; and of the
+packaged home suite, part of which neuneu-2 is trained on: there it is trained as what ships, on the tables
+after --train alone. Writes results/apart.json; either may be left out.
 """
 
 import argparse
@@ -9,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.atlas import read_curves
 from benchmarks.contexts import Bench, scored_rows
 
 from neuneu.curves.table import CurveTable
 from neuneu.files import read_json, write_json
-from neuneu.forecasters.base import make_forecaster
+from neuneu.forecasters.base import Forecaster, make_forecaster
+from neuneu.forecasters.neuneu2.model import Neuneu2
 from neuneu.suite.home import read_home_curves
 
 RESULTS = Path(__file__).parent / "results" / "apart.json"
@@ -28,22 +31,32 @@ TITLES = {
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    """Measure the home suite and these tables."""
+    """Measure these tables and the home suite; without any there is nothing to measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("curves", type=Path, nargs="*")
+    parser.add_argument("curves", type=Path, nargs="*", help="tables kept apart from all training")
+    parser.add_argument("--train", type=Path, nargs="+", default=[], help="tables that neuneu-2 ships from")
     parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args(argv)
-    tables = {"home": read_home_curves()} | {path.stem: CurveTable.read(path) for path in asked.curves}
+    tables = {path.stem: (CurveTable.read(path), make_forecaster("neuneu-2")) for path in asked.curves}
+    if asked.train:
+        tables["home"] = read_home_curves(), Neuneu2().fit(read_curves(asked.train), seed=0)
+    if not tables:
+        print("name tables kept apart, or with --train the tables that neuneu-2 ships from")
+        return
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
-    for name, curves in tables.items():
-        results[name] = list(measure(curves))
+    for name, (curves, ours) in tables.items():
+        results[name] = list(measure(curves, ours))
         write_json(asked.output, results)
         print(name, flush=True)
 
 
-def measure(curves: CurveTable) -> Iterator[dict[str, Any]]:
-    """Rows by source, references, context and method; those that decline a question have fewer curves."""
+def measure(curves: CurveTable, ours: Forecaster) -> Iterator[dict[str, Any]]:
+    """Rows by source, references, context and method; those that decline a question have fewer curves.
+
+    ours: neuneu-2, which has seen none of these.
+    """
     bench = Bench(curves)
+    methods = {name: make_forecaster(name) for name in METHODS} | {METHODS[-1]: ours}
     asked: set[tuple[Any, ...]] = set()
     for family in bench.families:
         for told, questions in bench.questions(family):
@@ -51,8 +64,8 @@ def measure(curves: CurveTable) -> Iterator[dict[str, Any]]:
                 continue
             asked.add(tuple(told.values()))
             answers = {
-                name: make_forecaster(name).forecast_many(questions.evidences, questions.horizons)
-                for name in METHODS
+                name: each.forecast_many(questions.evidences, questions.horizons)
+                for name, each in methods.items()
                 if (name in WITH_RUNS) or told["references"] == "none"
             }
             yield from scored_rows(told, questions, answers)

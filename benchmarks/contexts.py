@@ -1,7 +1,8 @@
 """neuneu-2 asked early and late, leave one family out: `python -m benchmarks.contexts CURVES…`.
 
 Contexts of none, 5, 10, 20 and 50 % of the clock; with no references, smaller and all finished runs; with the
-atlas and without it, and rivals. Nothing of the family that is asked is in what is fitted, nor in the atlas.
+atlas and without it, and rivals. Nothing of the family that is asked is in what is fitted, nor in the atlas;
+the package's own runs are fitted on beside the others, as in what ships, and not asked.
 Runs branched off others (decays) are asked with references or before they start only: their curve alone does
 not tell where they come from. What is in results/contexts.json already is not measured again.
 """
@@ -18,6 +19,7 @@ import polars as pl
 from benchmarks._ablations import ABLATED, without_atlas
 from benchmarks._schedules import with_schedules
 from benchmarks.atlas import read_curves
+from benchmarks.ship import own_runs
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] = ()) -> None:
             "name curve files: python -m benchmarks.contexts CURVES…; python -m benchmarks.tables shows them"
         )
         return
-    bench = Bench(read_curves(asked.curves))
+    bench = Bench(read_curves(asked.curves), own_runs())
     results: dict[str, Any] = read_json(asked.output) if asked.output.exists() else {}
     for seed in asked.seeds:
         for family in asked.families or bench.families:
@@ -84,9 +86,9 @@ def main(argv: Sequence[str] = ()) -> None:
 class Bench:
     """Families asked in turn, with everything fitted on the others."""
 
-    def __init__(self, curves: CurveTable) -> None:
-        """curves: of all families."""
-        self.curves = curves
+    def __init__(self, curves: CurveTable, beside: CurveTable | None = None) -> None:
+        """curves: of all families; beside: what everything is fitted on too, and not asked."""
+        self.curves, self.beside = curves, beside
         self.families = sorted(curves.frame["family"].unique())
 
     def measure(self, family: str, arm: str, seed: int) -> list[dict[str, Any]]:
@@ -178,7 +180,8 @@ class Bench:
                 yield from scored_rows(told, questions, {"neuneu-2": found})
 
     def _others(self, family: str) -> CurveTable:
-        return CurveTable(self.curves.frame.filter(self.curves.frame["family"] != family))
+        others = self.curves.frame.filter(self.curves.frame["family"] != family)
+        return CurveTable(others if self.beside is None else pl.concat([others, self.beside.frame]))
 
     def _sources(self, family: str) -> list[str]:
         return sorted(self.curves.frame.filter(self.curves.frame["family"] == family)["source"].unique())

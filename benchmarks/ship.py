@@ -3,13 +3,15 @@
 Fits every listed method on finished runs and writes calibration.json, trees.txt and neuneu2/shipped into the
 package, with seed 0. What ships was made from openly licensed curves only: neuneu-2 from the OLMo ladder,
 open-sci-ref, Pythia, PolyPythia's BLiMP scores and PhysicsLM4 (Apache-2.0), Gemstones and multisynt (MIT),
-with `--only neuneu-2`; all others from the first four tables of these and Gemstones.
+with `--only neuneu-2`, and from part of the package's own runs, which are always there; all others from the
+first four tables of these and Gemstones.
 """
 
 import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from benchmarks.atlas import read_curves
 
 from neuneu import forecasters
@@ -20,6 +22,7 @@ from neuneu.forecasters.base import make_forecaster
 from neuneu.forecasters.calibration import CalibratedForecaster
 from neuneu.forecasters.neuneu2.model import Neuneu2
 from neuneu.forecasters.trees import BoostedTrees
+from neuneu.suite.home import APART, read_home_curves
 
 METHODS = (
     "last-value", "mean-k", "log-linear", "reference-shift", "power-law", "broken-power-law", "logistic",
@@ -49,9 +52,15 @@ def main(paths: list[str]) -> None:
 
 
 def ship_neuneu2(paths: list[str]) -> None:
-    """Train neuneu-2 on these curve tables, the process, all trees and all widths."""
-    curves = read_curves([Path(path) for path in paths])
-    Neuneu2().fit(curves, seed=0).save(FOLDER / "neuneu2" / "shipped")
+    """Train neuneu-2 on these curve tables and on own runs, the process, all trees and all widths."""
+    curves = read_curves([Path(path) for path in paths]).frame
+    trained = CurveTable(pl.concat([curves, own_runs().frame]))
+    Neuneu2().fit(trained, seed=0).save(FOLDER / "neuneu2" / "shipped")
+
+
+def own_runs() -> CurveTable:
+    """Those of the package's own runs that neuneu-2 is trained on; the demo asks about the others."""
+    return read_home_curves().filter(~pl.col("recipe").is_in(APART))
 
 
 if __name__ == "__main__":

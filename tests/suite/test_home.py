@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from benchmarks.ship import own_runs
 
 from neuneu.curves.tasks import find_metric
+from neuneu.forecasters.fitted import is_fitted_on
+from neuneu.reports.demo import home_curves
 from neuneu.suite.home import CURVES, LOSSES, read_home_curves, read_home_losses
 
 
@@ -69,3 +72,11 @@ def test_the_package_is_small_and_holds_numbers_only() -> None:
     frame = read_home_curves().frame
     strings = [name for name, kind in frame.schema.items() if kind == pl.String]
     assert max(len(value) for name in strings for value in frame[name].drop_nulls().unique()) < 80
+
+
+def test_the_demo_asks_about_runs_that_nothing_that_ships_was_trained_on() -> None:
+    trained, asked = set(own_runs().runs), set(home_curves().runs)
+    assert (len(trained), len(asked)) == (24, 18)
+    assert trained | asked == set(read_home_curves().runs)
+    facts = {run: read_home_curves().filter(run=run).curves[0].facts for run in trained}
+    assert all(is_fitted_on("neuneu-2", run, facts[run]) for run in trained)

@@ -55,10 +55,12 @@ def print_demo(found: "Demo", *, as_json: bool = False) -> None:
         sys.stdout.write(to_json({"scores": table.to_dicts(), "files": [str(path) for path in found.files]}))
         return
     answer = next(iter(found.answers.values()))
+    learnt = "neuneu-2" in answer.names
     note(
         f"{how_many(len(answer.panels), 'curve')} of {how_many(len(answer.runs), 'small language model')} on "
         f"{how_many(len(answer.tasks), 'task')}; each is forecast from its first part, the rest is compared "
         "with what came true"
+        + ("; neuneu-2 was trained on other runs of this suite, of other recipes" if learnt else "")
     )
     scored = answer.scored
     unit = "points" if scored is not None and scored.percent else "metric units"

@@ -85,10 +85,10 @@ def run_demo(output: Path, forecaster: str | None = None, references: str = "non
 
 
 def home_curves() -> CurveTable:
-    """The curves of the runs that ship with the package."""
-    from neuneu.suite.home import read_home_curves
+    """The curves of those packaged runs that nothing that ships was trained on."""
+    from neuneu.suite.home import APART, read_home_curves
 
-    return read_home_curves()
+    return read_home_curves().filter(recipe=list(APART))
 
 
 def _known(value: float) -> float | None:

@@ -9,6 +9,8 @@ from neuneu.losses.open import open_losses
 
 CURVES = Path(__file__).parent / "curves.parquet"
 LOSSES = Path(__file__).parent / "losses"
+APART = ("balanced", "prose")
+"""Recipes whose runs nothing that ships was trained on; neuneu-2 was on those of the others."""
 
 
 def read_home_curves() -> CurveTable:
