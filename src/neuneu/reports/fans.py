@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 4
 DOT = {"linestyle": "none", "marker": "o", "color": style.INK}
 MAX_PANELS = 48
-NAME, ROW_NAME, PANEL_NAME = 34, 26, 30
+NAME, ROW_NAME, PANEL_NAME = 34, 24, 30
 """Characters that the name of a run may have in a title of its own, beside a row, and above one panel."""
 BANDS = ((0.05, 0.95, 0.16), (0.1, 0.9, 0.22), (0.25, 0.75, 0.34))
 """Lower level, upper level and opacity of the bands of a fan, the widest first: 90, 80 and 50 %."""
