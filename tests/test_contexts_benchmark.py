@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 from benchmarks._ablations import ABLATED
 from benchmarks._schedules import BRANCHES, TRUNKS, with_schedules
+from benchmarks.apart import measure
+from benchmarks.contexts import Bench
 from tests.forecasters.forecaster_cases import family
 
 from neuneu.curves.table import CurveTable
@@ -98,3 +100,25 @@ def test_past_errors_only_stretch(asked) -> None:
     plain = np.concatenate([a.values for a in Neuneu2().load_shipped().forecast_many(*asked)])
     found = answers("without past errors", asked)
     np.testing.assert_array_equal(found[:, 3], plain[:, 3])
+
+
+def test_everything_is_fitted_on_own_runs_too_and_never_on_the_family_that_is_asked() -> None:
+    curves = family()
+    asked, other = curves.runs[0], curves.runs[1]
+    frame = curves.frame.with_columns(
+        family=pl.when(pl.col("run") == asked).then(pl.lit("a")).otherwise(pl.lit("b"))
+    )
+    own = CurveTable(frame.filter(run=other).with_columns(run=pl.lit("own"), family=pl.lit("home")))
+    bench = Bench(CurveTable(frame.filter(pl.col("run").is_in([asked, other]))), own)
+    assert bench.families == ["a", "b"]
+    assert bench._others("a").runs == sorted([other, "own"])
+    assert bench._others("b").runs == sorted([asked, "own"])
+
+
+def test_runs_kept_apart_are_asked_with_the_forecaster_that_has_not_seen_them() -> None:
+    few = family().filter(run=family().runs[:2])
+    rows = list(measure(few, load_forecaster("last-value")))
+    alone = [row for row in rows if row["references"] == "none" and row["curves"]]
+    by = {(row["context"], row["forecaster"]): row["mae"] for row in alone}
+    assert by
+    assert all(by[context, "neuneu-2"] == by[context, "last-value"] for context, _ in by)
