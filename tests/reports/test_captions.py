@@ -107,6 +107,14 @@ def test_the_source_names_of_a_leaderboard_are_there_in_full(three: Path) -> Non
         assert any(title.startswith(LONG.format(number)) for title in titles)
 
 
+def test_a_caption_whose_later_words_are_wider_stays_on_the_canvas() -> None:
+    figure = style.new_figure(4.0, 2.0)
+    style.caption(figure, " ".join(["illi"] * 40 + ["WMWM"] * 40))
+    style.fit_texts(figure)
+    assert figure._supxlabel.get_window_extent().x1 <= figure.bbox.width
+    assert len(figure.get_supxlabel().split()) == 80
+
+
 @pytest.mark.parametrize("kind", OF_CURVES)
 def test_figures_of_curves_say_context_references_fit_metric_and_setting(
     kind: str, table: CurveTable

@@ -17,6 +17,7 @@ from neuneu.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
     from numpy.typing import NDArray
 
 Params = ParamSpec("Params")
@@ -196,12 +197,20 @@ def fit_texts(figure: "Figure") -> None:
         ]
         wide += [(text, min([edge, *right])) for text in (axes._left_title, axes.title)]  # type: ignore[attr-defined]
     for text, end in wide:
-        box = text.get_window_extent()
-        if text.get_text() and box.x1 > end:
-            share = max(end - box.x0, 1.0) / max(box.width, 1.0)
-            lines = text.get_text().split("\n")
-            room = max(MIN_WRAP, int(share * max(map(len, lines))) - 1)
-            text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, room) or [""]))
+        _wrap(text, end)
+
+
+def _wrap(text: "Text", end: float) -> None:
+    """Wrap a text until the renderer has it end before this; letters differ in width."""
+    lines, box = text.get_text().split("\n"), text.get_window_extent()
+    if not text.get_text() or box.x1 <= end:
+        return
+    share = max(end - box.x0, 1.0) / max(box.width, 1.0)
+    most = max(MIN_WRAP, int(share * max(map(len, lines))) - 1)
+    for room in range(most, MIN_WRAP - 1, -1):
+        text.set_text("\n".join(part for line in lines for part in textwrap.wrap(line, room) or [""]))
+        if text.get_window_extent().x1 <= end:
+            return
 
 
 @contextmanager
