@@ -201,6 +201,8 @@ def test_a_refused_file_leaves_nothing_of_the_one_before(
 
 
 def test_an_open_page_shows_a_new_checkpoint_without_reload(browser, tmp_path: Path) -> None:
+    from playwright.sync_api import expect  # where there is a browser there is playwright
+
     def checkpoint(k: int) -> None:
         path = tmp_path / "grow" / "one" / f"step{1000 * k}" / "results.json"
         path.parent.mkdir(parents=True)
@@ -221,7 +223,7 @@ def test_an_open_page_shows_a_new_checkpoint_without_reload(browser, tmp_path: P
         checkpoint(7)
         page.get_by_text(re.compile("following grow: .* grew")).wait_for(timeout=PATIENCE)
         page.get_by_text("14 values").wait_for(timeout=PATIENCE)
-        page.wait_for_function("document.querySelectorAll('iframe').length === 1", timeout=PATIENCE)
+        expect(page.locator("iframe")).to_have_count(1, timeout=PATIENCE)
         page.wait_for_timeout(1500)
         assert page.evaluate("window.here")
         assert page.evaluate("document.querySelector('select[name=forecaster]').value") == "power-law"
