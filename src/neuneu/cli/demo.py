@@ -50,17 +50,17 @@ def print_demo(found: "Demo", *, as_json: bool = False) -> None:
     """The table and where the files are, for people; or one JSON document."""
     import polars as pl
 
+    from neuneu.reports.report_tables import fitted_note
+
     table = found.table()
     if as_json:
         sys.stdout.write(to_json({"scores": table.to_dicts(), "files": [str(path) for path in found.files]}))
         return
     answer = next(iter(found.answers.values()))
-    learnt = "neuneu-2" in answer.names
     note(
         f"{how_many(len(answer.panels), 'curve')} of {how_many(len(answer.runs), 'small language model')} on "
         f"{how_many(len(answer.tasks), 'task')}; each is forecast from its first part, the rest is compared "
         "with what came true"
-        + ("; neuneu-2 was trained on other runs of this suite, of other recipes" if learnt else "")
     )
     scored = answer.scored
     unit = "points" if scored is not None and scored.percent else "metric units"
@@ -70,5 +70,7 @@ def print_demo(found: "Demo", *, as_json: bool = False) -> None:
         table, "", brief=table.with_columns(covered), digits=2, parts=range(0, len(table), len(answer.names)),
         legend=f"error: mean distance from truth, in {unit}; noise between checkpoints alone: {floor:.2f}",
     )  # fmt: skip
+    if fitted := fitted_note(answer):
+        note(fitted)
     for path in found.files:
         note(f"→ {path}")
