@@ -18,7 +18,10 @@ def test_the_demo_forecasts_real_runs_and_writes_everything(neuneu, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("context\tforecaster\terror")
     assert all(name in done.stdout for name in ("last-value", "power-law"))
-    assert all(text in done.stderr for text in ("noise between checkpoints", "report.html"))
+    assert all(
+        text in done.stderr
+        for text in ("noise between checkpoints", "fitted on 12 of these 18 runs", "report.html")
+    )
     curves = CurveTable.read(tmp_path / "demo" / "curves.parquet")
     assert len(curves.runs) >= 2
     cells = pl.read_parquet(tmp_path / "demo" / "forecasts.parquet")
