@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.watching import written_at
 from tokenizers import Tokenizer
 
 from neuneu.errors import InputError
@@ -177,8 +178,8 @@ def test_killed_at_random_moments_the_bytes_are_the_same(tmp_path: Path, tokeniz
         process = subprocess.Popen(
             [*command, str(tmp_path / "killed"), str(tokenizer)], stdout=subprocess.DEVNULL
         )
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+        before = written_at(state)
+        while process.poll() is None and written_at(state) in (0, before):
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.08) if kills < 4 else 60 * (process.poll() is None and kills > 30))
         if process.poll() is None and kills < 4:

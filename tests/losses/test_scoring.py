@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tests.hearing import Ear
 from tests.hub import Served
+from tests.watching import paths_now
 
 from neuneu.errors import InputError
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, parse_step
@@ -108,7 +109,7 @@ def test_killed_at_random_moments_no_checkpoint_is_lost_or_scored_twice(
     rng = random.Random(1)
     for kill in range(2):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(store.glob("*/step*"))) <= kill:
+        while process.poll() is None and len(paths_now(store, "*/step*")) <= kill:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.watching import paths_now
 
 from neuneu.errors import InputError
 from neuneu.losses.corpus import read_corpus
@@ -68,8 +69,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(
     source, kills, written = random.Random(3), 0, {}
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = len(list(killed.glob("[!.]*/step*")))
-        while process.poll() is None and len(list(killed.glob("[!.]*/step*"))) <= before:
+        before = len(paths_now(killed, "*/step*"))
+        while process.poll() is None and len(paths_now(killed, "*/step*")) <= before:
             time.sleep(0.001)
         time.sleep(source.uniform(0, 0.03))
         kills += process.poll() is None

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 from tests.cli.terminal import check_snapshot, on_terminal
+from tests.watching import paths_now
 
 from neuneu.curves.table import CurveTable
 from neuneu.losses.open import open_losses
@@ -63,8 +64,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(root: Path, trained:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         runs = root / "killed" / "runs"
         # Wait for work to have begun, then strike within the next half second.
-        known = len(list(runs.rglob("*.json")))
-        while process.poll() is None and kills < 2 and len(list(runs.rglob("*.json"))) <= known:
+        known = len(paths_now(runs, "**/*.json"))
+        while process.poll() is None and kills < 2 and len(paths_now(runs, "**/*.json")) <= known:
             time.sleep(0.02)
         if kills < 2:
             time.sleep(source.random() * 0.4)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import digamma
+from tests.watching import paths_now
 
 from neuneu.errors import InputError
 from neuneu.taggers import corpus_files as corpus
@@ -181,7 +182,7 @@ def test_killed_at_random_moments_the_bytes_are_the_same(tmp_path: Path) -> None
 
 
 def _finished(parts: Path) -> list[Path]:
-    return [*parts.glob("pairs-*"), *parts.glob("documents-*")]
+    return [*paths_now(parts, "pairs-*"), *paths_now(parts, "documents-*")]
 
 
 def test_finished_parts_are_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
