@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.atlas import read_curves
 from benchmarks.contexts import Bench, scored_rows
+from benchmarks.ship import fitted_without, shipped_from
 
 from neuneu.curves.table import CurveTable
 from neuneu.files import read_json, write_json
 from neuneu.forecasters.base import Forecaster, make_forecaster
-from neuneu.forecasters.neuneu2.model import Neuneu2
 from neuneu.suite.home import read_home_curves
 
 RESULTS = Path(__file__).parent / "results" / "apart.json"
@@ -39,7 +38,9 @@ def main(argv: Sequence[str] = ()) -> None:
     asked = parser.parse_args(argv)
     tables = {path.stem: (CurveTable.read(path), make_forecaster("neuneu-2")) for path in asked.curves}
     if asked.train:
-        tables["home"] = read_home_curves(), Neuneu2().fit(read_curves(asked.train), seed=0)
+        home = read_home_curves()
+        families = set(home.frame["family"])
+        tables["home"] = home, fitted_without(shipped_from(asked.train), families)
     if not tables:
         print("name tables kept apart, or with --train the tables that neuneu-2 ships from")
         return

@@ -19,7 +19,7 @@ import polars as pl
 from benchmarks._ablations import ABLATED, without_atlas
 from benchmarks._schedules import with_schedules
 from benchmarks.atlas import read_curves
-from benchmarks.ship import own_runs
+from benchmarks.ship import fitted_without, own_runs, without
 
 from neuneu.curves.curve import Floats
 from neuneu.curves.table import CurveTable
@@ -87,8 +87,9 @@ class Bench:
     """Families asked in turn, with everything fitted on the others."""
 
     def __init__(self, curves: CurveTable, beside: CurveTable | None = None) -> None:
-        """curves: of all families; beside: what everything is fitted on too, and not asked."""
-        self.curves, self.beside = curves, beside
+        """curves: of all families; beside: what everything is fitted on too, and not asked (`all`: both)."""
+        self.curves = curves
+        self.all = curves if beside is None else CurveTable(pl.concat([curves.frame, beside.frame]))
         self.families = sorted(curves.frame["family"].unique())
 
     def measure(self, family: str, arm: str, seed: int) -> list[dict[str, Any]]:
@@ -102,9 +103,7 @@ class Bench:
     @lru_cache(maxsize=1)  # noqa: B019  the next family needs another
     def _fitted(self, family: str, seed: int) -> Neuneu2:
         """neuneu-2 without this family."""
-        forecaster = Neuneu2()
-        forecaster.without = frozenset({family})
-        return forecaster.fit(self._others(family), seed=seed)
+        return fitted_without(self.all, {family}, seed)
 
     def _neuneu2(self, family: str, seed: int) -> Iterator[dict[str, Any]]:
         forecaster = self._fitted(family, seed)
@@ -158,7 +157,7 @@ class Bench:
                 key = told["references"], name
                 if key not in known:
                     known[key] = make_forecaster(name).fit(
-                        self._others(family), references=RULES[told["references"]], seed=seed
+                        without(self.all, {family}), references=RULES[told["references"]], seed=seed
                     )
                 answers[name] = known[key].forecast_many(questions.evidences, questions.horizons)
             yield from scored_rows(told, questions, answers)
@@ -178,10 +177,6 @@ class Bench:
                 ]
                 found = forecaster.forecast_many(evidences, questions.horizons)
                 yield from scored_rows(told, questions, {"neuneu-2": found})
-
-    def _others(self, family: str) -> CurveTable:
-        others = self.curves.frame.filter(self.curves.frame["family"] != family)
-        return CurveTable(others if self.beside is None else pl.concat([others, self.beside.frame]))
 
     def _sources(self, family: str) -> list[str]:
         return sorted(self.curves.frame.filter(self.curves.frame["family"] == family)["source"].unique())

@@ -1,7 +1,9 @@
-"""What pair probabilities were worth on finished runs: `python -m benchmarks.decisions CURVES… [--home]`.
+"""What pair probabilities were worth on runs that nothing was fitted on.
 
-Runs of one size and budget with different recipes, asked at 10, 20, 30, 50 and 70 % of the run, as `rank`
-has them and by each forecaster's own quantiles; forecasters as they ship, no references. Curves of 8
+`python -m benchmarks.decisions CURVES… [--home] --train CURVES…`: runs of one size and budget with different
+recipes, asked at 10, 20, 30, 50 and 70 % of the run, as `rank` has them and by each forecaster's own
+quantiles, without references. What ships was fitted on the tables after --train and on own runs: families
+among these are asked with everything fitted on the others, all other runs with what ships. Curves of 8
 checkpoints or more, one accuracy each, the last value is what came true. Where no run of a source has a size
 they count as one size, and where they differ in nothing but their seeds, seeds count as recipes; both are
 told. Writes results/decisions.json and decisions.md; sources that are named again are measured again, others
@@ -12,11 +14,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from benchmarks.ship import fitted_without, shipped_from, without
 
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import CurveTable
@@ -37,8 +41,9 @@ from neuneu.evaluation.protocol import MIN_CHECKPOINTS, ROLLING_ORIGINS, Protoco
 from neuneu.evaluation.splits import Source, leave_source_out
 from neuneu.evidence.cut import Question, seen
 from neuneu.evidence.evidence import EvidenceBuilder
+from neuneu.evidence.finished import RULES
 from neuneu.files import read_json, write_json, write_text
-from neuneu.forecasters.base import load_forecaster
+from neuneu.forecasters.base import Forecaster, load_forecaster, make_forecaster
 from neuneu.forecasts.cells import Answers
 from neuneu.forecasts.forecast import ask
 from neuneu.suite.home import read_home_curves
@@ -61,26 +66,56 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("curves", type=Path, nargs="*")
     parser.add_argument("--home", action="store_true", help="the packaged runs as well")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--train", type=Path, nargs="+", default=[], help="tables that neuneu-2 ships from")
     asked = parser.parse_args(argv)
     tables = {path.stem: CurveTable.read(path) for path in asked.curves}
     if asked.home:
         tables["home"] = read_home_curves()
     if not tables:
-        print("name curve files: python -m benchmarks.decisions CURVES… [--home]")
+        print("name curve files: python -m benchmarks.decisions CURVES… [--home] --train CURVES…")
         return
+    fitted = Fitted(shipped_from(asked.train))
     place = asked.output / "decisions.json"
     document: dict[str, Any] = read_json(place) if place.exists() else {}
     for name, table in tables.items():
-        document[name] = measure(name, table)
+        document[name] = measure(name, table, fitted)
         print(name, document[name]["told"], flush=True)
         write_json(place, dict(sorted(document.items())))
         write_text(asked.output / "decisions.md", "\n".join(in_words(dict(sorted(document.items())))))
 
 
-def measure(name: str, table: CurveTable) -> dict[str, Any]:
+class Fitted:
+    """Forecasters that have seen nothing of the families they are asked about."""
+
+    def __init__(self, curves: CurveTable) -> None:
+        """curves: what ships was fitted on."""
+        self.curves = curves
+
+    def left_out(self, table: CurveTable) -> frozenset[str]:
+        """Families, as they are named in what ships was fitted on, of which these runs are."""
+        frame = self.curves.frame.filter(pl.col("source").is_in(table.frame["source"].unique().to_list()))
+        return frozenset(frame["family"])
+
+    def forecasters(self, table: CurveTable) -> dict[str, Forecaster]:
+        """By name, fitted on the other families; what ships where that is all of it."""
+        families = self.left_out(table)
+        return self._without(families) if families else {name: load_forecaster(name) for name in FORECASTERS}
+
+    @lru_cache(maxsize=1)  # noqa: B019  sources of one family follow each other
+    def _without(self, families: frozenset[str]) -> dict[str, Forecaster]:
+        others = without(self.curves, families)
+        plain = FORECASTERS[:-1]
+        found: dict[str, Forecaster] = {
+            name: make_forecaster(name).fit(others, references=RULES["none"]) for name in plain
+        }
+        return found | {FORECASTERS[-1]: fitted_without(self.curves, families)}
+
+
+def measure(name: str, table: CurveTable, fitted: Fitted) -> dict[str, Any]:
     """Pairs, their reliability, and dropped runs of one source."""
     frame, told = comparable(table.frame)
-    races = [thinned(race) for race in outcomes(answered(name, CurveTable(frame))).races]
+    answers = answered(name, CurveTable(frame), fitted.forecasters(table))
+    races = [thinned(race) for race in outcomes(answers).races]
     found = Outcomes(races)
     kind = pl.when(pl.col("task") == MEAN).then(pl.lit(MEAN)).otherwise(pl.lit(SINGLE)).alias("over")
     pairs = found.pairs().with_columns(kind)
@@ -94,6 +129,7 @@ def measure(name: str, table: CurveTable) -> dict[str, Any]:
     by = ["over", "forecaster", "rule"]
     return {
         "told": told,
+        "left_out": sorted(fitted.left_out(table)),
         "pairs": _rounded(pair_scores(pairs, (*by, "context"))),
         "reliability": _rounded(pl.concat(tenths).sort("over", "forecaster", "rule", "context", "tenth")),
         "dropping": _rounded(dropped.group_by([*by, "threshold"]).agg(*saved).sort([*by, "threshold"])),
@@ -120,7 +156,7 @@ def comparable(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return frame, told
 
 
-def answered(name: str, table: CurveTable) -> Results:
+def answered(name: str, table: CurveTable, forecasters: dict[str, Forecaster]) -> Results:
     """Every forecaster's answer to each curve's last checkpoint at each context."""
     curves = [curve for curve in table.one_metric() if len(curve) >= MIN_CHECKPOINTS]
     questions = [
@@ -132,13 +168,13 @@ def answered(name: str, table: CurveTable) -> Results:
     source = Source(name, table)
     cells = Cells((name,), tuple(questions), np.zeros(len(questions), dtype=np.intp), 0)
     scored = []
-    for each in FORECASTERS:
+    for each, forecaster in forecasters.items():
         given = Answers.empty(len(questions))
         fallback = scored[0].quantiles if scored else None
-        found = ask(load_forecaster(each), questions, EvidenceBuilder(table))
+        found = ask(forecaster, questions, EvidenceBuilder(table))
         for number, answer in enumerate(found):
             given.note(number, slice(number, number + 1), answer, fallback)
-        scored.append(Scored(each, given, "as it ships", sees_future=False))
+        scored.append(Scored(each, given, "other families", sees_future=False))
     return Results(cells, scored, EvaluationSettings(Protocol("rolling"), leave_source_out([source])))
 
 
@@ -155,12 +191,14 @@ def in_words(document: dict[str, Any]) -> Iterator[str]:
     """The tables of decisions.md, line by line."""
     yield "# What pair probabilities were worth\n"
     yield (
-        "`python -m benchmarks.decisions CURVES… --home`; decisions.json has every context. Pairs "
-        "of runs of one size and budget with different recipes, forecasters as they ship, no references.\n"
+        "`python -m benchmarks.decisions CURVES… --home --train CURVES…`; decisions.json has every context. "
+        "Pairs of runs of one size and budget with different recipes, no references. Each source is asked "
+        "with everything fitted on other families.\n"
     )
     for name, found in document.items():
-        if found["told"]:
-            yield f"- {name}: {found['told']}."
+        families = ", ".join(found["left_out"])
+        fitted = f"fitted without {families}" if families else "as what ships, which saw none of it"
+        yield f"- {name}: {'; '.join(filter(None, [found['told'], fitted]))}."
     yield "\n## Brier score\n"
     yield from brier(document, (SINGLE, MEAN))
     yield "\n## Reliability of neuneu-2 in `rank`\n"

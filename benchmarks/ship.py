@@ -8,6 +8,7 @@ first four tables of these and Gemstones.
 """
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,25 @@ def main(paths: list[str]) -> None:
 
 def ship_neuneu2(paths: list[str]) -> None:
     """Train neuneu-2 on these curve tables and on own runs, the process, all trees and all widths."""
-    curves = read_curves([Path(path) for path in paths]).frame
-    trained = CurveTable(pl.concat([curves, own_runs().frame]))
-    Neuneu2().fit(trained, seed=0).save(FOLDER / "neuneu2" / "shipped")
+    curves = shipped_from([Path(path) for path in paths])
+    Neuneu2().fit(curves, seed=0).save(FOLDER / "neuneu2" / "shipped")
+
+
+def shipped_from(paths: Sequence[Path]) -> CurveTable:
+    """What neuneu-2 is trained on: these curve tables and own runs."""
+    return CurveTable(pl.concat([read_curves(paths).frame, own_runs().frame]))
+
+
+def fitted_without(curves: CurveTable, families: Collection[str], seed: int = 0) -> Neuneu2:
+    """neuneu-2 trained as what ships, without these families: they are in no fit, nor in its atlas."""
+    forecaster = Neuneu2()
+    forecaster.without = frozenset(families)
+    return forecaster.fit(without(curves, families), seed=seed)
+
+
+def without(curves: CurveTable, families: Collection[str]) -> CurveTable:
+    """All curves but those of these families."""
+    return curves.filter(~pl.col("family").is_in(list(families)))
 
 
 def own_runs() -> CurveTable:

@@ -9,6 +9,7 @@ from benchmarks._ablations import ABLATED
 from benchmarks._schedules import BRANCHES, TRUNKS, with_schedules
 from benchmarks.apart import measure
 from benchmarks.contexts import Bench
+from benchmarks.ship import without
 from tests.forecasters.forecaster_cases import family
 
 from neuneu.curves.table import CurveTable
@@ -102,6 +103,10 @@ def test_past_errors_only_stretch(asked) -> None:
     np.testing.assert_array_equal(found[:, 3], plain[:, 3])
 
 
+def fitted_on(bench: Bench, family: str) -> CurveTable:
+    return without(bench.all, {family})
+
+
 def test_everything_is_fitted_on_own_runs_too_and_never_on_the_family_that_is_asked() -> None:
     curves = family()
     asked, other = curves.runs[0], curves.runs[1]
@@ -111,8 +116,8 @@ def test_everything_is_fitted_on_own_runs_too_and_never_on_the_family_that_is_as
     own = CurveTable(frame.filter(run=other).with_columns(run=pl.lit("own"), family=pl.lit("home")))
     bench = Bench(CurveTable(frame.filter(pl.col("run").is_in([asked, other]))), own)
     assert bench.families == ["a", "b"]
-    assert bench._others("a").runs == sorted([other, "own"])
-    assert bench._others("b").runs == sorted([asked, "own"])
+    assert fitted_on(bench, "a").runs == sorted([other, "own"])
+    assert fitted_on(bench, "b").runs == sorted([asked, "own"])
 
 
 def test_runs_kept_apart_are_asked_with_the_forecaster_that_has_not_seen_them() -> None:

@@ -1,10 +1,13 @@
 import numpy as np
 import polars as pl
 import pytest
-from benchmarks.decisions import comparable, in_words, measure
+from benchmarks.decisions import FORECASTERS, Fitted, comparable, in_words, measure
+from tests.forecasters.forecaster_cases import family
 
 from neuneu.curves.table import CurveTable
 from neuneu.decisions.outcomes import PLAIN
+from neuneu.forecasters.base import load_forecaster
+from neuneu.forecasters.neuneu2.model import Neuneu2, TrainingSettings
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,8 @@ def document():
         for recipe, top in (("a", 0.5), ("b", 0.6), ("c", 0.7))
         for task in ("piqa", "boolq") for k in range(1, 21)
     ]  # fmt: skip
-    return {"made": measure("made", CurveTable.from_frame(pl.DataFrame(rows)))}
+    table = CurveTable.from_frame(pl.DataFrame(rows).with_columns(source=pl.lit("made")))
+    return {"made": measure("made", table, Fitted(family()))}
 
 
 def test_pairs_reliability_and_saved_compute_of_each_source_are_told(document):
@@ -30,7 +34,8 @@ def test_pairs_reliability_and_saved_compute_of_each_source_are_told(document):
     assert all(row["right"] == 1 for row in single if row["rule"] == PLAIN)
     lines = "\n".join(in_words(document))
     assert "| made | 0.5 | single tasks | 6 |" in lines
-    assert "- made: sizes unknown: taken as one size." in lines
+    assert found["left_out"] == []
+    assert "- made: sizes unknown: taken as one size; as what ships, which saw none of it." in lines
 
 
 def test_seeds_are_recipes_where_there_is_one_recipe():
@@ -39,3 +44,27 @@ def test_seeds_are_recipes_where_there_is_one_recipe():
     assert changed["recipe"].to_list() == ["0", "1"]
     assert told == "one recipe: seeds taken as recipes"
     assert comparable(frame.with_columns(recipe=pl.Series(["r", "s"])))[1] == ""
+
+
+def test_families_that_were_fitted_on_are_asked_with_everything_fitted_on_the_others(monkeypatch):
+    monkeypatch.setattr(Neuneu2, "settings", TrainingSettings(families=3, process_steps=4, trees=8))
+    seen, fit = [], Neuneu2.fit
+
+    def noted(self, curves, **more):
+        seen.append(set(curves.frame["family"]))
+        return fit(self, curves, **more)
+
+    monkeypatch.setattr(Neuneu2, "fit", noted)
+    frame = family().frame.with_columns(source=pl.lit("one"), family=pl.lit("a"))
+    renamed = frame.with_columns(source=pl.lit("two"), family=pl.lit("b"), run="two " + pl.col("run"))
+    fitted = Fitted(CurveTable(pl.concat([frame, renamed])))
+    asked = CurveTable(frame.with_columns(family=pl.lit("spelt otherwise")))
+    assert fitted.left_out(asked) == {"a"}  # by its source: training may name families otherwise
+    found = fitted.forecasters(asked)
+    assert tuple(found) == FORECASTERS
+    assert found["neuneu-2"].without == {"a"}
+    assert seen == [{"b"}]
+    assert found["last-value"].calibration != load_forecaster("last-value").calibration
+    others = fitted.forecasters(CurveTable(frame.with_columns(source=pl.lit("new"))))
+    assert others["neuneu-2"].without == frozenset()
+    assert len(seen) == 1
