@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from benchmarks.ship import fitted_without, shipped_from, without
+from benchmarks.ship import families_seen, fitted_without, shipped_from, without
 
 from neuneu.curves.curve import Curve
 from neuneu.curves.table import CurveTable
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] = ()) -> None:
     tables = {path.stem: CurveTable.read(path) for path in asked.curves}
     if asked.home:
         tables["home"] = read_home_curves()
-    if not tables:
+    if not tables or not asked.train:
         print("name curve files: python -m benchmarks.decisions CURVES… [--home] --train CURVES…")
         return
     fitted = Fitted(shipped_from(asked.train))
@@ -91,14 +91,9 @@ class Fitted:
         """curves: what ships was fitted on."""
         self.curves = curves
 
-    def left_out(self, table: CurveTable) -> frozenset[str]:
-        """Families, as they are named in what ships was fitted on, of which these runs are."""
-        frame = self.curves.frame.filter(pl.col("source").is_in(table.frame["source"].unique().to_list()))
-        return frozenset(frame["family"])
-
     def forecasters(self, table: CurveTable) -> dict[str, Forecaster]:
         """By name, fitted on the other families; what ships where that is all of it."""
-        families = self.left_out(table)
+        families = families_seen(self.curves, table)
         return self._without(families) if families else {name: load_forecaster(name) for name in FORECASTERS}
 
     @lru_cache(maxsize=1)  # noqa: B019  sources of one family follow each other
@@ -129,7 +124,7 @@ def measure(name: str, table: CurveTable, fitted: Fitted) -> dict[str, Any]:
     by = ["over", "forecaster", "rule"]
     return {
         "told": told,
-        "left_out": sorted(fitted.left_out(table)),
+        "left_out": sorted(families_seen(fitted.curves, table)),
         "pairs": _rounded(pair_scores(pairs, (*by, "context"))),
         "reliability": _rounded(pl.concat(tenths).sort("over", "forecaster", "rule", "context", "tenth")),
         "dropping": _rounded(dropped.group_by([*by, "threshold"]).agg(*saved).sort([*by, "threshold"])),

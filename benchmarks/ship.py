@@ -75,6 +75,12 @@ def without(curves: CurveTable, families: Collection[str]) -> CurveTable:
     return curves.filter(~pl.col("family").is_in(list(families)))
 
 
+def families_seen(curves: CurveTable, table: CurveTable) -> frozenset[str]:
+    """Families, as `curves` names them, of which runs of a table are: both come from the same sources."""
+    known = curves.filter(pl.col("source").is_in(table.frame["source"].unique().to_list()))
+    return frozenset(known.frame["family"])
+
+
 def own_runs() -> CurveTable:
     """Those of the package's own runs that neuneu-2 is trained on; the demo asks about the others."""
     return read_home_curves().filter(~pl.col("recipe").is_in(APART))

@@ -1,12 +1,13 @@
 """Runs in flight: what `watch` takes after a new file, its memory over many updates, a callback's call.
 
-python -m benchmarks.watching [--updates 10000] [--curves TABLE] [--output FILE]
+python -m benchmarks.watching [--updates 10000] [--curves TABLE --train CURVES…] [--output FILE]
 
 update: 20 runs of 60 tasks and 20 checkpoints, a new file a run; the floor is what cannot be saved: parsing
 that file and forecasting that run once from a table in memory. memory: a small folder whose last checkpoint
 comes and goes; resident megabytes after a tenth of the updates and at the end. call: a callback's call with a
 forecaster that takes no time. alarms: with a curve table of finished runs, at how many of four looks at each
-something was told, by kind and patience. Seconds of processor are told too, since machines are shared.
+something was told, by kind and patience, by neuneu-2 trained on the tables that it ships from but for the
+families of these runs. Seconds of processor are told too, since machines are shared.
 """
 
 import argparse
@@ -14,13 +15,14 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import polars as pl
+from benchmarks.ship import families_seen, fitted_without, shipped_from
 
 from neuneu.app.watch import Watcher, WatchSettings
 from neuneu.curves.readers.formats import read_format
@@ -152,9 +154,10 @@ def measure_call(tasks: int, target: float) -> float:
     return 1000 * median(took)
 
 
-def measure_alarms(path: Path, most: int = 25) -> dict[str, int]:
+def measure_alarms(path: Path, train: Sequence[Path], most: int = 25) -> dict[str, int]:
     """Looks with an alert, by patience and kind, among all looks at some finished runs."""
-    table, forecaster = read_curves(path).one_metric(), ready_forecaster(DEFAULT_FORECASTER)
+    table, shipped_of = read_curves(path).one_metric(), shipped_from(train)
+    forecaster = fitted_without(shipped_of, families_seen(shipped_of, table))
     runs = np.random.default_rng(0).permutation(table.runs)[:most]
     found: Counter[str] = Counter()
     for run in runs:
@@ -177,8 +180,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--updates", type=int, default=10_000)
     parser.add_argument("--curves", type=Path)
+    parser.add_argument("--train", type=Path, nargs="+", default=[])
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    if given.curves is not None and not given.train:
+        parser.error("--curves needs --train: the tables that neuneu-2 ships from")
     found: dict[str, Any] = {"call": {}}
     for tasks, target in ((5, 0.3), (60, 0.3), (60, 0.9)):
         took = measure_call(tasks, target)
@@ -193,7 +199,7 @@ def main() -> None:
         flush=True,
     )
     if given.curves is not None:
-        found["alarms"] = measure_alarms(given.curves)
+        found["alarms"] = measure_alarms(given.curves, given.train)
         print(f"alarms: {found['alarms']}", flush=True)
     memory = found["memory"] = measure_memory(given.updates)
     early, end = memory["early"], memory["end"]
