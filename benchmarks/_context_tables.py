@@ -145,6 +145,20 @@ def near_chance() -> Iterator[str]:
             yield f"| {words} | {share} | {told[1][2]:.0f} | {cells[0]} | {cells[1]} | {took} |"
 
 
+def coverage() -> Iterator[str]:
+    """A row a kind of references: coverage at every context, with its standard error over sources."""
+    contexts = ((0.0, "none"), *ASKED)
+    yield f"| references | {' | '.join(share for _, share in contexts)} |"
+    yield f"|---|{'---|' * len(contexts)}"
+    for rule, words in RULES.items():
+        cells = []
+        for context, _ in contexts:
+            held = [value(rule, context, OURS, "coverage80", [source]) for source in asked_of(rule, context)]
+            error = float(np.std(held, ddof=1) / np.sqrt(len(held)))
+            cells.append(f"{np.mean(held):.1f} ± {error:.1f} ({min(held):.0f} to {max(held):.0f})")
+        yield f"| {words} | {' | '.join(cells)} |"
+
+
 def schedule() -> Iterator[str]:
     """A row a source and kind of references: error without the schedule and with it, at every context."""
     yield f"| source | references | {' | '.join(share for _, share in ASKED)} |"

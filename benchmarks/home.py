@@ -1,10 +1,10 @@
 """NeuNeu, its ablations, neuneu-2 and classical methods on the home suite, with real token losses.
 
-Run `python -m benchmarks.home [--splits recipe,size] [--curves FILE --losses FOLDER] [--context 0.2]`.
+Run `python -m benchmarks.home [--splits recipe,size] [--forecasters neuneu-2] [--context 0.2]`.
 Each split is one call of `neuneu evaluate --manifest`: recipe, size, seed, task, architecture. The last
 one, `text`, trains NeuNeu on the losses of one source's windows and forecasts with those of another source,
 on the runs that the recipe split holds out. Writes benchmarks/results/home-suite.json and .md; splits that
-are in that file already and are not asked for stay.
+are in that file already and are not asked for stay, and so do rows of forecasters that are not named.
 """
 
 import argparse
@@ -95,11 +95,19 @@ def rows_of(document: dict[str, Any]) -> list[dict[str, Any]]:
         "n_cells",
         "n_refused",
     )
-    rows = [
+    return [
         {name: row[name] for name in kept} | {"mae_95": row["intervals"]["mae"]}
         for row in document["overall"]
     ]
-    return sorted(rows, key=lambda row: row["mae"])
+
+
+def together(
+    known: dict[str, Any] | None, manifest: dict[str, Any], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """New rows of a split, beside what is known of other forecasters on the same runs, the best first."""
+    kept = known["rows"] if known is not None and known["manifest"] == manifest else []
+    by_name = {row["forecaster"]: row for row in [*kept, *rows]}
+    return sorted(by_name.values(), key=lambda row: row["mae"])
 
 
 def one_text(losses: LossStore, source: str, folder: Path) -> Path:
@@ -199,14 +207,15 @@ def main() -> None:
     splits = manifests(table)
     asked = arguments.splits.split(",")
     path = arguments.output.with_suffix(".json")
-    results: dict[str, Any] = (
-        read_json(path) if path.exists() else {"context": arguments.context, "splits": {}}
-    )
+    results: dict[str, Any] = read_json(path) if path.exists() else {}
+    if results.get("context") != arguments.context:
+        results = {"context": arguments.context, "splits": {}}
     for name in asked:
         if name in splits:
             names = arguments.forecasters.split(",")
             document = evaluate(arguments.curves, arguments.losses, splits[name], names, arguments.context)
-            results["splits"][name] = {"manifest": splits[name], "rows": rows_of(document)}
+            rows = together(results["splits"].get(name), splits[name], rows_of(document))
+            results["splits"][name] = {"manifest": splits[name], "rows": rows}
         elif name == "text" and "recipe" in splits:
             rows = other_texts(arguments.curves, arguments.losses, splits["recipe"], arguments.context)
             results["text"] = {"manifest": splits["recipe"], "rows": rows}

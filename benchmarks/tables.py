@@ -151,6 +151,7 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "before-training": _atlas_figures.before_training,
     "corpora": _atlas_figures.corpora,
     "near-chance": _context_tables.near_chance,
+    "coverage": _context_tables.coverage,
     "moments": _moment_tables.moments,
     "token-statistics": _moment_tables.statistics,
     "public-runs": public_runs,
