@@ -164,7 +164,8 @@ def loss_length(store: LossStore, model: ModelConfig) -> int:
         return store.n_positions
     if store.n_positions < wanted:
         raise InputError(
-            f"loss vectors have {store.n_positions} positions; the model reads the first {wanted}",
+            f"loss vectors have {store.n_positions} positions; the model reads the first {wanted}: score a "
+            f"longer text, or train with model.input_length = {store.n_positions}",
             field="losses",
         )
     return wanted
