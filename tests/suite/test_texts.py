@@ -98,7 +98,7 @@ def test_drawn_pieces_are_the_smallest_hashes_in_any_order(
 
 def test_no_text_names_the_package_to_install(tmp_path: Path) -> None:
     source = TextSource(kind="text", paths=("/nothing/*",), licence="none", package="dict-wn")
-    with pytest.raises(InputError, match="install dict-wn"):
+    with pytest.raises(InputError, match=f"no text found below {tmp_path}; install dict-wn"):
         list(read_pieces(source, tmp_path))
 
 

@@ -31,7 +31,9 @@ def read_pieces(source: TextSource, root: Path) -> Iterator[str]:
     first = next(pieces, None)
     if first is None:
         packages = f"; install {source.package}" if source.package else ""
-        raise InputError(f"no text found below {root}{packages}", field="sources.paths", value=", ".join(source.paths))
+        raise InputError(
+            f"no text found below {root}{packages}", field="sources.paths", value=", ".join(source.paths)
+        )
     yield first
     yield from pieces
 

@@ -131,7 +131,9 @@ def test_memory_mapped_rows_equal_those_in_memory(tmp_path: Path) -> None:
 
 
 def test_too_short_losses_are_refused() -> None:
-    with pytest.raises(InputError, match=r"600 positions; the model reads the first 601"):
+    with pytest.raises(
+        InputError, match=r"600 positions; the model reads the first 601: .* model.input_length = 600"
+    ):
         prepare_inputs(make_losses(), ["run-0"], [], ModelConfig(input_length=601), LossConfig())
 
 
