@@ -13,6 +13,7 @@ from neuneu.files import read_object
 from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Corpus, read_corpus
+from neuneu.losses.devices import find_device
 from neuneu.losses.models import load_model
 from neuneu.losses.windows import plan_windows
 from neuneu.losses.zarr_store import ZarrLossStore
@@ -132,7 +133,7 @@ class Scorer:
         from neuneu.losses.forward import token_values
 
         scoring = self.scoring
-        device = scoring.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(find_device(scoring.device or "auto"))
         folder = checkpoint.fetch(allow_bin=scoring.allow_bin)
         self._check(folder)
         model = load_model(folder, allow_bin=scoring.allow_bin, device=device)
