@@ -1,5 +1,6 @@
 """One checkpoint → its per-token losses of a corpus."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +125,14 @@ class Scorer:
             dtype = "float32" if name == "rank" else self.scoring.dtype
             stores[name] = made(statistic_path(path, name), dtype, {"statistic": name})
         return ScoreStores(stores)
+
+    def lacking(self, path: str | Path, checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+        """Those that are not in the stores here; makes none."""
+        places = [Path(path), *(statistic_path(path, name) for name in self.scoring.statistics)]
+        if not all((place / "zarr.json").exists() for place in places):
+            return list(checkpoints)
+        stores = self.open_store(path)
+        return [checkpoint for checkpoint in checkpoints if not stores.has(checkpoint.run, checkpoint.step)]
 
     def score(self, checkpoint: Checkpoint) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Losses and statistics of one checkpoint by name, and the facts that are kept with them."""

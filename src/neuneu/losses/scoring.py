@@ -43,12 +43,10 @@ def score_checkpoints(
     if ray in (None, "local"):  # other clusters have devices of their own
         find_device((scoring or Scoring()).device or "auto")
     scorer = Scorer(str(corpus), _resolve(scoring or Scoring(), found[0], Path(output)))
-    stores = scorer.open_store(output)
-    share = found[number - 1 :: of]
-    todo = [checkpoint for checkpoint in share if not stores.has(checkpoint.run, checkpoint.step)]
+    todo = scorer.lacking(output, found[number - 1 :: of])
     if ray is not None and todo:
-        score_on_ray(ray, scorer, todo, stores, gpus=gpus)
-        return stores.losses
+        return score_on_ray(ray, scorer, todo, output, gpus=gpus).losses
+    stores = scorer.open_store(output)
     for checkpoint in counted(todo, "checkpoints"):
         values, facts = scorer.score(checkpoint)
         stores.write(checkpoint.run, checkpoint.step, values, facts)
