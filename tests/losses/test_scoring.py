@@ -190,11 +190,16 @@ def test_local_checkpoints_are_found(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "alpha/step5", tmp_path / "two/step5-seed-2")
     (tmp_path / "torn/step1").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
+    shutil.copytree(runs / "alpha", tmp_path / "suite/a/weights")
     for source, message in [
         (tmp_path / "final", "give `step`"),
         (tmp_path / "two", "two checkpoints of one run and step"),
         (tmp_path / "torn", r"config\.json is missing"),
-        (tmp_path / "empty", "none was found"),
+        (tmp_path / "empty", "empty': none was found: looked for .* step1000, there and in its folders$"),
+        (
+            tmp_path / "suite",
+            f"its folders; there are some in {tmp_path}/suite/a/weights: name it, with `run` a$",
+        ),
         ("EleutherAI/pythia-70m", "needs `hub`"),
     ]:
         with pytest.raises(InputError, match=message):
