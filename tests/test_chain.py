@@ -16,6 +16,12 @@ from neuneu.losses.open import open_losses
 TINY = ROOT / "examples/tiny"
 
 
+def test_the_texts_can_be_made_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        subprocess.run([sys.executable, TINY / "make.py", tmp_path], check=True)
+    assert len(list((tmp_path / "prose").iterdir())) == 40
+
+
 @pytest.mark.slow
 def test_from_texts_to_a_forecast(tmp_path: Path, neuneu: Callable[..., Any]) -> None:
     def run(*arguments: object) -> Any:

@@ -16,7 +16,7 @@ def sentence(number: int) -> str:
 
 def main(root: Path) -> None:
     for name in ("prose", "blimp"):
-        (root / name).mkdir()
+        (root / name).mkdir(exist_ok=True)
     for number in range(40):
         lines = [sentence(40 * number + i) for i in range(40)]
         (root / "prose" / f"{number:02d}.txt").write_text("\n".join(lines))

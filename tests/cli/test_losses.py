@@ -55,6 +55,8 @@ def test_from_text_to_word_losses(
     shown = neuneu("words", tmp_path / "losses", "-c", tmp_path / "corpus", "--json")
     seen = on_terminal(monkeypatch, "words", tmp_path / "losses", "-c", tmp_path / "corpus")
     check_snapshot("words", re.sub(r"\d", "0", seen))
+    narrow = on_terminal(monkeypatch, "words", tmp_path / "losses", "-c", tmp_path / "corpus", width=40)
+    assert "(--summary or a pipe gets all)" in " ".join(narrow.split())
     rows = json.loads(shown.stdout)
     assert [row["run"] for row in rows] == ["tiny", "tiny"]
     assert rows[0]["mean"] == pytest.approx(table["mean"][0], abs=1e-2)

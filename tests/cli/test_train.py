@@ -61,6 +61,7 @@ BAD = [
     ({"data": {"curves": ["absent.parquet"]}}, r"absent\.parquet"),
     ({"data": {"curves": ["CURVES"], "losses": "absent"}}, "absent"),
     ({"data": {"curves": ["CURVES"]}}, "losses"),
+    ({"training": {"device": "cuda:99"}}, r"training\.device = 'cuda:99': no such device here"),
 ]
 
 

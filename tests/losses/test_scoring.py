@@ -136,6 +136,16 @@ def test_the_window_comes_from_the_store_or_the_model(runs: Path, corpus: Path, 
         score_checkpoints([runs], corpus, tmp_path / "c", shard=(3, 2))
 
 
+def test_a_device_that_is_not_here_is_refused_before_anything_is_written(
+    whole: Path, runs: Path, corpus: Path, tmp_path: Path
+) -> None:
+    asked = Scoring(window=32, stride=16, device="cuda:99")
+    for store in (tmp_path / "s", whole):  # where nothing and where everything is scored already
+        with pytest.raises(InputError, match="device = 'cuda:99': no such device here"):
+            score_checkpoints([runs], corpus, store, asked)
+    assert not (tmp_path / "s").exists()
+
+
 def test_bos_gives_first_tokens_a_loss(runs: Path, corpus: Path, tmp_path: Path) -> None:
     scoring = Scoring(window=32, bos=True)
     store = score_checkpoints([runs / "alpha/step0"], corpus, tmp_path / "a", scoring)
@@ -180,11 +190,16 @@ def test_local_checkpoints_are_found(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "alpha/step5", tmp_path / "two/step5-seed-2")
     (tmp_path / "torn/step1").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
+    shutil.copytree(runs / "alpha", tmp_path / "suite/a/weights")
     for source, message in [
         (tmp_path / "final", "give `step`"),
         (tmp_path / "two", "two checkpoints of one run and step"),
         (tmp_path / "torn", r"config\.json is missing"),
-        (tmp_path / "empty", "none was found"),
+        (tmp_path / "empty", "empty': none was found: looked for .* step1000, there and in its folders$"),
+        (
+            tmp_path / "suite",
+            f"its folders; there are some in {tmp_path}/suite/a/weights: name it, with `run` a$",
+        ),
         ("EleutherAI/pythia-70m", "needs `hub`"),
     ]:
         with pytest.raises(InputError, match=message):

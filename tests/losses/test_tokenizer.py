@@ -23,7 +23,7 @@ from neuneu.errors import InputError
 from neuneu.losses import fast_tokenizer as encoder_module
 from neuneu.losses.alignment import align_words, word_spans
 from neuneu.losses.fast_tokenizer import Encoder
-from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_digest
+from neuneu.losses.tokenizer import load_hf_tokenizer, load_tokenizer, tokenizer_digest, vocabulary_digest
 
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -158,6 +158,10 @@ def test_padding_and_truncation_of_a_saved_tokenizer_do_not_count(tmp_path: Path
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`hub`"):
         load_tokenizer("gpt2")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    for load in (load_tokenizer, load_hf_tokenizer):
+        with pytest.raises(InputError, match=f"^{tmp_path}: has no tokenizer.json: copy the files"):
+            load(str(tmp_path))
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="no fast tokenizer"):
         load_tokenizer(str(tmp_path))

@@ -331,6 +331,7 @@ def test_what_generation_refuses(tmp_path: Path, checkpoint: Path) -> None:
         (checkpoint, {"tokens": 16}, "from 1 to 15"),
         (checkpoint, {"documents": 0}, "documents"),
         (checkpoint, {"temperature": 0.0}, "temperature"),
+        (checkpoint, {"device": "cuda:99"}, "no such device here"),
     ):
         with pytest.raises(InputError, match=rule):
             generate(folder, tmp_path / "g.jsonl", **options)

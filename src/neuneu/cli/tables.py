@@ -39,6 +39,9 @@ SENTENCES = frozenset({"detail", "about", "reason", "because", "settings", "memb
 NUMBER = re.compile(r"[-+−±]? ?[\d.][\d.,e+\-–% !]*|–")
 """A cell that a table puts to the right though it is a text: 4e+10, 1.20–1.31, 78.1%!, –."""
 
+_WRITES = (("summary", "--summary"), ("output", "-o"))
+"""Options that write a printed table to a file, the one that it is where a command has both."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -146,7 +149,8 @@ def told(legend: str | Mapping[str, str], columns: Sequence[str]) -> str:
 def below(found: Layout, frame: "pl.DataFrame", legend: str | Mapping[str, str] = "") -> list[str]:
     """What is said below a table: what it means, what every row has, which columns and rows are not in it."""
     legend = told(legend, [name for name in frame.columns if name not in found.dropped])
-    how = "-o or a pipe gets" if "output" in option_names() else "a pipe gets"
+    options = option_names()  # `words` writes its table by --summary; its -o is a store
+    how = next((f"{sign} or a pipe gets" for name, sign in _WRITES if name in options), "a pipe gets")
     lines = [legend] if legend else []
     shown = " shown" if len(frame) > ROWS else ""
     if found.constant:

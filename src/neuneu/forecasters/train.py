@@ -24,6 +24,7 @@ from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, build_model
 from neuneu.forecasters.neuneu.probe_data import make_probe_data
 from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_probe
 from neuneu.forecasters.neuneu.training import SILENT, STATE, Report, Trainer, Workers
+from neuneu.losses.devices import find_device
 from neuneu.losses.loss_store import LossStore
 from neuneu.losses.open import open_losses
 from neuneu.progress import counted
@@ -116,6 +117,7 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]]:
     """The forecaster, written to its folder, and its scores on the validation data."""
+    find_device(config.training.device, "training.device")  # refused before anything is written
     if isinstance(config, PFNRunConfig):
         with _fixed_threads(config.training.threads):
             return train_pfn(config, report)

@@ -63,6 +63,7 @@ def find_checkpoints(
     Raises InputError where there is none, or two of one run and step.
     """
     found: list[Checkpoint] = []
+    sources = list(sources)
     for source in sources:
         if Path(source).is_dir():
             found += _local(Path(source), run, step, seed)
@@ -81,8 +82,19 @@ def find_checkpoints(
                 value=[f"{c.step}: {c.revision or Path(c.source).name}" for c in (one, other)],
             )
     if not found:
-        raise InputError("none was found", field="checkpoints")
+        looked = "looked for folders such as step1000, there and in its folders"
+        rule = f"none was found: {looked}{_deeper(sources)}"
+        raise InputError(rule, field="checkpoints", value=", ".join(map(str, sources)) or None)
     return found
+
+
+def _deeper(sources: Iterable[str | Path]) -> str:
+    """Where step folders lie one level deeper than they are looked for, as `suite run` lays them: a hint."""
+    for source in sources:
+        for folder in sorted(Path(source).glob("*/*/")):
+            if any(parse_step(item.name) is not None for item in folder.glob("*/")):
+                return f"; there are some in {folder}: name it, with `run` {folder.parent.name}"
+    return ""
 
 
 def _local(path: Path, run: str | None, step: int | None, seed: str | None) -> list[Checkpoint]:

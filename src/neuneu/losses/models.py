@@ -6,6 +6,7 @@ from typing import Any
 
 from neuneu.errors import InputError, MissingExtraError
 from neuneu.files import read_object
+from neuneu.losses.devices import find_device
 from neuneu.losses.hf_olmo import is_hf_olmo, load_hf_olmo
 
 
@@ -13,13 +14,14 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
     """A causal language model in float32 from a local folder; only safetensors unless `allow_bin`.
 
     classifier: a sequence classifier in place of it. Never runs code of the checkpoint. Checkpoints of OLMo's
-    first code (DataDecide) become Llama or Olmo. Raises InputError where it cannot be loaded or weights are
-    missing (which the library would fill at random).
+    first code (DataDecide) become Llama or Olmo. Raises InputError where it cannot be loaded, weights are
+    missing (which the library would fill at random), or there is no such device here.
     """
     try:
         from transformers.utils import logging
     except ImportError as error:
         raise MissingExtraError("transformers", "lm") from error
+    place = find_device(device)
     check_config(path)
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -41,7 +43,7 @@ def load_model(path: Path, *, allow_bin: bool = False, device: str = "cpu", clas
         raise InputError(
             "weights are missing or of another shape", where=path, field="weights", value=missing
         )
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model")

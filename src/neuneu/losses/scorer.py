@@ -1,5 +1,6 @@
 """One checkpoint → its per-token losses of a corpus."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from neuneu.files import read_object
 from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint
 from neuneu.losses.corpus import Corpus, read_corpus
+from neuneu.losses.devices import find_device
 from neuneu.losses.models import load_model
 from neuneu.losses.windows import plan_windows
 from neuneu.losses.zarr_store import ZarrLossStore
@@ -124,6 +126,14 @@ class Scorer:
             stores[name] = made(statistic_path(path, name), dtype, {"statistic": name})
         return ScoreStores(stores)
 
+    def lacking(self, path: str | Path, checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+        """Those that are not in the stores here; makes none."""
+        places = [Path(path), *(statistic_path(path, name) for name in self.scoring.statistics)]
+        if not all((place / "zarr.json").exists() for place in places):
+            return list(checkpoints)
+        stores = self.open_store(path)
+        return [checkpoint for checkpoint in checkpoints if not stores.has(checkpoint.run, checkpoint.step)]
+
     def score(self, checkpoint: Checkpoint) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Losses and statistics of one checkpoint by name, and the facts that are kept with them."""
         import torch
@@ -132,7 +142,7 @@ class Scorer:
         from neuneu.losses.forward import token_values
 
         scoring = self.scoring
-        device = scoring.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(find_device(scoring.device or "auto"))
         folder = checkpoint.fetch(allow_bin=scoring.allow_bin)
         self._check(folder)
         model = load_model(folder, allow_bin=scoring.allow_bin, device=device)

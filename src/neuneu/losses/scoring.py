@@ -8,6 +8,7 @@ from neuneu.errors import InputError
 from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints
 from neuneu.losses.cluster import score_on_ray
+from neuneu.losses.devices import find_device
 from neuneu.losses.scorer import Scorer, Scoring, context_length
 from neuneu.losses.statistics import check_statistics
 from neuneu.losses.zarr_store import ZarrLossStore
@@ -32,19 +33,20 @@ def score_checkpoints(
     the store, made if absent. shard (i, n): only every n-th checkpoint from the i-th, for n independent
     processes; ray: address of a Ray cluster to spread over, `gpus` of one for each checkpoint. Each
     checkpoint's losses are written whole or not at all. Raises InputError on bad input, where the store
-    holds losses of another corpus or settings, and where a checkpoint has no finite loss.
+    holds losses of another corpus or settings, where there is no such device or cluster, and where a
+    checkpoint has no finite loss.
     """
     found = _as_checkpoints(checkpoints)
     number, of = shard
     if not 1 <= number <= of:
         raise InputError("must be i/n with 1 ≤ i ≤ n", field="shard", value=f"{number}/{of}")
+    if ray in (None, "local"):  # other clusters have devices of their own
+        find_device((scoring or Scoring()).device or "auto")
     scorer = Scorer(str(corpus), _resolve(scoring or Scoring(), found[0], Path(output)))
-    stores = scorer.open_store(output)
-    share = found[number - 1 :: of]
-    todo = [checkpoint for checkpoint in share if not stores.has(checkpoint.run, checkpoint.step)]
+    todo = scorer.lacking(output, found[number - 1 :: of])
     if ray is not None and todo:
-        score_on_ray(ray, scorer, todo, stores, gpus=gpus)
-        return stores.losses
+        return score_on_ray(ray, scorer, todo, output, gpus=gpus).losses
+    stores = scorer.open_store(output)
     for checkpoint in counted(todo, "checkpoints"):
         values, facts = scorer.score(checkpoint)
         stores.write(checkpoint.run, checkpoint.step, values, facts)

@@ -18,6 +18,9 @@ ALIASES = {"datadecide": DATADECIDE}
 
 _FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "config.json", "spiece.model")
 
+_VOCABULARIES = ("tokenizer*", "*vocab*", "*bpe*", "*.model", "*.tiktoken")
+"""Patterns of files that hold a vocabulary: a folder without any has no tokenizer."""
+
 
 def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None) -> "Tokenizer":
     """The tokenizer of a folder, of a tokenizer.json, or (only where `hub` is set) of a hub repository.
@@ -41,6 +44,8 @@ def load_tokenizer(name: str, *, hub: bool = False, revision: str | None = None)
     file = path if path.is_file() else path / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else _from_transformers(path)
+    except InputError:
+        raise
     except Exception as error:  # the library raises plain Exception
         raise InputError(f"is no fast tokenizer: {error}", where=path, field="tokenizer") from error
     tokenizer.no_truncation()
@@ -58,12 +63,20 @@ def load_hf_tokenizer(path: str | Path) -> Any:
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
     except ImportError as error:
         raise MissingExtraError("transformers", "lm") from error
+    _check_files(Path(path))
     try:
         if Path(path).is_file():
             return PreTrainedTokenizerFast(tokenizer_file=str(path))
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the libraries raise many kinds, and plain Exception
         raise InputError(f"its tokenizer cannot be loaded: {error}", where=path) from error
+
+
+def _check_files(path: Path) -> None:
+    """InputError where a folder has none of the files that a tokenizer may be kept in."""
+    if path.is_dir() and not any(file for pattern in _VOCABULARIES for file in path.glob(pattern)):
+        rule = "has no tokenizer.json: copy the files of its tokenizer there, or name a folder that has them"
+        raise InputError(rule, where=path)
 
 
 def tokenizer_digest(tokenizer: "Tokenizer") -> str:

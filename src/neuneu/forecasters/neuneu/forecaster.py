@@ -42,7 +42,7 @@ from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
 from neuneu.forecasters.neuneu.inference import CurveQuestion, Predictor
 from neuneu.forecasters.neuneu.network import NeuNeu
 from neuneu.forecasters.neuneu.samples import split_runs
-from neuneu.forecasters.neuneu.training import Trainer, find_device
+from neuneu.forecasters.neuneu.training import Trainer
 from neuneu.forecasters.neuneu.weights import (
     WEIGHTS,
     check_size,
@@ -50,6 +50,7 @@ from neuneu.forecasters.neuneu.weights import (
     load_weights,
     save_folder,
 )
+from neuneu.losses.devices import find_device
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:

@@ -41,8 +41,9 @@ from neuneu.forecasters.neuneu.probes import (
     HistogramProbe,
     KLDeltaProbe,
 )
-from neuneu.forecasters.neuneu.training import Trainer, find_device
+from neuneu.forecasters.neuneu.training import Trainer
 from neuneu.forecasters.neuneu.weights import WEIGHTS, check_size, load_tensors, load_weights, save_folder
+from neuneu.losses.devices import find_device
 from neuneu.losses.loss_store import LossStore
 
 if TYPE_CHECKING:

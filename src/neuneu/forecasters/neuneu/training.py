@@ -25,6 +25,7 @@ from neuneu.forecasters.neuneu.config import RunConfig, TrainingConfig
 from neuneu.forecasters.neuneu.network import Outputs, metrics, objective
 from neuneu.forecasters.neuneu.samples import grouped_order
 from neuneu.forecasters.neuneu.weights import load_tensors, save_tensors
+from neuneu.losses.devices import find_device
 from neuneu.progress import Tell, counting
 
 STATE = "state.safetensors"
@@ -96,7 +97,7 @@ class Trainer:
     def __post_init__(self) -> None:
         """Settle device, schedule and optimizer; read the state to resume from, if there is one."""
         training = self.config.training
-        self.device = find_device(training.device, "training.device", self.workers)
+        self.device = find_device(training.device, "training.device", several=self.workers.world > 1)
         self.model.to(self.device)
         size = training.batch_size
         if size % self.workers.world:
@@ -335,21 +336,6 @@ def _cut_log(path: Path, step: int) -> None:
         if record["step"] <= step:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
-
-
-def find_device(name: str, field: str, workers: Workers | None = None) -> torch.device:
-    """The device of this name; `auto` is a GPU where there is one. Raises InputError where it is not here."""
-    workers = workers or Workers()
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and workers.world > 1:
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError("no such device here", field=field, value=name) from error
-    return device
 
 
 def _seed(*parts: int) -> int:
