@@ -15,17 +15,20 @@ from tests.forecasters.neuneu.test_convert import published
 from neuneu.errors import InputError
 from neuneu.forecasters.neuneu.config import read_config
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster
+from neuneu.forecasters.neuneu.training import STATE
+from neuneu.forecasters.neuneu.weights import load_tensors, save_tensors
 from neuneu.forecasters.train import train_forecaster
+from neuneu.losses.loss_store import LossStore
 
 Run = Callable[..., Any]
 
 
-def write_losses(folder: Path) -> None:
+def write_losses(folder: Path, store: LossStore | None = None) -> None:
     """Losses of made-up runs as item losses, one .npz a run."""
     import numpy as np
 
     folder.mkdir()
-    store = make_losses()
+    store = store or make_losses()
     for run in store.runs:
         losses = np.stack([store.read(run, int(step)) for step in store.steps(run)])
         np.savez(folder / f"{run}.npz", steps=store.steps(run), other=losses.astype(np.float16))
@@ -101,6 +104,44 @@ def test_b20_bytes_do_not_depend_on_the_threads_of_the_environment(config: Path,
     finally:
         torch.set_num_threads(before)
     assert written[0] == written[1]
+
+
+def test_a_model_is_not_given_other_data(config: Path, tmp_path: Path) -> None:
+    settings = read_config(config).model_copy(update={"output": tmp_path / "model"})
+    train_forecaster(settings)
+    before = {name: (settings.output / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    write_losses(tmp_path / "others", make_losses(seed=2))
+    write_losses(tmp_path / "longer", make_losses(n_positions=700))
+    make_table(seed=3).write(tmp_path / "others.parquet")
+    moved = {"curves": (tmp_path / "moved.parquet",), "losses": tmp_path / "moved"}
+    for change in (
+        {"losses": tmp_path / "others"},
+        {"losses": tmp_path / "longer"},
+        {"curves": (tmp_path / "others.parquet",)},
+        {"exclude_runs": ("run-3",)},
+    ):
+        assert settings.data is not None
+        other = settings.model_copy(update={"data": settings.data.model_copy(update=change)})
+        with pytest.raises(
+            InputError, match=r"state\.safetensors: was made with another configuration or data"
+        ):
+            train_forecaster(other)
+        assert before == {name: (settings.output / name).read_bytes() for name in before}
+    (tmp_path / "curves.parquet").rename(tmp_path / "moved.parquet")
+    (tmp_path / "losses").rename(tmp_path / "moved")
+    train_forecaster(settings.model_copy(update={"data": settings.data.model_copy(update=moved)}))
+    assert before == {name: (settings.output / name).read_bytes() for name in before}
+
+
+def test_a_state_that_does_not_name_its_data_is_refused(config: Path, tmp_path: Path) -> None:
+    settings = read_config(config).model_copy(update={"output": tmp_path / "model"})
+    train_forecaster(settings)
+    tensors, metadata = load_tensors(settings.output / STATE)
+    document = json.loads(metadata["neuneu"])
+    document["about"].pop("data")
+    save_tensors(settings.output / STATE, tensors, {"neuneu": json.dumps(document)})
+    with pytest.raises(InputError, match=r"an earlier version wrote it.* choose another output folder"):
+        train_forecaster(settings)
 
 
 def test_convert(neuneu: Run, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from neuneu.forecasters.base import SEEDS, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
-from neuneu.forecasters.neuneu.data import make_data, training_curves, with_tasks
+from neuneu.forecasters.neuneu.data import content_of, make_data, training_curves, with_tasks
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, build_model
 from neuneu.forecasters.neuneu.probe_data import make_probe_data
 from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_probe
@@ -158,7 +158,8 @@ def _train_network(
     train, validation = make_data(curves, losses, config, cache=_cache(config.output))
     model = build_model(config, losses, train)
     workers = Workers.from_environment()
-    trainer = Trainer(model, config, train, validation, config.output, report, workers)
+    content = content_of(curves, losses)
+    trainer = Trainer(model, config, train, validation, config.output, report, workers, content)
     trainer.run()
     forecaster = make_forecaster(config.forecaster)
     assert isinstance(forecaster, NeuNeuForecaster)
@@ -179,7 +180,8 @@ def _train_probe(
     train, validation = make_probe_data(curves, losses, config, cache=_cache(config.output))
     network = build_probe(config, train.inputs.length, len(train.tasks))
     workers = Workers.from_environment()
-    trainer = Trainer(network, config, train, validation, config.output, report, workers)
+    content = content_of(curves, losses)
+    trainer = Trainer(network, config, train, validation, config.output, report, workers, content)
     trainer.run()
     forecaster = make_forecaster(config.forecaster)
     assert isinstance(forecaster, ProbeForecaster)

@@ -1,5 +1,6 @@
 """Training data of NeuNeu: samples joined with the checkpoints whose losses they show."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from neuneu.curves.tasks import find_metric
 from neuneu.errors import InputError
 from neuneu.evidence.loss_curves import LOSS_METRICS, setting
 from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, ProbeRunConfig, SampleConfig
-from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
+from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, losses_digest, prepare_inputs
 from neuneu.forecasters.neuneu.network import NetworkInput
 from neuneu.forecasters.neuneu.samples import (
     Contexts,
@@ -265,6 +266,18 @@ def is_target(curve: Curve, *, loss: bool) -> bool:
     metric = find_metric(curve.key.metric)
     like_a_loss = metric.low == 0.0 and np.isinf(metric.high) and not metric.higher_is_better
     return like_a_loss and bool(curve.values.max() > 0)
+
+
+def content_of(curves: Sequence[Curve], store: LossStore | None) -> dict[str, str | None]:
+    """Digests of what a training reads, wherever its files lie: curves, and the losses of their runs."""
+    digest = hashlib.sha256()
+    for curve in sorted(curves, key=lambda c: tuple(str(part) for part in c.key)):
+        digest.update(repr((curve.key, curve.clock_unit, len(curve))).encode())
+        for array in (curve.steps, curve.clock, curve.values):
+            digest.update(array.tobytes())
+    runs = {curve.key.run for curve in curves}
+    losses = None if store is None else losses_digest(store, sorted(runs))
+    return {"curves": digest.hexdigest(), "losses": losses}
 
 
 def table_of(table: CurveTable, curves: Sequence[Curve]) -> CurveTable:

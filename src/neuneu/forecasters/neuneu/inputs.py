@@ -181,6 +181,16 @@ def check_validation_set(store: LossStore, fingerprint: str | None, where: str |
         )
 
 
+def losses_digest(store: LossStore, runs: Sequence[str]) -> str | None:
+    """What tells these runs' losses from others: validation set, steps, and the last checkpoint's losses."""
+    steps = {run: store.steps(run).tolist() for run in sorted(runs)}
+    keys = [(run, step) for run, found in steps.items() for step in found]
+    if not keys:
+        return None
+    last = _content(store, keys) if store.n_positions else store.mean(keys[-1][0]).tolist()
+    return hashlib.sha256(repr((store.fingerprint, steps, last)).encode()).hexdigest()
+
+
 def _exclusions(
     store: LossStore, tasks: Sequence[str], config: LossConfig, length: int
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
