@@ -133,6 +133,17 @@ def test_a_model_is_not_given_other_data(config: Path, tmp_path: Path) -> None:
     assert before == {name: (settings.output / name).read_bytes() for name in before}
 
 
+def test_runs_that_the_losses_name_otherwise_are_told(config: Path, tmp_path: Path, neuneu: Run) -> None:
+    for file in (tmp_path / "losses").glob("run-*.npz"):
+        file.rename(file.with_name(f"seed-{file.name}"))
+    done = neuneu("train", config, "-o", tmp_path / "model")
+    assert done.returncode == 2
+    told = f"{tmp_path / 'losses'}: run = 'run-0': the store has no losses of this run and 5 more runs; "
+    assert told + "it has seed-run-0, seed-run-1, seed-run-2 and 3 more: name runs as the" in done.stderr
+    assert "neuneu score --run" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_state_that_does_not_name_its_data_is_refused(config: Path, tmp_path: Path) -> None:
     settings = read_config(config).model_copy(update={"output": tmp_path / "model"})
     train_forecaster(settings)

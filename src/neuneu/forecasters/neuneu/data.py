@@ -13,7 +13,7 @@ from torch import Tensor
 from neuneu.curves.curve import Curve, Integers
 from neuneu.curves.table import KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many, some_of
 from neuneu.evidence.loss_curves import LOSS_METRICS, setting
 from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, ProbeRunConfig, SampleConfig
 from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, losses_digest, prepare_inputs
@@ -188,12 +188,24 @@ def with_losses(
     known = set(store.runs)
     lacking = sorted({curve.key.run for curve in curves} - known)
     if lacking and config.losses.missing_runs == "refuse":
-        more = f" (and {len(lacking) - 1} more runs)" if len(lacking) > 1 else ""
-        raise InputError(f"the store has no losses of this run{more}", field="run", value=lacking[0])
+        more = f" and {how_many(len(lacking) - 1, 'more run')}" if len(lacking) > 1 else ""
+        rule = f"the store has no losses of this run{more}; {_its_runs(store)}"
+        raise InputError(rule, where=store.path, field="run", value=lacking[0])
+    return with_known_runs(curves, store), store
+
+
+def with_known_runs(curves: Sequence[Curve], store: LossStore) -> list[Curve]:
+    """The curves whose runs have losses. Raises InputError where none has, which names the store's runs."""
+    known = set(store.runs)
     kept = [curve for curve in curves if curve.key.run in known]
     if not kept:
-        raise InputError("the store has losses of none of the runs", field="losses")
-    return kept, store
+        rule = f"the store has losses of none of the runs; {_its_runs(store)}"
+        raise InputError(rule, where=store.path, field="losses")
+    return kept
+
+
+def _its_runs(store: LossStore) -> str:
+    return f"it has {some_of(store.runs)}: name runs as the curves do, with `neuneu score --run`"
 
 
 def _join_losses(

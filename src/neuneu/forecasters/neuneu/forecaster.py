@@ -36,6 +36,7 @@ from neuneu.forecasters.neuneu.data import (
     make_data,
     table_of,
     training_curves,
+    with_known_runs,
     with_tasks,
 )
 from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
@@ -145,9 +146,7 @@ class NeuNeuForecaster(Forecaster):
         if self.reads_losses and losses is None:
             raise InputError(f"{self.name} reads losses; name a loss store", field="losses")
         if self.reads_losses and losses is not None:
-            chosen = [curve for curve in chosen if curve.key.run in set(losses.runs)]
-            if not chosen:
-                raise InputError("the store has losses of none of the runs", field="losses")
+            chosen = with_known_runs(chosen, losses)
         config = with_tasks(config, chosen)
         runs = sorted({curve.key.run for curve in chosen})
         share = CALIBRATION_SHARE if self.calibrated and len(runs) >= MIN_RUNS_TO_CALIBRATE else 0.0
