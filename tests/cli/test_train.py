@@ -144,6 +144,22 @@ def test_runs_that_the_losses_name_otherwise_are_told(config: Path, tmp_path: Pa
     assert not (tmp_path / "model").exists()
 
 
+def test_losses_of_another_text_are_told_from_the_model_s(
+    config: Path, tmp_path: Path, neuneu: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train_forecaster(read_config(config).model_copy(update={"output": Path("neuneu")}))
+    write_losses(tmp_path / "others", make_losses(n_positions=601))
+    evaluate = ("evaluate", "curves.parquet", "--no-fit", "--losses", "others", "-f")
+    done = neuneu(*evaluate, "./neuneu")
+    assert done.returncode == 2
+    assert "neuneu: losses = 'others': are over validation set " in done.stderr
+    done = neuneu(*evaluate, "neuneu")
+    assert done.returncode == 2
+    assert "nothing ships of it" in done.stderr
+    assert "a folder of this name is here: write ./neuneu" in done.stderr
+
+
 def test_a_state_that_does_not_name_its_data_is_refused(config: Path, tmp_path: Path) -> None:
     settings = read_config(config).model_copy(update={"output": tmp_path / "model"})
     train_forecaster(settings)

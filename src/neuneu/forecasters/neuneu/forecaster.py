@@ -212,20 +212,23 @@ class NeuNeuForecaster(Forecaster):
         check_size(lambda: NeuNeu(config.model, length), tensors, where)
         model = NeuNeu(config.model, length)
         load_weights(model, tensors, Path(folder) / WEIGHTS)
-        self.adopt(model, config, document.get("fingerprint"))
+        self.adopt(model, config, document.get("fingerprint"), Path(folder))
         calibration = document.get("calibration")
         with refuse_library_errors(where, "what this forecaster saves"):
             self.conformal = None if calibration is None else Conformal.from_document(calibration)
         return self
 
-    def adopt(self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None) -> None:
+    def adopt(
+        self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None, folder: Path | None = None
+    ) -> None:
         """Take a trained network for one's own.
 
-        fingerprint: of the validation set that it was trained on, None where that is not known.
+        fingerprint: of the validation set that it was trained on, None where that is not known; folder: where
+        it was loaded from.
         """
         self.config = config
         self.predictor = Predictor(
-            model, config.losses, config.samples, fingerprint, device=self.device or "cpu"
+            model, config.losses, config.samples, fingerprint, device=self.device or "cpu", folder=folder
         )
 
     def _losses(self, evidence: Evidence) -> LossView | None:
