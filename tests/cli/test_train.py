@@ -160,6 +160,20 @@ def test_losses_of_another_text_are_told_from_the_model_s(
     assert "a folder of this name is here: write ./neuneu" in done.stderr
 
 
+def test_evaluate_says_why_a_method_refused(config: Path, tmp_path: Path, neuneu: Run) -> None:
+    train_forecaster(read_config(config).model_copy(update={"output": tmp_path / "model"}))
+    evaluate = ("evaluate", tmp_path / "curves.parquet", "-f", tmp_path / "model")
+    cells = 6 * 3 * 10
+    done = neuneu(*evaluate)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'model'} refused {cells} cells: no losses of this run\n" in done.stderr
+    assert "last-value refused" not in done.stderr
+    for run in range(2):
+        (tmp_path / f"losses/run-{run}.npz").unlink()
+    done = neuneu(*evaluate, "--losses", tmp_path / "losses")
+    assert f"{tmp_path / 'model'} refused {cells // 3} cells: no losses of this run\n" in done.stderr
+
+
 def test_a_state_that_does_not_name_its_data_is_refused(config: Path, tmp_path: Path) -> None:
     settings = read_config(config).model_copy(update={"output": tmp_path / "model"})
     train_forecaster(settings)
