@@ -1,6 +1,7 @@
 """`neuneu train` and `neuneu convert` through the real command line."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ def test_train_writes_a_model_that_forecasts(neuneu: Run, config: Path, tmp_path
     assert loaded.conformal is not None
     records = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
     assert {"loss", "mae", "learning_rate", "gradient_norm"} <= records[0].keys()
+    came_to = re.compile(r"12 steps on 4 runs, validation MAE 0\.\d{4} → .*model\n$")
+    assert came_to.match(done.stderr)
+    assert neuneu("train", config, "-o", tmp_path / "model").stderr == f"was finished before: {done.stderr}"
 
 
 BAD = [

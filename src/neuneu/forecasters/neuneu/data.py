@@ -57,6 +57,11 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs that the samples are of, sorted."""
+        return sorted({self.trajectories.keys[i].run for i in np.unique(self.samples.curve)})
+
     def batch(
         self, index: Integers, drop_with: np.random.Generator | None = None, *, share: bool = True
     ) -> tuple[NetworkInput, Tensor]:

@@ -134,6 +134,7 @@ class Trainer:
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         if self.folder is not None and (self.folder / STATE).is_file():
             self._resume(self.folder / STATE)
+        self.began = self.step
 
     def run(self) -> nn.Module:
         """Train to the end of the schedule; the best weights on validation, else the last, are kept."""
