@@ -170,6 +170,47 @@ def test_another_text_or_tokenizer_is_refused(
     assert score_checkpoints([checkpoint], tmp_path / "other", tmp_path / "s", SCORING).runs == ["run"]
 
 
+def test_other_weights_under_a_run_s_name_are_refused(runs: Path, corpus: Path, tmp_path: Path) -> None:
+    for name in ("alpha", "beta"):
+        shutil.copytree(runs / name, tmp_path / name / "weights")
+    store, asked = tmp_path / "s", Scoring(window=32, stride=16, statistics=("rank",))
+    score_checkpoints([tmp_path / "alpha/weights"], corpus, store, SCORING)
+    before = contents(tmp_path)
+    for scoring in (SCORING, asked):
+        with pytest.raises(InputError) as refused:
+            score_checkpoints([tmp_path / "beta/weights"], corpus, store, scoring)
+        assert contents(tmp_path) == before
+    told = refused.value.with_options({"run": "--run"})
+    assert "run = 'weights': its step 0 was scored from other weights than" in told
+    assert "beta/weights/step0: name the run with `--run`" in told
+    named = find_checkpoints([tmp_path / "beta/weights"], run="beta")
+    assert score_checkpoints(named, corpus, store, SCORING).runs == ["beta", "weights"]
+
+
+def test_a_moved_run_is_gone_on_with(runs: Path, corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "alpha", tmp_path / "here/alpha")
+    score_checkpoints([tmp_path / "here/alpha/step0"], corpus, tmp_path / "s", SCORING)
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert score_checkpoints([tmp_path / "there/alpha"], corpus, tmp_path / "s", SCORING).runs == ["alpha"]
+    for file in (tmp_path / "there/alpha").glob("step*/*.safetensors"):
+        file.unlink()  # kept losses need no weights
+    store = score_checkpoints([tmp_path / "there/alpha"], corpus, tmp_path / "s", SCORING)
+    assert store.steps("alpha").tolist() == [0, 5, 20]
+
+
+def test_a_store_of_before_that_does_not_name_weights_is_gone_on_with(
+    runs: Path, corpus: Path, tmp_path: Path
+) -> None:
+    store = score_checkpoints([runs / "alpha/step0"], corpus, tmp_path / "s", SCORING)
+    file = store.path / "alpha/step0/zarr.json"
+    document = json.loads(file.read_text())
+    assert document["attributes"].pop("weights")
+    file.write_text(json.dumps(document))
+    assert score_checkpoints([runs / "alpha"], corpus, tmp_path / "s", SCORING).steps("alpha").tolist() == [
+        0, 5, 20,
+    ]  # fmt: skip
+
+
 def test_steps_are_read_from_names() -> None:
     names = {
         "step1000": 1000, "step1000-seed-default": 1000, "step3-unsharded": 3, "checkpoint-500": 500,
@@ -251,6 +292,15 @@ def test_hub_revisions_are_scored_as_local_folders_are(
     for step in (0, 5, 20):
         np.testing.assert_array_equal(store.read("alpha", step), expected.read("alpha", step))
     assert store.facts("alpha", 5)["revision"] == "step5-seed-default"
+    other = find_checkpoints(["org/model"], hub=True, revision="step5-seed-small-aux-2", run="alpha")
+    with pytest.raises(
+        InputError, match=r"other weights than org/model step5-seed-small-aux-2: name the run"
+    ):
+        score_checkpoints(other, corpus, tmp_path / "s", SCORING)
+    score_checkpoints([runs / "alpha"], corpus, tmp_path / "s", SCORING)  # the same, from a folder
+    beta = find_checkpoints([runs / "beta"], run="alpha")
+    with pytest.raises(InputError, match="other weights"):
+        score_checkpoints(beta, corpus, tmp_path / "s", SCORING)
     assert find_checkpoints(["org/model"], hub=True, revision="main", step=20)[0].run == "org/model"
     for name, revision, message in [
         ("org/model", "step5-*", "two checkpoints of one run and step"),

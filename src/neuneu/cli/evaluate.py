@@ -153,6 +153,8 @@ def evaluate(
         typer.echo(to_json(document), nl=False)
         return
     print_leaderboard(leaderboard(results))
+    for line in filter(None, (answers.refused_in_words for answers in results.answers)):
+        note(line)
     if turned_out is not None:
         print_decisions(turned_out)
 

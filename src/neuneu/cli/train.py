@@ -43,15 +43,16 @@ def train(
     """
     from neuneu.forecasters.neuneu.config import read_config
     from neuneu.forecasters.neuneu.tracking import make_tracker
-    from neuneu.forecasters.train import train_forecaster, train_seeds
+    from neuneu.forecasters.train import train as train_one
+    from neuneu.forecasters.train import train_seeds
 
     settings = read_config(config)
     if output is not None:
         settings = settings.model_copy(update={"output": output})
     folder_place(settings.output)
     if seeds is None:
-        train_forecaster(settings, make_tracker(settings, settings.output))
-        note(f"model → {settings.output}")
+        done = train_one(settings, make_tracker(settings, settings.output))
+        note(f"{done.in_words} → {settings.output}")
         return
     trained = train_seeds(settings, parse_seeds(seeds), lambda one: make_tracker(one, one.output))
     for row in trained["seeds"]:

@@ -14,7 +14,7 @@ from neuneu.curves.broken import broken_in_words
 from neuneu.curves.curve import Curve, CurveKey, Floats
 from neuneu.curves.groups import benchmarks_of, members_in
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 from neuneu.evaluation.metrics import Bools, Grouping, Index
 from neuneu.evaluation.protocol import Protocol, questions
 from neuneu.evaluation.sequential import one_by_one
@@ -132,6 +132,15 @@ class Scored:
     def refused(self) -> Bools:
         """Where it declined, (n_cells,)."""
         return self.given.refused
+
+    @property
+    def refused_in_words(self) -> str | None:
+        """How many cells it declined, and the commonest reason; None where it declined none."""
+        if not self.reasons:
+            return None
+        reason, count = max(self.reasons.items(), key=lambda item: item[1])
+        part = f", {count:,} of them" if len(self.reasons) > 1 else ""
+        return f"{self.name} refused {how_many(sum(self.reasons.values()), 'cell')}{part}: {reason}"
 
 
 @dataclass(frozen=True)

@@ -299,7 +299,13 @@ def load_forecaster(name_or_folder: str | Path) -> Forecaster:
     """
     name, folder = str(name_or_folder), Path(name_or_folder)
     if not folder.is_dir() or name in forecaster_names():
-        return make_forecaster(name).load_shipped()
+        try:
+            return make_forecaster(name).load_shipped()
+        except InputError as error:
+            if not (folder / CONFIG).is_file():
+                raise
+            rule = f"{error.rule}; a folder of this name is here: write ./{name}"
+            raise InputError(rule, where=error.where, field=error.field, value=error.value) from error
     if not (folder / CONFIG).is_file():
         raise InputError(f"the folder holds no {CONFIG}", field="forecaster", value=name)
     saved = read_folder(folder).get("forecaster")

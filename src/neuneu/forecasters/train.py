@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,14 +13,14 @@ import numpy as np
 import torch
 
 from neuneu.curves.table import CurveTable
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many
 from neuneu.files import read_json, write_json
 from neuneu.files.writing import kept_from, try_lock
 from neuneu.forecasters.base import SEEDS, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
-from neuneu.forecasters.neuneu.data import make_data, training_curves, with_tasks
+from neuneu.forecasters.neuneu.data import content_of, make_data, training_curves, with_tasks
 from neuneu.forecasters.neuneu.forecaster import NeuNeuForecaster, build_model
 from neuneu.forecasters.neuneu.probe_data import make_probe_data
 from neuneu.forecasters.neuneu.probe_forecasters import ProbeForecaster, build_probe
@@ -32,13 +33,33 @@ from neuneu.progress import counted
 Trained = NeuNeuForecaster | ProbeForecaster | LCPFN
 
 
-def train_forecaster(config: RunConfig, report: Report = SILENT) -> Trained:
-    """Read the data, train or resume, calibrate, write the model folder.
+@dataclass(frozen=True)
+class Training:
+    """What a training came to.
 
-    Raises InputError on bad data, or an output folder that holds another training run. Under torchrun every
-    process trains; the first writes.
+    scores: on the validation data, nothing where none was kept; steps: in all; began: the step that it was
+    taken up at, 0 where it was begun; runs: how many it was trained on, None where curves are made up.
     """
-    return _train(config, report)[0]
+
+    forecaster: Trained
+    scores: dict[str, float]
+    steps: int
+    began: int
+    runs: int | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Steps, runs and validation error, and whether anything was left to train."""
+        before = "was finished before: " if self.began == self.steps else ""
+        since = f" (taken up at {self.began:,})" if 0 < self.began < self.steps else ""
+        on = "" if self.runs is None else f" on {how_many(self.runs, 'run')}"
+        error = f", validation MAE {self.scores['mae']:.4f}" if "mae" in self.scores else ""
+        return f"{before}{how_many(self.steps, 'step')}{since}{on}{error}"
+
+
+def train_forecaster(config: RunConfig, report: Report = SILENT) -> Trained:
+    """What `train` makes, ready to forecast. Raises InputError as `train`."""
+    return train(config, report).forecaster
 
 
 def train_seeds(
@@ -63,7 +84,7 @@ def train_seeds(
         training = config.training.model_copy(update={"seed": seed})
         folder = config.output / f"seed{seed}"
         one = config.model_copy(update={"training": training, "output": folder})
-        scores = _train(one, reports(one))[1]
+        scores = train(one, reports(one)).scores
         rows.append({"seed": seed, "folder": folder.name, **scores})
     if Workers.from_environment().rank == 0:
         return _note_seeds(config, rows)
@@ -115,12 +136,16 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _train(config: RunConfig, report: Report) -> tuple[Trained, dict[str, float]]:
-    """The forecaster, written to its folder, and its scores on the validation data."""
+def train(config: RunConfig, report: Report = SILENT) -> Training:
+    """Read the data, train or resume, calibrate, write the model folder.
+
+    Raises InputError on bad data, or an output folder that holds another training run. Under torchrun every
+    process trains; the first writes.
+    """
     find_device(config.training.device, "training.device")  # refused before anything is written
     if isinstance(config, PFNRunConfig):
         with _fixed_threads(config.training.threads):
-            return train_pfn(config, report)
+            return _came_to(*train_pfn(config, report))
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
@@ -139,9 +164,12 @@ def _fixed_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train_on(
-    config: NeuNeuConfig | ProbeRunConfig, table: CurveTable, report: Report
-) -> tuple[Trained, dict[str, float]]:
+def _came_to(forecaster: Trained, trainer: Trainer, runs: int | None = None) -> Training:
+    scores = trainer.score() if len(trainer.validation) else {}
+    return Training(forecaster, scores, trainer.total, trainer.began, runs)
+
+
+def _train_on(config: NeuNeuConfig | ProbeRunConfig, table: CurveTable, report: Report) -> Training:
     assert config.data is not None
     reads_losses = isinstance(config, ProbeRunConfig) or config.model.encoder != "none"
     losses = None
@@ -154,34 +182,36 @@ def _train_on(
 
 def _train_network(
     config: NeuNeuConfig, table: CurveTable, losses: LossStore | None, report: Report
-) -> tuple[Trained, dict[str, float]]:
+) -> Training:
     curves = training_curves(table, config)
     config = with_tasks(config, curves)
     train, validation = make_data(curves, losses, config, cache=_cache(config.output))
     model = build_model(config, losses, train)
     workers = Workers.from_environment()
-    trainer = Trainer(model, config, train, validation, config.output, report, workers)
+    content = content_of(curves, losses)
+    trainer = Trainer(model, config, train, validation, config.output, report, workers, content)
     trainer.run()
     forecaster = make_forecaster(config.forecaster)
     assert isinstance(forecaster, NeuNeuForecaster)
     forecaster.adopt(model, config, losses.fingerprint if losses is not None else None)
-    held = sorted({validation.trajectories.keys[i].run for i in np.unique(validation.samples.curve)})
+    held = validation.runs
     if config.calibrate and config.samples.split == "run" and held:
         asked = table.filter(run=held, task={curve.key.task for curve in curves})
         forecaster.calibrate(asked, curves, losses)
     if workers.rank == 0:
         forecaster.save(config.output)
-    return forecaster, trainer.score() if len(validation) else {}
+    return _came_to(forecaster, trainer, len(train.runs))
 
 
 def _train_probe(
     config: ProbeRunConfig, table: CurveTable, losses: LossStore | None, report: Report
-) -> tuple[Trained, dict[str, float]]:
+) -> Training:
     curves = training_curves(table, config)
     train, validation = make_probe_data(curves, losses, config, cache=_cache(config.output))
     network = build_probe(config, train.inputs.length, len(train.tasks))
     workers = Workers.from_environment()
-    trainer = Trainer(network, config, train, validation, config.output, report, workers)
+    content = content_of(curves, losses)
+    trainer = Trainer(network, config, train, validation, config.output, report, workers, content)
     trainer.run()
     forecaster = make_forecaster(config.forecaster)
     assert isinstance(forecaster, ProbeForecaster)
@@ -189,7 +219,7 @@ def _train_probe(
     forecaster.adopt(network, config, train.tasks, train.inputs.length, losses.fingerprint)
     if workers.rank == 0:
         forecaster.save(config.output)
-    return forecaster, trainer.score() if len(validation) else {}
+    return _came_to(forecaster, trainer, len(np.unique(train.run[train.chosen])))
 
 
 def _cache(output: Path) -> Path:

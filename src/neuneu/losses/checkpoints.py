@@ -1,11 +1,14 @@
 """Checkpoints of runs, in folders or on the Hugging Face hub: found and fetched."""
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from neuneu.curves.readers.datadecide_models import run_name, seed_branch
 from neuneu.errors import InputError
@@ -14,6 +17,9 @@ from neuneu.hub import fetch_files, list_branches
 _STEP = re.compile(r"(?:step|global_step|checkpoint|iter)[-_]?(\d+)(?:[-_.].*)?")
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "spiece.model")
 """Patterns of the files of a checkpoint with its tokenizer."""
+
+SAMPLE, N_SAMPLES = 4096, 64
+"""Bytes of a sample of a file of weights, and how many are taken, evenly spread from its start to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,20 @@ class Checkpoint:
             return Path(self.source)
         patterns = [*CHECKPOINT_FILES, *(["*.bin"] if allow_bin else [])]
         return fetch_files(self.source, patterns, revision=self.revision)
+
+
+def weights_digest(folder: Path) -> str | None:
+    """What tells weights from others, wherever they lie: names, sizes and samples of files; None for none."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}".encode())
+        with file.open("rb") as stream:
+            for place in np.linspace(0, max(size - SAMPLE, 0), N_SAMPLES).astype(np.int64).tolist():
+                stream.seek(place)
+                digest.update(stream.read(SAMPLE))
+    return digest.hexdigest() if files else None
 
 
 def parse_step(name: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,13 @@ class LossStore(ABC):
 
     fingerprint: identifies the validation set (text, order, tokenizer, unit); n_positions: its length, 0
     where only summaries were kept; groups: a label for each position (e.g. the task an item belongs to), or
-    None.
+    None; path: where it was opened, None for what is in memory alone.
     """
 
     fingerprint: str
     n_positions: int
     groups: list[str] | None
+    path: Path | None = None
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ class RenamedLosses(LossStore):
     def __init__(self, store: LossStore, names: Mapping[str, str]) -> None:
         self._store, self._names = store, {run: names[run] for run in sorted(names)}
         self.fingerprint, self.n_positions, self.groups = store.fingerprint, store.n_positions, store.groups
+        self.path = store.path
 
     @property
     def runs(self) -> list[str]:

@@ -32,6 +32,7 @@ class PublishedLosses(LossStore):
     """
 
     groups = None
+    path: Path
 
     def __init__(self, path: str | Path, unit: str = "word") -> None:
         self.path, self.unit = Path(path), unit
@@ -156,7 +157,9 @@ def read_item_losses(path: str | Path) -> MemoryLossStore:
             raise InputError("must have the same tasks and items as the other runs", where=file)
         labels = groups
         runs[file.stem] = steps, np.concatenate([arrays[task].astype(np.float64) for task in tasks], axis=1)
-    return MemoryLossStore(runs, hashlib.sha256(repr(labels).encode()).hexdigest(), labels)
+    store = MemoryLossStore(runs, hashlib.sha256(repr(labels).encode()).hexdigest(), labels)
+    store.path = Path(path)
+    return store
 
 
 def _losses(file: Path) -> Floats:

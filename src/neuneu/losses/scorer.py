@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuneu.errors import InputError
 from neuneu.files import read_object
 from neuneu.losses import conventions as compat
-from neuneu.losses.checkpoints import Checkpoint
+from neuneu.losses.checkpoints import Checkpoint, weights_digest
 from neuneu.losses.corpus import Corpus, read_corpus
 from neuneu.losses.devices import find_device
 from neuneu.losses.models import load_model
@@ -170,6 +170,7 @@ class Scorer:
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "source": Path(checkpoint.source).name if checkpoint.revision is None else checkpoint.source,
             "revision": checkpoint.revision,
+            "weights": weights_digest(folder),
             "bos_id": bos,
             "device": device,
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},

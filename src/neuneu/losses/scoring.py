@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from neuneu.errors import InputError
 from neuneu.losses import conventions as compat
-from neuneu.losses.checkpoints import Checkpoint, find_checkpoints
+from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, weights_digest
 from neuneu.losses.cluster import score_on_ray
 from neuneu.losses.devices import find_device
 from neuneu.losses.scorer import Scorer, Scoring, context_length
@@ -33,8 +34,8 @@ def score_checkpoints(
     the store, made if absent. shard (i, n): only every n-th checkpoint from the i-th, for n independent
     processes; ray: address of a Ray cluster to spread over, `gpus` of one for each checkpoint. Each
     checkpoint's losses are written whole or not at all. Raises InputError on bad input, where the store
-    holds losses of another corpus or settings, where there is no such device or cluster, and where a
-    checkpoint has no finite loss.
+    holds losses of another corpus or settings, or of other weights under a checkpoint's run and step, where
+    there is no such device or cluster, and where a checkpoint has no finite loss.
     """
     found = _as_checkpoints(checkpoints)
     number, of = shard
@@ -43,7 +44,9 @@ def score_checkpoints(
     if ray in (None, "local"):  # other clusters have devices of their own
         find_device((scoring or Scoring()).device or "auto")
     scorer = Scorer(str(corpus), _resolve(scoring or Scoring(), found[0], Path(output)))
-    todo = scorer.lacking(output, found[number - 1 :: of])
+    share = found[number - 1 :: of]
+    _check_sources(share, Path(output), scorer.scoring)
+    todo = scorer.lacking(output, share)
     if ray is not None and todo:
         return score_on_ray(ray, scorer, todo, output, gpus=gpus).losses
     stores = scorer.open_store(output)
@@ -58,6 +61,33 @@ def _as_checkpoints(checkpoints: Sequence[Checkpoint] | Iterable[str | Path]) ->
     found = [item for item in items if isinstance(item, Checkpoint)]
     sources = [item for item in items if not isinstance(item, Checkpoint)]
     return found + (find_checkpoints(sources) if sources or not found else [])
+
+
+def _check_sources(checkpoints: Sequence[Checkpoint], path: Path, scoring: Scoring) -> None:
+    """Refuse a checkpoint whose run and step stand in the store already, of other weights."""
+    if not (path / "zarr.json").is_file():
+        return
+    store = ZarrLossStore(path)
+    for checkpoint in checkpoints:
+        run, step = checkpoint.run, checkpoint.step
+        if store.has(run, step) and _is_other(checkpoint, store.facts(run, step), scoring):
+            place = f"{checkpoint.source} {checkpoint.revision or ''}".strip()
+            rule = f"its step {step} was scored from other weights than {place}: name the run with `run`"
+            raise InputError(rule, where=path, field="run", value=run)
+
+
+def _is_other(checkpoint: Checkpoint, facts: dict[str, Any], scoring: Scoring) -> bool:
+    """Whether the facts of stored losses are of other weights; no where either does not say.
+
+    Weights are told apart by what is in their files, so that a folder may have moved; revisions of the hub by
+    name, which fetches nothing.
+    """
+    if checkpoint.revision is not None and facts.get("revision") is not None:
+        return (checkpoint.source, checkpoint.revision) != (facts.get("source"), facts["revision"])
+    if facts.get("weights") is None:
+        return False
+    here = weights_digest(checkpoint.fetch(allow_bin=scoring.allow_bin))
+    return here is not None and here != facts["weights"]
 
 
 def _resolve(scoring: Scoring, first: Checkpoint, store: Path) -> Scoring:

@@ -47,6 +47,7 @@ class LossSummaries(LossStore):
 
     groups = None
     n_positions = 0
+    path: Path
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -62,6 +62,8 @@ class ZarrLossStore(LossStore):
     Raises InputError where the folder is not such a store.
     """
 
+    path: Path
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         header = self._header

@@ -24,10 +24,14 @@ def make_table(n_runs: int = 6, n_steps: int = 12, seed: int = 0) -> CurveTable:
 
 
 def make_losses(
-    n_runs: int = 6, n_steps: int = 12, n_positions: int = 600, groups: list[str] | None = None
+    n_runs: int = 6,
+    n_steps: int = 12,
+    n_positions: int = 600,
+    groups: list[str] | None = None,
+    seed: int = 1,
 ) -> MemoryLossStore:
     """Losses that fall with the steps, for the runs of `make_table`."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     hardness = rng.uniform(1, 5, n_positions)
     steps = 100 * np.arange(1, n_steps + 1)
     arrays = {}

@@ -147,8 +147,15 @@ def test_wrong_length_is_refused() -> None:
 def test_another_validation_set_is_refused() -> None:
     check_validation_set(make_losses(), "made-up-validation-set")
     check_validation_set(make_losses(), None)
-    with pytest.raises(InputError, match="fingerprint"):
-        check_validation_set(make_losses(), "another")
+    store = make_losses()
+    store.path = Path("others.zarr")
+    told = r"model: losses = 'others\.zarr': are over validation set made-up-, .* trained on another-:"
+    with pytest.raises(InputError, match=told + " give the losses that it was trained on"):
+        check_validation_set(store, "another-" + "0" * 56, Path("model"))
+    with pytest.raises(
+        InputError, match=r"set made-up-validation-set, the model .* made-up-validation-set-2:"
+    ):
+        check_validation_set(store, "made-up-validation-set-2", Path("model"))
 
 
 def test_runs_without_losses_are_refused() -> None:

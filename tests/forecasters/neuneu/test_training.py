@@ -26,7 +26,7 @@ from neuneu.forecasters.neuneu.forecaster import NeuNeuNoLoss, build_model
 from neuneu.forecasters.neuneu.network import NetworkInput, NeuNeu, objective
 from neuneu.forecasters.neuneu.training import LOG, STATE, Trainer, learning_rate
 from neuneu.forecasters.neuneu.weights import load_tensors
-from neuneu.forecasters.train import train_forecaster
+from neuneu.forecasters.train import Training, train_forecaster
 
 GROUPS = ["arc_easy"] * 200 + ["hellaswag"] * 200 + ["other"] * 200
 
@@ -172,6 +172,13 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, str(path)], check=True)
     for name in ("model.safetensors", "config.json", STATE, LOG):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_what_a_training_came_to_is_told() -> None:
+    asked = NeuNeuNoLoss(), {"mae": 0.35444, "loss": 1.0}
+    assert Training(*asked, 1200, 0, 3).in_words == "1,200 steps on 3 runs, validation MAE 0.3544"
+    assert Training(*asked, 1200, 300, 1).in_words.startswith("1,200 steps (taken up at 300) on 1 run, ")
+    assert Training(NeuNeuNoLoss(), {}, 4, 4).in_words == "was finished before: 4 steps"
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:

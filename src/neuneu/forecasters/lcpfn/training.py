@@ -101,8 +101,8 @@ def make_prior_data(config: PriorConfig, seed: int) -> tuple[PriorData, PriorDat
     return _part(data, ~held), _part(data, held)
 
 
-def train_pfn(config: PFNRunConfig, report: Report = SILENT) -> tuple[LCPFN, dict[str, float]]:
-    """Train or resume in `config.output`; the forecaster, written there, and its scores on other families."""
+def train_pfn(config: PFNRunConfig, report: Report = SILENT) -> tuple[LCPFN, Trainer]:
+    """Train or resume in `config.output`; the forecaster, written there, and what trained it."""
     seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
     train, validation = make_prior_data(config.samples, seed)
     with torch.random.fork_rng():
@@ -115,7 +115,7 @@ def train_pfn(config: PFNRunConfig, report: Report = SILENT) -> tuple[LCPFN, dic
     forecaster = LCPFN().adopt(weights, config.model.n_heads)
     if workers.rank == 0:
         forecaster.save(Path(config.output))
-    return forecaster, trainer.score() if len(validation) else {}
+    return forecaster, trainer
 
 
 def _part(data: PriorData, keep: NDArray[np.bool_]) -> PriorData:

@@ -1,5 +1,6 @@
 """Training data of NeuNeu: samples joined with the checkpoints whose losses they show."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from torch import Tensor
 from neuneu.curves.curve import Curve, Integers
 from neuneu.curves.table import KEY, SCHEMA, CurveTable
 from neuneu.curves.tasks import find_metric
-from neuneu.errors import InputError
+from neuneu.errors import InputError, how_many, some_of
 from neuneu.evidence.loss_curves import LOSS_METRICS, setting
 from neuneu.forecasters.neuneu.config import DataConfig, NeuNeuConfig, ProbeRunConfig, SampleConfig
-from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, prepare_inputs
+from neuneu.forecasters.neuneu.inputs import NO_CHECKPOINT, EncoderInputs, losses_digest, prepare_inputs
 from neuneu.forecasters.neuneu.network import NetworkInput
 from neuneu.forecasters.neuneu.samples import (
     Contexts,
@@ -55,6 +56,11 @@ class TrainingData:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs that the samples are of, sorted."""
+        return sorted({self.trajectories.keys[i].run for i in np.unique(self.samples.curve)})
 
     def batch(
         self, index: Integers, drop_with: np.random.Generator | None = None, *, share: bool = True
@@ -187,12 +193,24 @@ def with_losses(
     known = set(store.runs)
     lacking = sorted({curve.key.run for curve in curves} - known)
     if lacking and config.losses.missing_runs == "refuse":
-        more = f" (and {len(lacking) - 1} more runs)" if len(lacking) > 1 else ""
-        raise InputError(f"the store has no losses of this run{more}", field="run", value=lacking[0])
+        more = f" and {how_many(len(lacking) - 1, 'more run')}" if len(lacking) > 1 else ""
+        rule = f"the store has no losses of this run{more}; {_its_runs(store)}"
+        raise InputError(rule, where=store.path, field="run", value=lacking[0])
+    return with_known_runs(curves, store), store
+
+
+def with_known_runs(curves: Sequence[Curve], store: LossStore) -> list[Curve]:
+    """The curves whose runs have losses. Raises InputError where none has, which names the store's runs."""
+    known = set(store.runs)
     kept = [curve for curve in curves if curve.key.run in known]
     if not kept:
-        raise InputError("the store has losses of none of the runs", field="losses")
-    return kept, store
+        rule = f"the store has losses of none of the runs; {_its_runs(store)}"
+        raise InputError(rule, where=store.path, field="losses")
+    return kept
+
+
+def _its_runs(store: LossStore) -> str:
+    return f"it has {some_of(store.runs)}: name runs as the curves do, with `neuneu score --run`"
 
 
 def _join_losses(
@@ -265,6 +283,18 @@ def is_target(curve: Curve, *, loss: bool) -> bool:
     metric = find_metric(curve.key.metric)
     like_a_loss = metric.low == 0.0 and np.isinf(metric.high) and not metric.higher_is_better
     return like_a_loss and bool(curve.values.max() > 0)
+
+
+def content_of(curves: Sequence[Curve], store: LossStore | None) -> dict[str, str | None]:
+    """Digests of what a training reads, wherever its files lie: curves, and the losses of their runs."""
+    digest = hashlib.sha256()
+    for curve in sorted(curves, key=lambda c: tuple(str(part) for part in c.key)):
+        digest.update(repr((curve.key, curve.clock_unit, len(curve))).encode())
+        for array in (curve.steps, curve.clock, curve.values):
+            digest.update(array.tobytes())
+    runs = {curve.key.run for curve in curves}
+    losses = None if store is None else losses_digest(store, sorted(runs))
+    return {"curves": digest.hexdigest(), "losses": losses}
 
 
 def table_of(table: CurveTable, curves: Sequence[Curve]) -> CurveTable:

@@ -36,6 +36,7 @@ from neuneu.forecasters.neuneu.data import (
     make_data,
     table_of,
     training_curves,
+    with_known_runs,
     with_tasks,
 )
 from neuneu.forecasters.neuneu.encoders import LEVEL_QUANTILES, LevelEncoder
@@ -146,9 +147,7 @@ class NeuNeuForecaster(Forecaster):
         if self.reads_losses and losses is None:
             raise InputError(f"{self.name} reads losses; name a loss store", field="losses")
         if self.reads_losses and losses is not None:
-            chosen = [curve for curve in chosen if curve.key.run in set(losses.runs)]
-            if not chosen:
-                raise InputError("the store has losses of none of the runs", field="losses")
+            chosen = with_known_runs(chosen, losses)
         config = with_tasks(config, chosen)
         runs = sorted({curve.key.run for curve in chosen})
         share = CALIBRATION_SHARE if self.calibrated and len(runs) >= MIN_RUNS_TO_CALIBRATE else 0.0
@@ -214,20 +213,23 @@ class NeuNeuForecaster(Forecaster):
         check_size(lambda: NeuNeu(config.model, length), tensors, where)
         model = NeuNeu(config.model, length)
         load_weights(model, tensors, Path(folder) / WEIGHTS)
-        self.adopt(model, config, document.get("fingerprint"))
+        self.adopt(model, config, document.get("fingerprint"), Path(folder))
         calibration = document.get("calibration")
         with refuse_library_errors(where, "what this forecaster saves"):
             self.conformal = None if calibration is None else Conformal.from_document(calibration)
         return self
 
-    def adopt(self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None) -> None:
+    def adopt(
+        self, model: NeuNeu, config: NeuNeuConfig, fingerprint: str | None, folder: Path | None = None
+    ) -> None:
         """Take a trained network for one's own.
 
-        fingerprint: of the validation set that it was trained on, None where that is not known.
+        fingerprint: of the validation set that it was trained on, None where that is not known; folder: where
+        it was loaded from.
         """
         self.config = config
         self.predictor = Predictor(
-            model, config.losses, config.samples, fingerprint, device=self.device or "cpu"
+            model, config.losses, config.samples, fingerprint, device=self.device or "cpu", folder=folder
         )
 
     def _losses(self, evidence: Evidence) -> LossView | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -51,7 +52,8 @@ class Predictor:
     """A trained network with everything that its inputs depend on.
 
     fingerprint: the validation set it was trained on, None where that is not known; precision: of the
-    transformer; the encodings of checkpoints are kept for as long as their loss store lives.
+    transformer; folder: where it was loaded from; the encodings of checkpoints are kept for as long as their
+    loss store lives.
     """
 
     model: NeuNeu
@@ -60,6 +62,7 @@ class Predictor:
     fingerprint: str | None = None
     precision: Literal["float32", "bf16"] = "float32"
     device: str = "cpu"
+    folder: Path | None = None
     _encodings: "WeakKeyDictionary[LossStore, dict[Key, Tensor]]" = field(default_factory=WeakKeyDictionary)
 
     def __post_init__(self) -> None:
@@ -164,7 +167,7 @@ class Predictor:
         if view is None:
             raise ValueError("a model with an encoder needs losses")
         store = view.store
-        check_validation_set(store, self.fingerprint)
+        check_validation_set(store, self.fingerprint, self.folder)
         seen = view.steps[view.steps <= question.context.steps[-1]]
         task = question.context.key.task
         owned = own_items(store.groups, task) if self.losses.exclude_own_items else None

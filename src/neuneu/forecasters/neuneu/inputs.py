@@ -27,6 +27,9 @@ MAX_MISSING = 0.5
 
 NO_CHECKPOINT = -1
 
+SHOWN = 8
+"""Characters of a fingerprint that an error shows."""
+
 BELOW_LAST_EDGE = 1e-6
 """How far below the last bin's edge values are cut, as in NeuNeu's code."""
 
@@ -172,14 +175,28 @@ def loss_length(store: LossStore, model: ModelConfig) -> int:
 
 
 def check_validation_set(store: LossStore, fingerprint: str | None, where: str | Path | None = None) -> None:
-    """Refuse losses on another validation set than the model was trained on."""
+    """Refuse losses on another validation set than the model was trained on; where: the model's folder."""
     if fingerprint is not None and store.fingerprint != fingerprint:
+        own, other = fingerprint[:SHOWN], store.fingerprint[:SHOWN]
+        if own == other:
+            own, other = fingerprint, store.fingerprint
         raise InputError(
-            f"the model was trained on losses over validation set {fingerprint}",
+            f"are over validation set {other}, the model was trained on {own}: give the losses that it was "
+            "trained on",
             where=where,
-            field="fingerprint",
-            value=store.fingerprint,
+            field="losses",
+            value=None if store.path is None else str(store.path),
         )
+
+
+def losses_digest(store: LossStore, runs: Sequence[str]) -> str | None:
+    """What tells these runs' losses from others: validation set, steps, and the last checkpoint's losses."""
+    steps = {run: store.steps(run).tolist() for run in sorted(runs)}
+    keys = [(run, step) for run, found in steps.items() for step in found]
+    if not keys:
+        return None
+    last = _content(store, keys) if store.n_positions else store.mean(keys[-1][0]).tolist()
+    return hashlib.sha256(repr((store.fingerprint, steps, last)).encode()).hexdigest()
 
 
 def _exclusions(

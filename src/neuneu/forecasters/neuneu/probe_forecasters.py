@@ -129,6 +129,7 @@ class ProbeForecaster(Forecaster):
         self.tasks: tuple[str, ...] = ()
         self.length = 0
         self.fingerprint: str | None = None
+        self.folder: Path | None = None
         self.device: str | None = None
 
     def with_options(self, **options: Any) -> Self:
@@ -176,7 +177,7 @@ class ProbeForecaster(Forecaster):
         it was trained on, None where that is not known.
         """
         self.network, self.config, self.tasks = network.eval(), config, tuple(tasks)
-        self.length, self.fingerprint = length, fingerprint
+        self.length, self.fingerprint, self.folder = length, fingerprint, None
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors."""
@@ -204,6 +205,7 @@ class ProbeForecaster(Forecaster):
         network = build_probe(config, length, len(tasks))
         load_weights(network.probe, weights, Path(folder) / WEIGHTS)
         self.adopt(network, config, tasks, length, document.get("fingerprint"))
+        self.folder = Path(folder)
         return self
 
     def forecast_many(
@@ -291,7 +293,7 @@ class ProbeForecaster(Forecaster):
         assert asked.losses is not None
         assert self.network is not None
         view, task = asked.losses, asked.context.key.task
-        check_validation_set(view.store, self.fingerprint)
+        check_validation_set(view.store, self.fingerprint, self.folder)
         wanted = {view.run: np.unique(np.array([*current, *previous], dtype=np.int64))}
         inputs = prepare_inputs(
             view.store,

@@ -7,7 +7,7 @@ and dropout of (seed, step). So a checkpoint of weights and optimizer at a step 
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,9 @@ class Workers:
 class Trainer:
     """Trains one model on one set of data.
 
-    folder: where state and metrics are written, nowhere if None; report: called with every logged record.
+    folder: where state and metrics are written, nowhere if None; report: called with every logged record;
+    content: digests of what it is trained on, by which a state knows its data; None where the configuration
+    says it all.
     """
 
     model: nn.Module
@@ -91,6 +93,7 @@ class Trainer:
     folder: Path | None = None
     report: Report = SILENT
     workers: Workers = field(default_factory=Workers)
+    content: Mapping[str, str | None] | None = None
     step: int = 0
     best: float = math.inf
 
@@ -132,6 +135,7 @@ class Trainer:
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         if self.folder is not None and (self.folder / STATE).is_file():
             self._resume(self.folder / STATE)
+        self.began = self.step
 
     def run(self) -> nn.Module:
         """Train to the end of the schedule; the best weights on validation, else the last, are kept."""
@@ -267,7 +271,8 @@ class Trainer:
         training = self.config.training.model_dump(mode="json")
         for name in ("log_every", "save_every", "device", "tracker", "tracker_project", "tracker_run"):
             training.pop(name)
-        return {**config, "training": training, "n_samples": len(self.train), "world": self.workers.world}
+        about = {**config, "training": training, "n_samples": len(self.train), "world": self.workers.world}
+        return about if self.content is None else {**about, "data": dict(self.content)}
 
     def _resume(self, path: Path) -> None:
         tensors, metadata = load_tensors(path)
@@ -278,10 +283,10 @@ class Trainer:
         except (KeyError, ValueError, TypeError) as error:
             raise InputError("not a training state of neuneu", where=path) from error
         if about != json.loads(json.dumps(self._about())):
-            raise InputError(
-                "was made with another configuration or data; choose another output folder or remove it",
-                where=path,
-            )
+            made = "was made with another configuration or data"
+            if self.content is not None and isinstance(about, dict) and "data" not in about:
+                made = "an earlier version wrote it, which did not note the data that it was made with"
+            raise InputError(f"{made}; choose another output folder or remove it", where=path)
         self.model.load_state_dict(_part(tensors, "model."))
         self._best = _part(tensors, "best.") or None
         state: dict[int, dict[str, Tensor]] = {}
