@@ -179,7 +179,7 @@ def test_another_validation_set_is_refused(fitted: NeuNeuForecaster) -> None:
     store.fingerprint = "another"
     view = LossView(store, "run-0", 300)
     other = replace(evidences[0], losses=view, future_losses=LossView(store, "run-0"))
-    with pytest.raises(InputError, match="made-up-validation-set"):
+    with pytest.raises(InputError, match="over validation set another, the model was trained on made-up-"):
         fitted.forecast_many([other], horizons[:1])
 
 
