@@ -81,9 +81,9 @@ class Move:
 
 
 def read_former(path: Path, forecaster: str) -> Former:
-    """An earlier report (.html), or a ledger, of which the latest forecasts by this forecaster count.
+    """An earlier report (.html) by this forecaster, or a ledger, of which its latest forecasts count.
 
-    Raises InputError where it is neither.
+    Raises InputError where it is neither, or holds another forecaster's forecasts alone.
     """
     if path.suffix not in (".html", ".htm"):
         return _from_ledger(path, forecaster)
@@ -96,11 +96,18 @@ def read_former(path: Path, forecaster: str) -> Former:
         document = json.loads(found[1])
         if document["schema"] != SCHEMA:
             raise InputError(rule, where=path, field="schema", value=document["schema"])
+        chosen = str(document["forecasters"][0])
         forecasts = read_chart_data(document)
         seen = dict(_seen(document))
         best = {str(row["run"]): float(row["p_best"]) for row in document["overview"]}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(rule, where=path, field="since") from error
+    if Path(chosen).name != Path(forecaster).name:  # a folder may be named from elsewhere
+        rule = (
+            f"is a report of another forecaster's forecasts, not {forecaster}'s; name {chosen} first in "
+            "--forecaster, or another report"
+        )
+        raise InputError(rule, where=path, field="since", value=chosen)
     return Former(path.name, forecasts, seen, best)
 
 
