@@ -147,11 +147,12 @@ def _from_ledger(path: Path, forecaster: str) -> Former:
         rule = f"holds no forecast by {forecaster}; `forecast` and `watch` enter some when given a ledger"
         raise InputError(rule, where=path, field="since")
     lines = lines.filter(pl.col("context_clock") == pl.col("context_clock").max().over(KEY))
-    lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY)).sort("clock")
+    lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY))
+    lines = lines.sort("clock", maintain_order=True)
     forecasts, seen = {}, {}
     of_curve = lines.partition_by(KEY, maintain_order=True, as_dict=True)
     for part, rows in counted(of_curve.items(), "curves of the ledger", len(of_curve)):
-        key, own = CurveKey(*part), rows.unique("clock", maintain_order=True)
+        key, own = CurveKey(*part), rows.unique("clock", keep="last", maintain_order=True)
         given = [name for name in QUANTILES if own[name].null_count() == 0]
         levels = tuple(QUANTILES[name] for name in given)
         forecasts[key] = Forecast(own["clock"].to_numpy(), own.select(given).to_numpy(), levels)
