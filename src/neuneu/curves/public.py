@@ -37,7 +37,7 @@ class PublicRuns:
     megabytes: float
 
     def lines(self, clone: Path | None = None) -> list[str]:
-        """What people should know before anything is fetched, or a clone is read, whose commit none checks."""
+        """What people should know before anything is fetched; the commit of a clone is not checked."""
         place = f"https://github.com/{self.repository}"
         told = f"from {place} at {self.revision}, licence {self.licence}, about {self.megabytes:g} MB"
         if clone is not None:
