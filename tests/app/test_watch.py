@@ -2,12 +2,14 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -225,6 +227,42 @@ def test_alerts_are_handed_on_once_and_again_where_they_were_not_taken(folder: P
     status = watch(asked, once=True, deliver=deliver)
     assert kinds(status) == {("target", None)}
     assert len(told) == 2
+
+
+@pytest.mark.parametrize("other", [{"target": 0.98}, {"forecaster": "last-value"}, {"folder": "s"}])
+def test_another_watch_of_the_same_file_starts_anew(folder: Path, other: dict[str, str]) -> None:
+    """Alerts of another target, forecaster or folder are handed on; runs of another are not kept."""
+    told: list[AlertStatus] = []
+
+    def deliver(alerts: Sequence[AlertStatus]) -> bool:
+        told.extend(alerts)
+        return True
+
+    asked = settings(folder, target=0.99, forecaster="power-law")
+    watch(asked, once=True, deliver=deliver)
+    changed = {name: folder.parent / value if name == "folder" else value for name, value in other.items()}
+    if "folder" in other:
+        shutil.copytree(folder, folder.parent / "s")
+    watch(replace(asked, **changed), once=True, deliver=deliver)
+    assert [alert.kind for alert in told] == ["target", "target"]
+    (folder.parent / "empty").mkdir()
+    status = update(replace(asked, folder=folder.parent / "empty"))
+    assert status.runs == {}
+    assert status.alerts == []
+
+
+def test_a_status_of_before_that_names_no_folder_is_taken_up(folder: Path) -> None:
+    told: list[Sequence[AlertStatus]] = []
+    asked = settings(folder, target=0.99)
+    status = watch(asked, once=True, deliver=lambda alerts: True)
+    document = json.loads(status.model_dump_json())
+    asked.status.write_text(json.dumps(document | {"folder": None, "target": None}))
+    watch(asked, once=True, deliver=lambda alerts: not told.append(alerts))
+    assert told == []
+    del document["folder"], document["target"]
+    asked.status.write_text(json.dumps(document | {"forecaster": "power-law"}))
+    watch(asked, once=True, deliver=lambda alerts: not told.append(alerts))
+    assert len(told) == 1
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +14,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
 from neuneu.forecasts.forecast import forecast
 from neuneu.forecasts.horizons import Horizon, given
+from neuneu.reports.former import read_former
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -93,6 +95,28 @@ def test_the_same_forecast_is_entered_once_and_a_grown_curve_again(table, entere
     grown = forecast(until(table, 12), ["last-value"], plan=given([Horizon(30.0)]))
     assert enter(grown, entered) == len(grown.curves)
     assert len(read_ledger(entered)) == len(same.curves) + len(grown.curves)
+
+
+def test_a_forecast_on_other_evidence_is_entered_beside_the_first(table, entered):
+    """The same curves, asked the same: what references or weights make another is not lost."""
+    first = forecast(until(table, 10), ["last-value"], plan=given([Horizon(30.0)]))
+    other = replace(
+        first,
+        curves=[
+            replace(one, forecasts={"last-value": replace(answer, values=answer.values + 0.01)})
+            for one in first.curves
+            for answer in one.forecasts.values()
+        ],
+    )
+    assert enter(other, entered, now=THEN) == len(other.curves)
+    assert enter(other, entered) == enter(first, entered) == 0
+    ledger = read_ledger(entered)
+    assert len(settle(ledger, table)) == 8
+    latest = read_former(entered, "last-value").forecasts
+    answers = {one.curve.key: one.forecasts["last-value"] for one in other.curves}
+    assert {key: one.quantile(0.5)[0] for key, one in latest.items()} == pytest.approx(
+        {key: one.quantile(0.5)[0] for key, one in answers.items()}
+    )
 
 
 def test_half_a_line_of_a_killed_writer_is_closed_off_and_nothing_is_lost(table, entered):

@@ -13,6 +13,7 @@ from neuneu.errors import InputError
 from neuneu.evaluation.comparison import evaluate, write_results
 from neuneu.evaluation.leaderboard import Results, leaderboard, results_frame
 from neuneu.evaluation.published_results import read_published
+from neuneu.evidence.select import Selection
 from neuneu.forecasters.baselines import LastValue
 from neuneu.forecasters.neuneu.forecaster import NeuNeuNoLoss, small_config
 from neuneu.forecasters.train import train_seeds
@@ -95,6 +96,23 @@ def test_published_files_stand_beside_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two settings or contexts"):
         write_results(compare("log-linear", protocol="rolling"), tmp_path / "rolling", published=True)
     assert not (tmp_path / "rolling").exists()
+
+
+def test_an_earlier_evaluation_leaves_no_part_of_its_own(tmp_path: Path) -> None:
+    """Its decisions go with its leaderboard; published files of runs that are not in this one are refused."""
+    first = compare("log-linear", protocol="anchored")
+    write_results(first, tmp_path, published=True, decisions={"pairs": []})
+    write_results(first, tmp_path, published=True, decisions={"pairs": []})
+    assert (tmp_path / "decisions.json").is_file()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = compare("log-linear", protocol="anchored", selection=Selection(["run-1"]))
+    with pytest.raises(
+        InputError, match=r"run-0_predictions\.json.*: published files of other runs are here"
+    ):
+        write_results(other, tmp_path, published=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    write_results(other, tmp_path)
+    assert not (tmp_path / "decisions.json").exists()
 
 
 def test_a_folder_of_seeds_is_one_forecaster_a_seed_and_their_mean(tmp_path: Path) -> None:

@@ -322,6 +322,29 @@ def test_what_changed_since_forecasts_of_a_ledger(small: CurveTable, tmp_path: P
         read_former(tmp_path / "l.jsonl", "power-law")
 
 
+def test_what_changed_is_not_told_of_another_forecasters_report(small_file: Path, tmp_path: Path) -> None:
+    report_files([small_file], tmp_path / "a.html", forecasters=["last-value"])
+    before, now = tmp_path / "a.html", tmp_path / "b.html"
+    with pytest.raises(InputError, match=r"a\.html: since = 'last-value': .*power-law's; name last-value"):
+        report_files([small_file], now, forecasters=["power-law"], since=before)
+    assert not now.exists()
+    report_files([small_file], now, forecasters=["last-value", "mean-k"], since=before)
+
+
+def test_what_changed_is_told_of_a_forecaster_in_a_folder(small: CurveTable, tmp_path: Path) -> None:
+    from neuneu.decisions.ledger import enter
+    from neuneu.forecasts.forecast import forecast, ready_forecaster
+
+    own, table = tmp_path / "own", tmp_path / "runs.parquet"
+    ready_forecaster("last-value").save(own)
+    planned(small, 1.5).write(table)
+    enter(forecast(planned(small, 1.5), [own]), tmp_path / "l.jsonl")
+    report_files([table], tmp_path / "a.html", forecasters=[str(own)])
+    for since in ("l.jsonl", "a.html"):
+        report_files([table], tmp_path / "b.html", forecasters=[str(own)], since=tmp_path / since)
+        assert f"What changed since {since}" in Page((tmp_path / "b.html").read_text()).text
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -372,6 +372,18 @@ def test_features_of_files_and_models(tmp_path: Path) -> None:
             read_tagged([bad])
 
 
+def test_features_of_other_documents_are_refused(tmp_path: Path) -> None:
+    source, other = (_write(tmp_path / f"{word}.jsonl", ["How are you?", word]) for word in ("one", "two"))
+    tag("counts", source, tmp_path / "counts.parquet")
+    tag("repetition", other, tmp_path / "repetition.parquet")
+    entries = [f"{feature}={tmp_path / feature}.parquet" for feature in ("counts", "repetition")]
+    with pytest.raises(InputError, match=r"repetition\.parquet: .*other documents than .*counts\.parquet"):
+        read_tagged(entries)
+    tag("repaired_text", source, tmp_path / "repaired.parquet")
+    tag("repetition", tmp_path / "repaired.parquet", tmp_path / "repetition.parquet")
+    assert set(read_tagged(entries)) == {"counts", "repetition"}
+
+
 def test_the_published_column_names(published: Path) -> None:
     path = published / "performance_prediction" / "all_models_feature_stats_3_03_with_ratios.csv"
     known = pl.read_csv(path)

@@ -67,6 +67,14 @@ def test_kept_and_removed_documents_are_written_with_their_reasons(texts: Path, 
     with pytest.raises(InputError, match="has 1 document, not the 3"):
         filter_documents(other, kept, repetition=repetition)
     assert kept.read_bytes() == before
+    other.write_text(texts.read_text().replace("wizards", "witches"))
+    with pytest.raises(
+        InputError, match=r"repetition\.parquet: was tagged of another version of .*other\.jsonl"
+    ):
+        filter_documents(other, kept, repetition=repetition)
+    assert kept.read_bytes() == before
+    pl.read_parquet(repetition).write_parquet(repetition)  # as tag wrote it before, without a digest
+    assert filter_documents(other, kept, repetition=repetition)["kept"] == 2
     with pytest.raises(InputError, match="another file"):
         filter_documents(texts, kept, kept, repetition=repetition)
     with pytest.raises(InputError, match="give repetition"):

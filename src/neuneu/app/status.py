@@ -75,6 +75,13 @@ class Status(_Part):
     runs: dict[str, RunStatus]
     alerts: list[AlertStatus]
     problems: list[str] = Field(description="What could not be read or forecast, and what one should know.")
+    folder: str | None = Field(None, description="What is watched. None in files of before.")
+    target: float | None = Field(None, description="Mean over tasks that each run should reach, if any.")
+
+    def same_watch(self, other: "Status") -> bool:
+        """Whether both are of one folder, forecaster and target; files of before say the forecaster alone."""
+        named = ("forecaster",) if self.folder is None else ("forecaster", "folder", "target")
+        return all(getattr(self, name) == getattr(other, name) for name in named)
 
 
 def read_status(path: str | Path) -> Status | None:

@@ -80,7 +80,8 @@ class Watcher:
         self._watched = Watched(
             settings.target, settings.patience, settings.selection, forecaster, self._references
         )
-        self._last = read_status(settings.status)
+        before = read_status(settings.status)
+        self._last = before if before is not None and before.same_watch(self._status({}, [], [])) else None
         self._runs: dict[str, RunStatus] = {}
         self._alerts: dict[str, list[Alert]] = {}
         self._problems: dict[str, list[str]] = {}
@@ -150,13 +151,16 @@ class Watcher:
         self._problems.pop(run, None)
 
     def _write(self, runs: dict[str, RunStatus], alerts: list[AlertStatus], problems: list[str]) -> Status:
-        status = Status(
+        self._last = self._status(runs, alerts, problems)
+        write_text(self.settings.status, self._last.model_dump_json(indent=1) + "\n")
+        return self._last
+
+    def _status(self, runs: dict[str, RunStatus], alerts: list[AlertStatus], problems: list[str]) -> Status:
+        return Status(
             schema=SCHEMA, neuneu=__version__, updated=datetime.now(UTC).isoformat(timespec="seconds"),
             forecaster=self.settings.forecaster, runs=runs, alerts=alerts, problems=problems,
+            folder=str(Path(self.settings.folder).resolve()), target=self.settings.target,
         )  # fmt: skip
-        write_text(self.settings.status, status.model_dump_json(indent=1) + "\n")
-        self._last = status
-        return status
 
 
 def watch(

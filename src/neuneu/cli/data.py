@@ -75,7 +75,7 @@ def get(
 
     runs = find_public(name)
     target = check_place(output or Path(f"{name}.parquet"))
-    for line in runs.lines():
+    for line in runs.lines(clone):
         note(line)
     result = read_public(runs, clone or fetch_public(runs, note), note)
     result.table.write(target)

@@ -1,7 +1,6 @@
 """`neuneu evaluate`: forecasters on the same cells, one leaderboard."""
 
 import math
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +26,6 @@ from neuneu.cli.options import (
 )
 from neuneu.cli.tables import note, print_table
 from neuneu.errors import InputError
-from neuneu.files import together
 
 if TYPE_CHECKING:
     from neuneu.evaluation.leaderboard import Results
@@ -142,10 +140,9 @@ def evaluate(
         seed=seed,
         options={"device": device, "delta": delta, "anchor": anchor},
     )
-    with nullcontext() if output is None else together(output):
-        if output is not None:
-            write_results(results, output, published=published)
-        turned_out = _decisions(results, output) if decisions else None
+    turned_out = _decisions(results) if decisions else None
+    if output is not None:
+        write_results(results, output, published=published, decisions=turned_out)
     for line in results.cells.notes:
         note(line)
     if as_json:
@@ -159,14 +156,10 @@ def evaluate(
         print_decisions(turned_out)
 
 
-def _decisions(results: "Results", output: Path | None) -> dict[str, Any]:
+def _decisions(results: "Results") -> dict[str, Any]:
     from neuneu.decisions.outcomes import decisions_document, outcomes
-    from neuneu.files import write_json
 
-    document = decisions_document(outcomes(results))
-    if output is not None:
-        write_json(output / "decisions.json", document)
-    return document
+    return decisions_document(outcomes(results))
 
 
 def print_decisions(document: dict[str, Any]) -> None:

@@ -36,13 +36,13 @@ class PublicRuns:
     select: Select
     megabytes: float
 
-    def lines(self) -> list[str]:
-        """What people should know before anything is fetched."""
-        return [
-            f"{self.name}: {self.about}",
-            f"from https://github.com/{self.repository} at {self.revision}, licence {self.licence}, "
-            f"about {self.megabytes:g} MB",
-        ]
+    def lines(self, clone: Path | None = None) -> list[str]:
+        """What people should know before anything is fetched; the commit of a clone is not checked."""
+        place = f"https://github.com/{self.repository}"
+        told = f"from {place} at {self.revision}, licence {self.licence}, about {self.megabytes:g} MB"
+        if clone is not None:
+            told = f"from {clone}, a clone of {place} at whatever commit, licence {self.licence}"
+        return [f"{self.name}: {self.about}", told]
 
 
 def matching(pattern: str) -> Select:

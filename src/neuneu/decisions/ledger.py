@@ -36,6 +36,9 @@ FIELDS = ("made", "version", "forecaster", *KEY, "clock_unit", "context_clock", 
 NEAR = 1e-6
 """A checkpoint settles a forecast where their clocks differ by at most this share."""
 
+DIGITS = 9
+"""Decimals of quantiles that tell two forecasts apart; what differs beyond them is rounding."""
+
 LATE = (1.0, 1.5, 3.0, float("inf"))
 """Edges of horizon over context end, by which settled forecasts are grouped."""
 
@@ -46,8 +49,9 @@ BUCKETS = ("to 1.5x", "1.5x to 3x", "over 3x")
 def enter(found: TableForecasts, path: str | Path, *, now: datetime | None = None) -> int:
     """Add forecasts to a ledger; returns how many lines were added.
 
-    The same question with the same evidence is entered once: a forecast of a curve that has not grown since
-    is not new. Raises InputError where the file cannot be written or is no ledger.
+    The same answer to the same question is entered once: a forecast of a curve that has not grown since is
+    new where other evidence (references, losses, weights) makes it another. Raises InputError where the file
+    cannot be written or is no ledger.
     """
     path = Path(path)
     made = (now or datetime.now(UTC)).isoformat(timespec="seconds")
@@ -255,7 +259,9 @@ def _fingerprint(context: Curve) -> str:
 
 
 def _identity(line: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(line[name] for name in ("forecaster", "version", *KEY, "seen", "context_clock", "clock"))
+    asked = (line[name] for name in ("forecaster", "version", *KEY, "seen", "context_clock", "clock"))
+    said = (line.get(name) for name in QUANTILES)
+    return *asked, *(round(value, DIGITS) if isinstance(value, float) else str(value) for value in said)
 
 
 def _append(path: Path, lines: list[dict[str, Any]]) -> None:

@@ -8,12 +8,15 @@ from neuneu.errors import InputError
 from neuneu.evaluation.benchmark import EvaluationSettings, run_benchmark
 from neuneu.evaluation.leaderboard import Results, leaderboard, results_frame
 from neuneu.evaluation.protocol import By, Feed, Kind, Protocol
-from neuneu.evaluation.published_results import write_published
+from neuneu.evaluation.published_results import PREDICTIONS, RESULTS, write_published
 from neuneu.evaluation.splits import leave_source_out, read_manifest, read_sources, split_by_manifest
 from neuneu.evidence.select import Selection
 from neuneu.files import read_json, together, write_json, write_table
 from neuneu.forecasters.base import SEEDS, Forecaster
 from neuneu.forecasts.forecast import read_evidence
+
+DECISIONS = "decisions.json"
+"""What decisions would have been worth, in a folder of results."""
 
 
 def evaluate(
@@ -76,10 +79,18 @@ def check_output(output: Path | None) -> None:
         raise InputError("must be a folder", field="output", value=str(output))
 
 
-def write_results(results: Results, output: Path, *, published: bool = False) -> None:
+def write_results(
+    results: Results,
+    output: Path,
+    *,
+    published: bool = False,
+    decisions: Mapping[str, Any] | None = None,
+) -> None:
     """Write cells.parquet, leaderboard.json and timings.json, the last apart since it differs each time.
 
-    published: NeuNeu's own result files as well, in a folder a forecaster; see `write_published`.
+    published: NeuNeu's own result files as well, in a folder a forecaster; see `write_published`; decisions:
+    goes to decisions.json, and without it that of an earlier evaluation is removed. Raises InputError, having
+    written nothing, where a forecaster's folder has published files of other runs.
     """
     check_output(output)
     n_cells = len(results.cells.values)
@@ -87,10 +98,25 @@ def write_results(results: Results, output: Path, *, published: bool = False) ->
     with together(output):
         if published:
             setting = results.setting
-            write_published(
+            files = write_published(
                 results_frame(results), [question.curve for question in results.cells.questions], output,
                 losses=setting.losses, context_ratio=setting.protocol.context, seed=setting.seed,
             )  # fmt: skip
+            _refuse_others(files)
         write_table(output / "cells.parquet", results_frame(results))
         write_json(output / "leaderboard.json", leaderboard(results))
         write_json(output / "timings.json", seconds)
+        if decisions is not None:
+            write_json(output / DECISIONS, decisions)
+    if decisions is None and (output / DECISIONS).is_file():
+        (output / DECISIONS).unlink()
+
+
+def _refuse_others(files: Sequence[Path]) -> None:
+    """Raise InputError where published files that are not among these stand beside them."""
+    for folder in sorted({path.parent for path in files}):
+        there = {path for end in (RESULTS, PREDICTIONS) for path in folder.glob(f"*{end}")}
+        others = sorted(there - set(files))
+        if others:
+            rule = "published files of other runs are here; remove them or choose another folder"
+            raise InputError(rule, where=folder, field="output", value=others[0].name)

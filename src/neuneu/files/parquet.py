@@ -1,12 +1,13 @@
 """What the footer of a Parquet file says of its columns, read without unpacking any of them.
 
 The footer is a struct in Thrift's compact protocol, whose layout parquet-format (Apache) publishes. Only the
-three numbers that tell how much the file unpacks to are read.
+three numbers that tell how much the file unpacks to are read, and what its writer noted.
 """
 
 import struct
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ MAX_FOOTER = 16 * 2**20
 _MAGIC = b"PAR1"
 _TAIL = 8
 _MAX_DEPTH = 16
-_ROWS, _GROUPS = 3, 4
+_ROWS, _GROUPS, _NOTES = 3, 4, 5
 _CHUNKS = 1
 _METADATA = 3
 _PATH, _UNPACKED = 3, 6
@@ -31,6 +32,26 @@ def read_footer(path: str | Path) -> tuple[int, dict[str, int]]:
 
     Raises InputError where it is none.
     """
+    with _facts_of(path) as facts:
+        sizes: defaultdict[str, int] = defaultdict(int)
+        for group in facts.get(_GROUPS, []):
+            for chunk in group[_CHUNKS]:
+                about = chunk[_METADATA]
+                sizes[about[_PATH][0].decode()] += abs(about[_UNPACKED])
+        return int(facts[_ROWS]), dict(sizes)
+
+
+def read_note(path: str | Path, name: str) -> str | None:
+    """What a Parquet file's own metadata say under this name; None where nothing. Raises as `read_footer`."""
+    with _facts_of(path) as facts:
+        notes = {note[1]: note.get(2, b"") for note in facts.get(_NOTES, [])}
+        found = notes.get(name.encode())
+        return None if found is None else found.decode()
+
+
+@contextmanager
+def _facts_of(path: str | Path) -> Iterator[dict[int, Any]]:
+    """The fields of a footer; what goes wrong in the block is damage of it."""
     with open_file(path) as stream:
         size = stream.seek(0, 2)
         if size < _TAIL + len(_MAGIC):
@@ -44,13 +65,7 @@ def read_footer(path: str | Path) -> tuple[int, dict[str, int]]:
         stream.seek(size - _TAIL - length)
         footer = stream.read(length)
     try:
-        facts, _ = _read_struct(footer, 0, 0)
-        sizes: defaultdict[str, int] = defaultdict(int)
-        for group in facts.get(_GROUPS, []):
-            for chunk in group[_CHUNKS]:
-                about = chunk[_METADATA]
-                sizes[about[_PATH][0].decode()] += abs(about[_UNPACKED])
-        return int(facts[_ROWS]), dict(sizes)
+        yield _read_struct(footer, 0, 0)[0]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError("cannot be read as parquet: its footer is damaged", where=path) from error
 

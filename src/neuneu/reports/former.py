@@ -81,9 +81,9 @@ class Move:
 
 
 def read_former(path: Path, forecaster: str) -> Former:
-    """An earlier report (.html), or a ledger, of which the latest forecasts by this forecaster count.
+    """An earlier report (.html) by this forecaster, or a ledger, of which its latest forecasts count.
 
-    Raises InputError where it is neither.
+    Raises InputError where it is neither, or holds another forecaster's forecasts alone.
     """
     if path.suffix not in (".html", ".htm"):
         return _from_ledger(path, forecaster)
@@ -96,11 +96,18 @@ def read_former(path: Path, forecaster: str) -> Former:
         document = json.loads(found[1])
         if document["schema"] != SCHEMA:
             raise InputError(rule, where=path, field="schema", value=document["schema"])
+        chosen = str(document["forecasters"][0])
         forecasts = read_chart_data(document)
         seen = dict(_seen(document))
         best = {str(row["run"]): float(row["p_best"]) for row in document["overview"]}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(rule, where=path, field="since") from error
+    if Path(chosen).name != Path(forecaster).name:  # a folder may be named from elsewhere
+        rule = (
+            f"is a report of another forecaster's forecasts, not {forecaster}'s; name {chosen} first in "
+            "--forecaster, or another report"
+        )
+        raise InputError(rule, where=path, field="since", value=chosen)
     return Former(path.name, forecasts, seen, best)
 
 
@@ -140,11 +147,12 @@ def _from_ledger(path: Path, forecaster: str) -> Former:
         rule = f"holds no forecast by {forecaster}; `forecast` and `watch` enter some when given a ledger"
         raise InputError(rule, where=path, field="since")
     lines = lines.filter(pl.col("context_clock") == pl.col("context_clock").max().over(KEY))
-    lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY)).sort("clock")
+    lines = lines.filter(pl.col("made") == pl.col("made").max().over(KEY))
+    lines = lines.sort("clock", maintain_order=True)
     forecasts, seen = {}, {}
     of_curve = lines.partition_by(KEY, maintain_order=True, as_dict=True)
     for part, rows in counted(of_curve.items(), "curves of the ledger", len(of_curve)):
-        key, own = CurveKey(*part), rows.unique("clock", maintain_order=True)
+        key, own = CurveKey(*part), rows.unique("clock", keep="last", maintain_order=True)
         given = [name for name in QUANTILES if own[name].null_count() == 0]
         levels = tuple(QUANTILES[name] for name in given)
         forecasts[key] = Forecast(own["clock"].to_numpy(), own.select(given).to_numpy(), levels)

@@ -11,6 +11,7 @@ from neuneu.errors import InputError
 from neuneu.evidence.select import Selection
 from neuneu.files import sha256_of, write_text
 from neuneu.forecasters.base import DEFAULT_FORECASTER
+from neuneu.forecasts.forecast import label_of
 from neuneu.reports.answer import ask
 from neuneu.reports.former import read_former
 from neuneu.reports.html import ReportOrigin, render_report
@@ -38,7 +39,7 @@ def report_files(
     """
     if output.suffix not in (".html", ".htm"):
         raise InputError("must end in .html", field="output", value=str(output))
-    label = Path(forecasters[0]).name if forecasters else DEFAULT_FORECASTER
+    label = label_of(forecasters[0]) if forecasters else DEFAULT_FORECASTER
     former = read_former(since, label) if since is not None else None  # may be the file that is written
     answer = ask(  # the table is held by no name: of millions of rows, it goes before the scores are made
         CurveTable.read_sound(*curves), forecasters, selection=selection, context=context, beyond=beyond,

@@ -6,8 +6,10 @@ import polars as pl
 
 from neuneu.errors import InputError
 from neuneu.files import read_object, refuse_library_errors
+from neuneu.files.parquet import read_note
 from neuneu.files.tables import read_parquet
 from neuneu.taggers.counts import KEYWORDS, PER
+from neuneu.taggers.document_features import SOURCE
 
 DOMAINS = ("academic", "books", "code", "reference", "specific_datasets", "web")
 LEAST_SHARE = 0.5
@@ -46,8 +48,12 @@ FEATURES = (
 
 
 def read_tagged(entries: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """FEATURE=FILE, … → feature → the tagged documents; of entropy the numbers of its JSON, in one row."""
+    """FEATURE=FILE, … → feature → the tagged documents; of entropy the numbers of its JSON, in one row.
+
+    Raises InputError where files tell that they are of different documents.
+    """
     frames: dict[str, pl.DataFrame] = {}
+    sources: dict[str, str] = {}
     for entry in entries:
         feature, _, path = entry.partition("=")
         if feature not in (*FEATURES, "repetition"):
@@ -59,6 +65,12 @@ def read_tagged(entries: Sequence[str]) -> dict[str, pl.DataFrame]:
             frames[feature] = (
                 pl.DataFrame([read_object(path)]) if feature == "entropy" else read_parquet(path)
             )
+            source = None if feature == "entropy" else read_note(path, SOURCE)
+        if source is not None:
+            sources.setdefault(source, path)
+        if len(sources) > 1:
+            rule = f"was tagged of other documents than {next(iter(sources.values()))}; tag both of one file"
+            raise InputError(rule, where=path, field="tagged", value=feature)
     return frames
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from neuneu.errors import InputError
-from neuneu.files import MAX_LINE, check_file, open_text, parse_json, read_lines
-from neuneu.files.parquet import read_footer
+from neuneu.files import MAX_LINE, check_file, open_text, parse_json, read_lines, sha256_of
+from neuneu.files.parquet import read_footer, read_note
 from neuneu.files.tables import TableLimits, parquet_batches, parquet_columns
 from neuneu.progress import heard
 
@@ -72,6 +72,16 @@ def expected(path: str | Path, limit: int | None = None) -> int | None:
         return None
     n_rows = read_footer(path)[0] if path.suffix == ".parquet" else sum(1 for _ in read_lines(path))
     return n_rows if limit is None else min(limit, n_rows)
+
+
+SOURCE = "neuneu.source"
+"""Where the metadata of a file that `tag` wrote say which documents it is of."""
+
+
+def source_digest(path: str | Path) -> str:
+    """What tells one version of documents from another: of what `tag` wrote that of its own source."""
+    known = read_note(path, SOURCE) if Path(path).suffix == ".parquet" else None
+    return known or sha256_of(path)
 
 
 def document_id(record: Any, number: int) -> str:

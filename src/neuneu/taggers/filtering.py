@@ -1,7 +1,7 @@
 """Documents kept and removed by what was tagged of them: the repetition filter, and decontamination."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -10,9 +10,10 @@ import polars as pl
 
 from neuneu.errors import InputError, how_many
 from neuneu.files import atomic_path
+from neuneu.files.parquet import read_note
 from neuneu.files.tables import read_parquet
 from neuneu.progress import counting
-from neuneu.taggers.document_features import document_id, read_records
+from neuneu.taggers.document_features import SOURCE, document_id, read_records, source_digest
 
 CONTAMINATED = "contaminated"
 """Why a document is removed that shares too much with evaluation texts."""
@@ -62,7 +63,18 @@ def filter_documents(
         if place != len(reasons):
             rule = f"has {how_many(place, 'document')}, not the {len(reasons)} that were tagged"
             raise InputError(rule, where=source)
+        _check_version(source, [path for path in (repetition, contamination) if path is not None])
     return counts
+
+
+def _check_version(source: str | Path, tagged: Sequence[str | Path]) -> None:
+    """Raise InputError where a file tells that it is of another version of the documents."""
+    known = {path: note for path in tagged if (note := read_note(path, SOURCE)) is not None}
+    digest = source_digest(source) if known else None
+    for path, note in known.items():
+        if note != digest:
+            rule = f"was tagged of another version of {source}, by its sha256; tag it again"
+            raise InputError(rule, where=path)
 
 
 def _reasons(

@@ -12,7 +12,7 @@ from neuneu.errors import InputError, check_known, import_named
 from neuneu.files import atomic_path
 from neuneu.progress import counting
 from neuneu.taggers import cleaning, counts, repetition
-from neuneu.taggers.document_features import BLOCK, expected, read_blocks
+from neuneu.taggers.document_features import BLOCK, SOURCE, expected, read_blocks, source_digest
 from neuneu.taggers.parts import Job, check, claimed, start, version, work
 
 _SLOW = ("content_function_ratio", "dep_parse", "const_parse", "edu_classifier", "domain")
@@ -97,7 +97,7 @@ def tag(
     model = options.model if options.endpoint is None else None
     used = [version(path) for path in (source, options.against, options.tokenizer, model) if path is not None]
     settings = {"feature": feature, "size": size, "limit": limit, "files": used, **vars(options)}
-    done = 0
+    done, digest = 0, source_digest(source)
 
     with claimed(output, settings) as parts:
 
@@ -113,7 +113,7 @@ def tag(
             raise InputError("holds no documents", where=source)
         with atomic_path(output) as temporary:
             pl.scan_parquet(parts / "*.parquet").sink_parquet(
-                temporary, compression="zstd", maintain_order=True
+                temporary, compression="zstd", maintain_order=True, metadata={SOURCE: digest}
             )
     return done
 
