@@ -229,10 +229,32 @@ def test_bad_or_changed_settings_are_refused(
     assert digests(trained) == before
 
 
-def test_other_questions_are_refused(root: Path, trained: Path, neuneu: Run) -> None:
-    done = neuneu("suite", "run", root / "tiny.yaml", "--output", trained, "--root", root)
-    assert done.returncode == 2
+@pytest.mark.parametrize("only", ["*", "*seed1"])
+def test_other_questions_are_refused(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run, only: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "suite")
+    shutil.rmtree(tmp_path / "suite/runs/llama-s-even-seed1")
+    before = digests(tmp_path / "suite")
+    command = ("suite", "run", root / "tiny.yaml", "-o", tmp_path / "suite", "--root", root, "--only", only)
+    done = neuneu(*command)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "exam" in done.stderr
+    assert "give `--blimp` and `--requests` as then" in done.stderr
+    assert digests(tmp_path / "suite") == before
+
+
+def test_runs_that_were_asked_different_questions_are_not_packaged_as_one(
+    trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    shutil.copytree(trained, tmp_path / "suite")
+    facts = tmp_path / "suite/runs/llama-s-even-seed1/run.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"exam": "another"}))
+    done = neuneu("suite", "package", tmp_path / "suite", "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "seed1/run.json" in done.stderr
+    assert "other questions" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_there_is_refused_without_the_network(root: Path, neuneu: Run) -> None:

@@ -59,7 +59,7 @@ def prepare_suite(
 ) -> Exam:
     """Texts, tokenizer and exam of a suite; only what is not there yet is made.
 
-    Raises InputError where the folder holds another suite.
+    Raises InputError where the folder holds another suite or was begun with other questions.
     """
     facts = folder / "suite.json"
     if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
@@ -68,6 +68,9 @@ def prepare_suite(
         remove_leftovers(folder / "text")
         prepare_texts(config, folder, root)
         exam = make_exam(config, folder, questions.blimp, questions.requests)
+        if facts.exists() and read_json(facts)["exam"] != exam.fingerprint:
+            rule = "begun with other questions; give `blimp` and `requests` as then or choose another folder"
+            raise InputError(rule, where=folder, field="exam", value=exam.fingerprint)
         settings = config.model_dump(mode="json", exclude={"grids"})
         write_json(facts, {"fingerprint": config.fingerprint, "exam": exam.fingerprint, "config": settings})
     return exam
