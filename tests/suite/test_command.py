@@ -222,10 +222,11 @@ def test_bad_or_changed_settings_are_refused(
     before = digests(trained)
     command = arguments(root, trained)
     command[2] = str(path)
-    done = neuneu(*command)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1
+    for asked in (command, ("suite", "status", path, "--output", trained)):
+        done = neuneu(*asked)
+        assert done.returncode == 2
+        assert named in done.stderr
+        assert done.stderr.count("\n") == 1
     assert digests(trained) == before
 
 
