@@ -171,6 +171,22 @@ def test_package_holds_curves_losses_and_no_text(trained: Path, tmp_path: Path, 
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 
 
+def test_a_folder_is_packaged_again_and_losses_of_before_do_not_stay(
+    trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    command = ("suite", "package", trained, "--output", tmp_path / "out")
+    for options in ((), (), ("--losses",), ("--losses",)):
+        done = neuneu(*command, *options)
+        assert done.returncode == 0, done.stderr
+    before = digests(tmp_path / "out")
+    assert "losses/tiny-llama-s-even-seed0.npz" in before
+    done = neuneu(*command)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "tiny-llama-s-even-seed0.npz" in done.stderr
+    assert "give `--losses`" in done.stderr
+    assert digests(tmp_path / "out") == before
+
+
 def test_losses_that_are_missing_or_of_other_runs_are_refused(
     trained: Path, tmp_path: Path, neuneu: Run
 ) -> None:

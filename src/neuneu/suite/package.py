@@ -73,6 +73,14 @@ def package_losses(folder: Path, output: Path, *, finished: bool = False) -> lis
     return list(files)
 
 
+def refuse_old_losses(output: Path) -> None:
+    """InputError where `output`/losses has token losses, which would lie beside curves of another moment."""
+    there = sorted((output / "losses").glob("*.npz"))
+    if there:
+        rule = "token losses of before are here; give `losses`, remove them or choose another folder"
+        raise InputError(rule, where=output, field="losses", value=there[0].name)
+
+
 def _losses(folder: Path, place: Path) -> dict[str, NDArray[Any]]:
     """A run's steps, and its losses by source."""
     steps = [int(path.stem) for path in sorted((place / "scores").glob("*.json"))]
