@@ -261,6 +261,27 @@ def test_other_questions_are_refused(
     assert digests(tmp_path / "suite") == before
 
 
+def test_other_texts_are_refused_and_none_go_on_with_those_prepared(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    shutil.copytree(root / "prose", tmp_path / "moved" / "prose")
+    shutil.copytree(root / "prose", tmp_path / "changed" / "prose")
+    (tmp_path / "changed" / "prose" / "07.txt").write_text("Another text. " * 40)
+    before = digests(trained)
+
+    def run_below(place: Path) -> "subprocess.CompletedProcess[str]":
+        return neuneu(*arguments(root, trained), "--root", place)
+
+    done = run_below(tmp_path / "changed")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "sources = 'prose': has other files below" in done.stderr
+    assert "give `--root` as then" in done.stderr
+    for place in (tmp_path / "moved", tmp_path / "none"):
+        done = run_below(place)
+        assert done.returncode == 0, done.stderr
+    assert digests(trained) == before
+
+
 def test_runs_that_were_asked_different_questions_are_not_packaged_as_one(
     trained: Path, tmp_path: Path, neuneu: Run
 ) -> None:
