@@ -367,6 +367,7 @@ def test_a_file_of_a_result_may_be_written_by_what_writes_whole_files(tmp_path: 
         (tmp_path / "out").mkdir()
     with together(tmp_path / "out"), atomic_path(tmp_path / "out" / "a.csv") as temporary:
         write_text(temporary, "whole")
+        assert temporary.read_text() == "whole"  # at once, so that its writer can look at it
         assert not (tmp_path / "out" / "a.csv").exists()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
     assert (tmp_path / "out" / "a.csv").read_text() == "whole"
