@@ -361,6 +361,18 @@ def test_files_of_one_result_appear_together(tmp_path: Path) -> None:
         assert len(left(tmp_path / name)) == 3
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_of_a_result_may_be_written_by_what_writes_whole_files(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "out").mkdir()
+    with together(tmp_path / "out"), atomic_path(tmp_path / "out" / "a.csv") as temporary:
+        write_text(temporary, "whole")
+        assert temporary.read_text() == "whole"  # at once, so that its writer can look at it
+        assert not (tmp_path / "out" / "a.csv").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.csv"]
+    assert (tmp_path / "out" / "a.csv").read_text() == "whole"
+
+
 def test_what_fails_in_a_result_leaves_the_rest_of_it(tmp_path: Path) -> None:
     with together(tmp_path / "new"):
         write_text(tmp_path / "new" / "a.txt", "first")

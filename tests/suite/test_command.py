@@ -171,6 +171,22 @@ def test_package_holds_curves_losses_and_no_text(trained: Path, tmp_path: Path, 
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
 
 
+def test_a_folder_is_packaged_again_and_losses_of_before_do_not_stay(
+    trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    command = ("suite", "package", trained, "--output", tmp_path / "out")
+    for options in ((), (), ("--losses",), ("--losses",)):
+        done = neuneu(*command, *options)
+        assert done.returncode == 0, done.stderr
+    before = digests(tmp_path / "out")
+    assert "losses/tiny-llama-s-even-seed0.npz" in before
+    done = neuneu(*command)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "tiny-llama-s-even-seed0.npz" in done.stderr
+    assert "give `--losses`" in done.stderr
+    assert digests(tmp_path / "out") == before
+
+
 def test_losses_that_are_missing_or_of_other_runs_are_refused(
     trained: Path, tmp_path: Path, neuneu: Run
 ) -> None:
@@ -222,17 +238,61 @@ def test_bad_or_changed_settings_are_refused(
     before = digests(trained)
     command = arguments(root, trained)
     command[2] = str(path)
-    done = neuneu(*command)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1
+    for asked in (command, ("suite", "status", path, "--output", trained)):
+        done = neuneu(*asked)
+        assert done.returncode == 2
+        assert named in done.stderr
+        assert done.stderr.count("\n") == 1
     assert digests(trained) == before
 
 
-def test_other_questions_are_refused(root: Path, trained: Path, neuneu: Run) -> None:
-    done = neuneu("suite", "run", root / "tiny.yaml", "--output", trained, "--root", root)
-    assert done.returncode == 2
+@pytest.mark.parametrize("only", ["*", "*seed1"])
+def test_other_questions_are_refused(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run, only: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "suite")
+    shutil.rmtree(tmp_path / "suite/runs/llama-s-even-seed1")
+    before = digests(tmp_path / "suite")
+    command = ("suite", "run", root / "tiny.yaml", "-o", tmp_path / "suite", "--root", root, "--only", only)
+    done = neuneu(*command)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "exam" in done.stderr
+    assert "give `--blimp` and `--requests` as then" in done.stderr
+    assert digests(tmp_path / "suite") == before
+
+
+def test_other_texts_are_refused_and_none_go_on_with_those_prepared(
+    root: Path, trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    shutil.copytree(root / "prose", tmp_path / "moved" / "prose")
+    shutil.copytree(root / "prose", tmp_path / "changed" / "prose")
+    (tmp_path / "changed" / "prose" / "07.txt").write_text("Another text. " * 40)
+    before = digests(trained)
+
+    def run_below(place: Path) -> "subprocess.CompletedProcess[str]":
+        return neuneu(*arguments(root, trained), "--root", place)
+
+    done = run_below(tmp_path / "changed")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "sources = 'prose': has other files below" in done.stderr
+    assert "give `--root` as then" in done.stderr
+    for place in (tmp_path / "moved", tmp_path / "none"):
+        done = run_below(place)
+        assert done.returncode == 0, done.stderr
+    assert digests(trained) == before
+
+
+def test_runs_that_were_asked_different_questions_are_not_packaged_as_one(
+    trained: Path, tmp_path: Path, neuneu: Run
+) -> None:
+    shutil.copytree(trained, tmp_path / "suite")
+    facts = tmp_path / "suite/runs/llama-s-even-seed1/run.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"exam": "another"}))
+    done = neuneu("suite", "package", tmp_path / "suite", "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "seed1/run.json" in done.stderr
+    assert "other questions" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_there_is_refused_without_the_network(root: Path, neuneu: Run) -> None:

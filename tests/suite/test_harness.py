@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,41 @@ def test_results_items_and_curves(
     other = neuneu(*command, "--limit", 3, "-o", tmp_path / "results")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "other settings" in other.stderr
+
+
+@pytest.mark.slow
+def test_results_of_other_tasks_tokenizers_or_models_are_not_taken_for_those_asked_for(
+    place: Path, tmp_path: Path, neuneu: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    here, results = tmp_path / "here", tmp_path / "here/tasks/results"  # results below what is included
+    shutil.copytree(place, here)
+
+    def ask(*more: object) -> Any:
+        named = ("--task", "who_follows", "--include", here / "tasks", "-o", results)
+        return neuneu("suite", "harness", *more, *named)
+
+    def refused(words: str, *more: object) -> None:
+        before = {path: path.read_bytes() for path in results.rglob("*.*")}
+        done = ask(*more)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert words in done.stderr
+        assert {path: path.read_bytes() for path in results.rglob("*.*")} == before
+
+    for step in (0, 10):
+        done = ask(here / f"tiny/step{step}")
+        assert done.returncode == 0, done.stderr
+    assert CurveTable.read(results / "curves.parquet").frame["step"].unique().sort().to_list() == [0, 10]
+    refused("with another tokenizer", here / "tiny/step0", "--tokenizer", here / "tiny/step0/tokenizer.json")
+    refused("from another checkpoint", f"tiny={here}/tiny/step10@0")
+    task = here / "tasks" / "who.yaml"
+    task.write_text(task.read_text().replace("Answer", "Reply"))
+    refused("with other files under `--include`", here / "tiny/step0")
+    task.write_text(task.read_text().replace("Reply", "Answer"))
+    file = results / "tiny/step10.json"
+    old = json.loads(file.read_text())
+    file.write_text(json.dumps(old | {"asked": old["asked"] | {"version": 1}}))
+    refused("by another version of neuneu", here / "tiny/step0")
 
 
 def test_an_unknown_task_is_refused(place: Path, tmp_path: Path, neuneu: Callable[..., Any]) -> None:

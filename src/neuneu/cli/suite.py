@@ -170,8 +170,10 @@ def package(
     Example: neuneu suite package home --output out --finished
     """
     from neuneu.files import together
-    from neuneu.suite.package import package_losses, package_suite
+    from neuneu.suite.package import package_losses, package_suite, refuse_old_losses
 
+    if not losses:
+        refuse_old_losses(output)
     with together(output):
         files = package_losses(folder, output, finished=finished) if losses else []
         table = package_suite(folder, output, finished=finished)

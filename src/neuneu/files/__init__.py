@@ -23,6 +23,7 @@ from neuneu.files.reading import (
     read_text,
     refuse_library_errors,
     sha256_of,
+    sha256_of_all,
 )
 from neuneu.files.writing import (
     FORMULA,
@@ -66,6 +67,7 @@ __all__ = [
     "refusing_place",
     "remove_leftovers",
     "sha256_of",
+    "sha256_of_all",
     "to_json",
     "together",
     "try_lock",

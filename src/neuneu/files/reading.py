@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -153,6 +153,11 @@ def sha256_of(path: str | Path) -> str:
         while part := stream.read(2**20):
             digest.update(part)
         return digest.hexdigest()
+
+
+def sha256_of_all(paths: Iterable[str | Path]) -> str:
+    """What tells files from others wherever they lie: the SHA-256 of that of each, in their order."""
+    return hashlib.sha256("".join(map(sha256_of, paths)).encode()).hexdigest()
 
 
 @contextmanager

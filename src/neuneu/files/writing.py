@@ -76,7 +76,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     quota, read-only, no permission, a folder in the way. Folders made on the way go with a failure.
     """
     others = _together.get()
-    if others is not None and others.folder in Path(path).parents:
+    if others is not None and others.takes(Path(path)):
         with others.part(Path(path)) as temporary:
             yield temporary
         return
@@ -111,6 +111,10 @@ class _Together:
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder, self._home, self._waiting = folder, home, dict[Path, Path]()
+
+    def takes(self, target: Path) -> bool:
+        """Whether a file is one of them, and none that already waits: the other may lie below the folder."""
+        return self.folder in target.parents and self._home not in target.parents
 
     @contextmanager
     def part(self, target: Path) -> Iterator[Path]:

@@ -59,22 +59,35 @@ def prepare_suite(
 ) -> Exam:
     """Texts, tokenizer and exam of a suite; only what is not there yet is made.
 
-    Raises InputError where the folder holds another suite.
+    Raises InputError where the folder holds another suite or was begun with other questions.
     """
+    _check_settings(config, folder)
     facts = folder / "suite.json"
-    if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
-        raise InputError("was begun with other settings; choose another folder", where=folder)
     with kept_from(folder, TEXT_FACTS), _held(folder / ".prepare.lock", wait=True):
         remove_leftovers(folder / "text")
         prepare_texts(config, folder, root)
         exam = make_exam(config, folder, questions.blimp, questions.requests)
+        if facts.exists() and read_json(facts)["exam"] != exam.fingerprint:
+            rule = "begun with other questions; give `blimp` and `requests` as then or choose another folder"
+            raise InputError(rule, where=folder, field="exam", value=exam.fingerprint)
         settings = config.model_dump(mode="json", exclude={"grids"})
         write_json(facts, {"fingerprint": config.fingerprint, "exam": exam.fingerprint, "config": settings})
     return exam
 
 
+def _check_settings(config: SuiteConfig, folder: Path) -> None:
+    """InputError where the folder holds another suite."""
+    facts = folder / "suite.json"
+    if facts.exists() and read_json(facts)["fingerprint"] != config.fingerprint:
+        raise InputError("was begun with other settings; choose another folder", where=folder)
+
+
 def suite_status(config: SuiteConfig, folder: Path) -> pl.DataFrame:
-    """A row a run of the grid: how far it is, its loss, whether a process is at work on it."""
+    """A row a run of the grid: how far it is, its loss, whether a process is at work on it.
+
+    Raises InputError where the folder holds another suite.
+    """
+    _check_settings(config, folder)
     planned = len(checkpoint_steps(config.checkpoints, config.schedule))
     rows = []
     for run in config.runs:

@@ -68,16 +68,21 @@ def parse_model(name: str) -> tuple[str, str, int]:
     return run or path, path, int(step) if rest != path else 0
 
 
+def is_here(path: str, *, hub: bool) -> bool:
+    """Whether a model is a folder, and no name of the hub; InputError where it is neither."""
+    if Path(path).is_dir():
+        return True
+    if not hub:
+        raise InputError("no such folder; `hub` looks for it on the hub", field="model", value=path)
+    return False
+
+
 def load_checkpoint(path: str, tokenizer_file: Path | None, *, hub: bool) -> tuple[Any, Any]:
     """A model in float32 and its tokenizer, from a folder or with `hub` from the hub; only safetensors.
 
     Raises InputError where they cannot be loaded, MissingExtraError without transformers.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        if not hub:
-            raise InputError("no such folder; `hub` looks for it on the hub", field="model", value=path)
-        folder = fetch_files(path, CHECKPOINT_FILES)
+    folder = Path(path) if is_here(path, hub=hub) else fetch_files(path, CHECKPOINT_FILES)
     return load_model(folder), load_hf_tokenizer(tokenizer_file or folder)
 
 

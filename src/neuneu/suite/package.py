@@ -21,7 +21,8 @@ def read_suite(folder: str | Path, *, finished: bool = False) -> CurveTable:
     """The curves of every run of a suite, or only of the finished ones, from its folder.
 
     Runs are named SUITE/RUN; params are those outside embeddings and head; flops are 6 × the parameters
-    that act on a token × tokens (Kaplan et al. 2020). Raises InputError where nothing has been evaluated.
+    that act on a token × tokens (Kaplan et al. 2020). Raises InputError where nothing has been evaluated, or
+    runs were asked different questions.
     """
     rows = [row for place in _places(Path(folder), finished) for row in _rows(place)]
     if not rows:
@@ -72,6 +73,14 @@ def package_losses(folder: Path, output: Path, *, finished: bool = False) -> lis
     return list(files)
 
 
+def refuse_old_losses(output: Path) -> None:
+    """InputError where `output`/losses has token losses, which would lie beside curves of another moment."""
+    there = sorted((output / "losses").glob("*.npz"))
+    if there:
+        rule = "token losses of before are here; give `losses`, remove them or choose another folder"
+        raise InputError(rule, where=output, field="losses", value=there[0].name)
+
+
 def _losses(folder: Path, place: Path) -> dict[str, NDArray[Any]]:
     """A run's steps, and its losses by source."""
     steps = [int(path.stem) for path in sorted((place / "scores").glob("*.json"))]
@@ -89,10 +98,19 @@ def _losses(folder: Path, place: Path) -> dict[str, NDArray[Any]]:
 
 
 def _places(folder: Path, finished: bool) -> list[Path]:
-    """Folders of the runs that have been evaluated, or that have reached their planned tokens."""
+    """Folders of the runs that have been evaluated, or that have reached their planned tokens.
+
+    Raises InputError where the runs were not all asked the suite's exam.
+    """
     if not (folder / "suite.json").exists():
         raise InputError("no suite here: it has no suite.json", where=folder)
     places = sorted(place for place in (folder / "runs").glob("*/") if any((place / "scores").glob("*.json")))
+    exam = read_json(folder / "suite.json")["exam"]
+    for place in places:
+        other = read_json(place / "run.json")["exam"]
+        if other != exam:
+            rule = f"was asked other questions than suite.json says ({exam}); move the run out of the folder"
+            raise InputError(rule, where=place / "run.json", field="exam", value=other)
     return [place for place in places if not finished or _is_finished(place)]
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuneu.errors import InputError, MissingExtraError
-from neuneu.files import atomic_path, read_json, refusing_place, write_json
+from neuneu.files import atomic_path, read_json, refusing_place, sha256_of_all, write_json
 from neuneu.losses.tokenizer import load_tokenizer
 from neuneu.suite.suite_config import SuiteConfig
-from neuneu.suite.texts import draw_pieces, read_pieces
+from neuneu.suite.texts import draw_pieces, files_below, read_pieces
 
 END = "<|endoftext|>"
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
@@ -27,7 +27,8 @@ TEXT_FACTS = "text/facts.json"
 def prepare_texts(config: SuiteConfig, folder: Path, root: Path) -> None:
     """Write `folder`/text: tokenizer, a token file and held-out pieces per source, and what they are.
 
-    Does nothing where that is there already; raises InputError where it was made with other settings.
+    Does nothing where that is there already; raises InputError where it was made with other settings, or
+    the files below `root` are others now. Where none of a source is there, what was made of them serves.
     """
     text = folder / "text"
     facts = folder / TEXT_FACTS
@@ -37,12 +38,32 @@ def prepare_texts(config: SuiteConfig, folder: Path, root: Path) -> None:
             raise InputError(
                 "made with other sources, tokenizer or held_out; choose another folder", where=text
             )
+        _check_files(config, folder, root)
         return
+    files = _digests(config, root)
     tokenizer = _make_tokenizer(config, root)
     with atomic_path(text / "tokenizer.json") as path:
         tokenizer.save(str(path))
     sources = {name: _write_source(config, name, root, tokenizer, text) for name in config.sources}
-    write_json(facts, {"settings": settings, "sources": sources})
+    write_json(facts, {"settings": settings, "sources": sources, "files": files})
+
+
+def _digests(config: SuiteConfig, root: Path) -> dict[str, str]:
+    """What tells each source's files from others, where there are any."""
+    found = {name: files_below(root, parts) for name, parts in config.sources.items()}
+    return {name: sha256_of_all(files) for name, files in found.items() if files}
+
+
+def _check_files(config: SuiteConfig, folder: Path, root: Path) -> None:
+    """InputError where a source has other files than the texts were made of; texts of before do not say."""
+    known = read_json(folder / TEXT_FACTS).get("files", {})
+    for name, digest in _digests(config, root).items():
+        if known.get(name, digest) != digest:
+            rule = (
+                f"has other files below {root} than when the suite was begun; give `root` as then, one "
+                f"without them to go on with the texts as they were, or choose another folder"
+            )
+            raise InputError(rule, where=folder, field="sources", value=name)
 
 
 def _write_source(config: SuiteConfig, name: str, root: Path, tokenizer: Any, text: Path) -> dict[str, Any]:

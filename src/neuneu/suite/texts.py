@@ -99,7 +99,7 @@ def _documents(source: TextSource, root: Path) -> Iterator[str]:
         yield from _hub(source)
         return
     parse = PARSERS[source.kind]
-    for path in _files(source, root):
+    for path in _files(source.paths, root):
         text = _read(path)
         if source.kind == "jsonl":
             yield from _json_lines(text, source.field, path)
@@ -107,9 +107,19 @@ def _documents(source: TextSource, root: Path) -> Iterator[str]:
             yield parse(text)
 
 
-def _files(source: TextSource, root: Path) -> list[Path]:
+def files_below(root: Path, sources: Iterable[TextSource]) -> list[Path]:
+    """Files of these sources, in order; Python's library, which lies elsewhere, and the hub have none."""
+    local = (source.paths for source in sources if source.kind != "hub")
+    return [
+        path
+        for patterns in local
+        for path in _files([pattern for pattern in patterns if not pattern.startswith("stdlib:")], root)
+    ]
+
+
+def _files(patterns: Iterable[str], root: Path) -> list[Path]:
     files: dict[Path, None] = {}
-    for pattern in source.paths:
+    for pattern in patterns:
         base = root if pattern.startswith("/") else Path()
         if pattern.startswith("stdlib:"):
             base = Path(sysconfig.get_paths()["stdlib"])
