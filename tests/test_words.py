@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "neuneu"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-COMMAND = re.compile(r"`(neuneu|lm_eval) [^`]*")
+COMMAND = re.compile(r"`(neuneu|lm_eval|ray) [^`]*")
 """A whole command, to be typed as it stands."""
 SAYS_COMMANDS = (
     "api.py",

@@ -105,7 +105,7 @@ def read_former(path: Path, forecaster: str) -> Former:
     if Path(chosen).name != Path(forecaster).name:  # a folder may be named from elsewhere
         rule = (
             f"is a report of another forecaster's forecasts, not {forecaster}'s; name {chosen} first in "
-            "--forecaster, or another report"
+            "`forecaster`, or another report"
         )
         raise InputError(rule, where=path, field="since", value=chosen)
     return Former(path.name, forecasts, seen, best)
