@@ -16,7 +16,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, how_many
 from neuneu.files import read_json, write_json
 from neuneu.files.writing import kept_from, try_lock
-from neuneu.forecasters.base import SEEDS, make_forecaster
+from neuneu.forecasters.base import CONFIG, SEEDS, check_no_seeds, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
@@ -71,13 +71,15 @@ def train_seeds(
     the validation scores of each seed, their mean and their standard deviation, null where nothing was kept
     for validation. Interrupted, it goes on where it stopped. Seeds that were trained there before, or are by
     other processes, stay in the document. reports: what watches each seed's training. Raises InputError where
-    those were trained with another configuration or on other data.
+    those were trained with another configuration or on other data, and where the output holds a model.
     """
     if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
         raise InputError("must be different whole numbers of at least 0", field="seeds", value=list(seeds))
     split_seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
     samples = config.samples.model_copy(update={"split_seed": split_seed})
     config = config.model_copy(update={"samples": samples})
+    if (config.output / CONFIG).is_file():
+        raise InputError("holds one model: choose another folder for seeds", where=config.output)
     path, told = config.output / SEEDS, _told(config)
     _others(path, told, seeds)
     rows: list[dict[str, Any]] = []
@@ -148,9 +150,10 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def train(config: RunConfig, report: Report = SILENT) -> Training:
     """Read the data, train or resume, calibrate, write the model folder.
 
-    Raises InputError on bad data, or an output folder that holds another training run. Under
+    Raises InputError on bad data, or an output folder that holds another training run, or seeds. Under
     torchrun every process trains; the first writes.
     """
+    check_no_seeds(config.output)
     find_device(config.training.device, "training.device")  # refused before anything is written
     if isinstance(config, PFNRunConfig):
         with _fixed_threads(config.training.threads):

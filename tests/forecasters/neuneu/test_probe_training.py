@@ -191,6 +191,20 @@ def test_seeds_of_other_data_are_not_averaged(tmp_path: Path) -> None:
     assert [row["seed"] for row in train_seeds(config, [1])["seeds"]] == [0, 1]
 
 
+def test_one_folder_holds_a_model_or_seeds(tmp_path: Path) -> None:
+    config = on_disk(tmp_path, make_probe_config("probe-average"), "many")
+    train_seeds(config, [0])
+    before = set(config.output.iterdir())
+    with pytest.raises(InputError, match=r"many: holds several seeds .*: choose another folder"):
+        train_forecaster(config)
+    with pytest.raises(InputError, match=r"many: holds several seeds .*: choose another folder"):
+        convert(tmp_path / "best_model.pt", config.output)
+    assert set(config.output.iterdir()) == before
+    with pytest.raises(InputError, match=r"seed0: holds one model: choose another folder for seeds"):
+        train_seeds(config.model_copy(update={"output": config.output / "seed0"}), [1])
+    assert not (config.output / "seed0/seed1").exists()
+
+
 def test_only_named_tasks_are_trained_on() -> None:
     config = make_probe_config("probe-average", data={"curves": ["x"], "tasks": ["piqa", "arc_easy"]})
     assert make_data(config)[0].tasks == ("arc_easy", "piqa")
