@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,14 @@ def test_a_model_is_not_given_other_data(config: Path, tmp_path: Path) -> None:
     before = {name: (settings.output / name).read_bytes() for name in ("config.json", "model.safetensors")}
     write_losses(tmp_path / "others", make_losses(seed=2))
     write_losses(tmp_path / "longer", make_losses(n_positions=700))
+    shutil.copytree(tmp_path / "losses", tmp_path / "first")
+    shutil.copy(tmp_path / "others/run-0.npz", tmp_path / "first/run-0.npz")
     make_table(seed=3).write(tmp_path / "others.parquet")
     moved = {"curves": (tmp_path / "moved.parquet",), "losses": tmp_path / "moved"}
     for change in (
         {"losses": tmp_path / "others"},
         {"losses": tmp_path / "longer"},
+        {"losses": tmp_path / "first"},
         {"curves": (tmp_path / "others.parquet",)},
         {"exclude_runs": ("run-3",)},
     ):

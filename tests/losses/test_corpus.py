@@ -140,6 +140,21 @@ def test_another_corpus_is_not_overwritten(tmp_path: Path, text_file: Path, toke
         tokenize_corpus([text_file], tmp_path / "corpus", str(tokenizer), max_tokens=5)
 
 
+def test_another_text_of_the_same_length_is_told(tmp_path: Path, text_file: Path, tokenizer: Path) -> None:
+    file = tmp_path / text_file.name
+    file.write_bytes(text_file.read_bytes())
+    tokenize_corpus([file], tmp_path / "corpus", str(tokenizer))
+    before = contents(tmp_path / "corpus")
+    text = file.read_text()
+    file.write_text(text.replace('"end"', '"and"'))
+    assert file.stat().st_size == len(text.encode())
+    with pytest.raises(InputError, match="the corpus there is of another text; choose another folder"):
+        tokenize_corpus([file], tmp_path / "corpus", str(tokenizer))
+    file.write_text(text)
+    tokenize_corpus([file], tmp_path / "corpus", str(tokenizer))
+    assert contents(tmp_path / "corpus") == before
+
+
 def test_a_damaged_or_missing_corpus_is_refused(tmp_path: Path, text_file: Path, tokenizer: Path) -> None:
     with pytest.raises(InputError, match=r"corpus\.json is missing"):
         read_corpus(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from neuneu.errors import InputError
-from neuneu.losses.corpus import read_corpus, tokenize_corpus
+from neuneu.losses.corpus import Corpus, read_corpus, tokenize_corpus
 from neuneu.losses.fast_tokenizer import Encoder
 from neuneu.losses.published_corpus import Speller, export_corpus, import_token_files
 
@@ -50,6 +50,36 @@ def test_ids_of_one_tokenizer_are_encoded_anew_with_another(
     assert made.word_fingerprint == whole.word_fingerprint
     assert made.facts["text_sha256"] == whole.facts["text_sha256"]
     assert made.fingerprint != whole.fingerprint
+
+
+def test_another_tokenizer_of_the_ids_is_told(corpus: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """Its words for two ids are exchanged, or it has a word more, which spells the same text."""
+    export_corpus(corpus, tmp_path / "val")
+    form = json.loads((tokenizer / "tokenizer.json").read_text())
+    vocabulary = form["model"]["vocab"]
+    vocabulary["e"], vocabulary["a"] = vocabulary["a"], vocabulary["e"]
+    (tmp_path / "turned.json").write_text(json.dumps(form))
+    longer = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    longer.add_tokens(["naïve café"])
+    longer.save(str(tmp_path / "longer.json"))
+
+    def made(source: Path) -> Corpus:
+        return import_token_files(
+            [tmp_path / "val"], tmp_path / "c", str(tokenizer), source_tokenizer=str(source)
+        )
+
+    before = made(tokenizer)
+    for other in ("turned.json", "longer.json"):
+        with pytest.raises(InputError, match=r"source_tokenizer_sha256 = .*; choose another folder"):
+            made(tmp_path / other)
+    with pytest.raises(InputError, match="source_tokenizer_sha256: the corpus there has"):
+        import_token_files([tmp_path / "val"], tmp_path / "c", str(tokenizer))
+    facts = json.loads((tmp_path / "c/corpus.json").read_text())
+    del facts["source_tokenizer_sha256"]  # as corpora of before
+    (tmp_path / "c/corpus.json").write_text(json.dumps(facts))
+    assert made(tokenizer).fingerprint == before.fingerprint
+    with pytest.raises(InputError, match="is of another text"):
+        made(tmp_path / "turned.json")
 
 
 def test_documents_are_cut_as_tokenize_cuts_them(corpus: Path, tokenizer: Path, tmp_path: Path) -> None:

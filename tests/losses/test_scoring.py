@@ -211,6 +211,24 @@ def test_a_store_of_before_that_does_not_name_weights_is_gone_on_with(
     ]  # fmt: skip
 
 
+def test_statistics_are_those_of_the_losses_weights(runs: Path, corpus: Path, tmp_path: Path) -> None:
+    """Also where a store of before names no weights, and where the losses alone were removed."""
+    asked, store = Scoring(window=32, stride=16, statistics=("rank",)), tmp_path / "s.zarr"
+    own, other = (find_checkpoints([runs / name / "step0"], run="run") for name in ("alpha", "beta"))
+    file = score_checkpoints(own, corpus, store, SCORING).path / "run/step0/zarr.json"
+    document = json.loads(file.read_text())
+    document["attributes"].pop("weights")
+    file.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"run = 'run': its step 0 .* other weights: losses differ by"):
+        score_checkpoints(other, corpus, store, asked)
+    assert not open_losses(tmp_path / "s.rank.zarr").runs
+    score_checkpoints(own, corpus, store, asked)
+    shutil.rmtree(store)
+    with pytest.raises(InputError, match=r"s\.rank\.zarr: run = 'run': its step 0 .* other weights than"):
+        score_checkpoints(other, corpus, store, asked)
+    assert not store.exists()
+
+
 def test_steps_are_read_from_names() -> None:
     names = {
         "step1000": 1000, "step1000-seed-default": 1000, "step3-unsharded": 3, "checkpoint-500": 500,

@@ -1,6 +1,7 @@
 """Word losses and summaries follow the token losses that are there."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -40,7 +41,12 @@ def test_a_word_is_the_sum_of_its_tokens(store: ZarrLossStore, corpus: Path, tmp
     written = word_losses(store.path, corpus, tmp_path / "words", dtype="float32")
     assert (written.runs, written.unit, written.fingerprint) == (["a", "b"], "word", text.word_fingerprint)
     np.testing.assert_allclose(written.read("b", 2), expected, rtol=1e-6)
-    assert written.facts("b", 2) == {"run": "b", "step": 2, "model": "m"}
+    assert written.facts("b", 2) == {
+        "run": "b",
+        "step": 2,
+        "model": "m",
+        "token_losses": store.digest("b", 2),
+    }
     first_words = text.word_bounds[text.word_bounds[:, 1] > text.word_bounds[:, 0], 0]
     assert np.isnan(view.read("b", 2)[first_words]).sum() >= len(first_words) - 2
 
@@ -54,6 +60,24 @@ def test_new_checkpoints_are_added_and_old_ones_left(
     written = word_losses(store.path, corpus, tmp_path / "words")
     assert written.steps("a").tolist() == [1, 2, 9]
     assert (tmp_path / "words/a/step1/zarr.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("facts", [[{"weights": "w0"}, {"weights": "w1"}], [{}, {}], [{}, {"weights": "w1"}]])
+def test_words_of_token_losses_that_were_made_anew_are_made_anew(
+    store: ZarrLossStore, corpus: Path, tmp_path: Path, facts: list[dict[str, str]]
+) -> None:
+    for number, said in enumerate(facts):
+        shutil.rmtree(store.path / "a/step1")
+        losses = np.random.default_rng(number).gamma(2, size=store.n_positions)
+        store.write("a", 1, losses, said)
+        written = word_losses(store.path, corpus, tmp_path / "words", dtype="float32")
+        expected = WordLosses(store, read_corpus(corpus)).read("a", 1)
+        np.testing.assert_allclose(written.read("a", 1), expected, rtol=1e-6)
+    whole = word_losses(store.path, corpus, tmp_path / "whole", dtype="float32")
+    for file in written.path.rglob("*"):
+        assert (
+            file.is_dir() or file.read_bytes() == (whole.path / file.relative_to(written.path)).read_bytes()
+        )
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(

@@ -215,6 +215,13 @@ def read_folder(folder: str | Path, *names: str) -> dict[str, Any]:
     return config
 
 
+def check_no_seeds(folder: str | Path) -> None:
+    """Refuse a folder of one forecaster under several seeds, where a model is to be written."""
+    if (Path(folder) / SEEDS).is_file():
+        rule = f"holds several seeds of one forecaster ({SEEDS}): choose another folder"
+        raise InputError(rule, where=folder)
+
+
 REGISTRY: dict[str, str | type[Forecaster]] = {
     "last-value": "neuneu.forecasters.baselines:LastValue",
     "mean-k": "neuneu.forecasters.baselines:MeanOfLast",

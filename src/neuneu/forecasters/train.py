@@ -16,7 +16,7 @@ from neuneu.curves.table import CurveTable
 from neuneu.errors import InputError, how_many
 from neuneu.files import read_json, write_json
 from neuneu.files.writing import kept_from, try_lock
-from neuneu.forecasters.base import SEEDS, make_forecaster
+from neuneu.forecasters.base import CONFIG, SEEDS, check_no_seeds, make_forecaster
 from neuneu.forecasters.lcpfn.forecaster import LCPFN
 from neuneu.forecasters.lcpfn.training import train_pfn
 from neuneu.forecasters.neuneu.config import NeuNeuConfig, PFNRunConfig, ProbeRunConfig, RunConfig
@@ -71,14 +71,17 @@ def train_seeds(
     the validation scores of each seed, their mean and their standard deviation, null where nothing was kept
     for validation. Interrupted, it goes on where it stopped. Seeds that were trained there before, or are by
     other processes, stay in the document. reports: what watches each seed's training. Raises InputError where
-    those were trained with another configuration.
+    those were trained with another configuration or on other data, and where the output holds a model.
     """
     if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
         raise InputError("must be different whole numbers of at least 0", field="seeds", value=list(seeds))
     split_seed = config.training.seed if config.samples.split_seed is None else config.samples.split_seed
     samples = config.samples.model_copy(update={"split_seed": split_seed})
     config = config.model_copy(update={"samples": samples})
-    _others(config, seeds)
+    if (config.output / CONFIG).is_file():
+        raise InputError("holds one model: choose another folder for seeds", where=config.output)
+    path, told = config.output / SEEDS, _told(config)
+    _others(path, told, seeds)
     rows: list[dict[str, Any]] = []
     for seed in counted(seeds, "seeds"):
         training = config.training.model_copy(update={"seed": seed})
@@ -87,38 +90,46 @@ def train_seeds(
         scores = train(one, reports(one)).scores
         rows.append({"seed": seed, "folder": folder.name, **scores})
     if Workers.from_environment().rank == 0:
-        return _note_seeds(config, rows)
-    return _document(config, rows)
+        return _note_seeds(path, told, rows)
+    return _document(told, rows)
 
 
-def _note_seeds(config: RunConfig, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Write `SEEDS` with these seeds and those of the same configuration that it has already."""
-    path = config.output / SEEDS
+def _note_seeds(path: Path, told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Write `SEEDS` with these seeds and those trained alike that it has already."""
     lock = try_lock(path.with_name(f".{SEEDS}.lock"), wait=True)
     assert lock is not None
     try:
-        others = _others(config, [row["seed"] for row in rows])
-        document = _document(config, sorted([*others, *rows], key=lambda row: int(row["seed"])))
+        others = _others(path, told, [row["seed"] for row in rows])
+        document = _document(told, sorted([*others, *rows], key=lambda row: int(row["seed"])))
         write_json(path, document)
     finally:
         lock.release()
     return document
 
 
-def _others(config: RunConfig, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """What `SEEDS` says of other seeds. Raises InputError where these had another configuration."""
-    path = config.output / SEEDS
+def _others(path: Path, told: dict[str, Any], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """What `SEEDS` says of other seeds. Raises InputError where these were not trained alike."""
     document = read_json(path) if path.is_file() else {"seeds": []}
     others = [row for row in document["seeds"] if row["seed"] not in seeds]
-    if others and document.get("configuration") != _configuration(config):
-        rule = "other seeds were trained there with another configuration: choose another folder"
-        raise InputError(rule, where=path, field="configuration")
+    on_data = "on other data" if "data" in document else "by an earlier version, which did not note the data"
+    for field, how in (("configuration", "with another configuration"), ("data", on_data)):
+        if others and document.get(field) != told[field]:
+            rule = f"other seeds were trained there {how}: choose another folder"
+            raise InputError(rule, where=path, field=field)
     return others
 
 
-def _document(config: RunConfig, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    told = {"forecaster": config.forecaster, "configuration": _configuration(config)}
+def _document(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**told, "seeds": list(rows), **_spread(rows)}
+
+
+def _told(config: RunConfig) -> dict[str, Any]:
+    """What seeds of one training share: forecaster, configuration and data, the last two as digests."""
+    data = None
+    if not isinstance(config, PFNRunConfig) and config.data is not None:
+        table = CurveTable.read(*config.data.curves)
+        data = content_of(training_curves(table, config), _losses(config, table))
+    return {"forecaster": config.forecaster, "configuration": _configuration(config), "data": data}
 
 
 def _configuration(config: RunConfig) -> str:
@@ -139,9 +150,10 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def train(config: RunConfig, report: Report = SILENT) -> Training:
     """Read the data, train or resume, calibrate, write the model folder.
 
-    Raises InputError on bad data, or an output folder that holds another training run. Under torchrun every
-    process trains; the first writes.
+    Raises InputError on bad data, or an output folder that holds another training run, or seeds. Under
+    torchrun every process trains; the first writes.
     """
+    check_no_seeds(config.output)
     find_device(config.training.device, "training.device")  # refused before anything is written
     if isinstance(config, PFNRunConfig):
         with _fixed_threads(config.training.threads):
@@ -170,14 +182,18 @@ def _came_to(forecaster: Trained, trainer: Trainer, runs: int | None = None) -> 
 
 
 def _train_on(config: NeuNeuConfig | ProbeRunConfig, table: CurveTable, report: Report) -> Training:
-    assert config.data is not None
-    reads_losses = isinstance(config, ProbeRunConfig) or config.model.encoder != "none"
-    losses = None
-    if reads_losses and config.data.losses is not None:
-        losses = open_losses(config.data.losses, table.runs)
+    losses = _losses(config, table)
     if isinstance(config, ProbeRunConfig):
         return _train_probe(config, table, losses, report)
     return _train_network(config, table, losses, report)
+
+
+def _losses(config: NeuNeuConfig | ProbeRunConfig, table: CurveTable) -> LossStore | None:
+    """The losses that a training reads; None where it reads none."""
+    reads_losses = isinstance(config, ProbeRunConfig) or config.model.encoder != "none"
+    if not reads_losses or config.data is None or config.data.losses is None:
+        return None
+    return open_losses(config.data.losses, table.runs)
 
 
 def _train_network(

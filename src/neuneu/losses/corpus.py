@@ -1,5 +1,6 @@
 """Corpus: the token ids of a validation text, where its documents and words begin and end."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -149,6 +150,7 @@ def tokenize_corpus(
     return write_corpus(
         output,
         settings,
+        documents,
         lambda writer: encode_documents(writer.skip(documents), encoder, max_tokens, workers),
     )
 
@@ -166,22 +168,18 @@ def describe_tokenizer(name: str, tokenizer: "Tokenizer") -> dict[str, Any]:
 def write_corpus(
     output: str | Path,
     settings: dict[str, Any],
+    documents: Iterator[str],
     batches: "Callable[[CorpusWriter], Iterable[tuple[list[str], dict[str, Integers]]]]",
 ) -> Corpus:
     """Write a corpus folder, whole or not at all; one that is there already is opened if it is the same.
 
-    settings: what makes the corpus what it is, kept in corpus.json; batches: gives texts and what
-    `CorpusWriter.append` takes of them, after those that the writer has already. Raises InputError where the
-    folder holds a corpus of something else, or there is no token.
+    settings: what makes the corpus what it is, kept in corpus.json; documents: the texts; batches: gives
+    texts and what `CorpusWriter.append` takes of them, after those that the writer has already. Raises
+    InputError where the folder holds a corpus of something else, or there is no token.
     """
     output = Path(output)
     if output.exists():
-        corpus = read_corpus(output)
-        for name, value in settings.items():
-            if corpus.facts.get(name) != value:
-                rule = f"the corpus there has {corpus.facts.get(name)!r}; choose another folder"
-                raise InputError(rule, where=output, field=name, value=value)
-        return corpus
+        return _same_corpus(output, settings, documents)
     partial = output.with_name(f".{output.name}.partial")
     with refusing_place(output), _locked(partial):
         with CorpusWriter(partial, settings) as writer:
@@ -193,6 +191,20 @@ def write_corpus(
         (partial / "lock").unlink(missing_ok=True)
         partial.rename(output)
     return read_corpus(output)
+
+
+def _same_corpus(path: Path, settings: dict[str, Any], documents: Iterable[str]) -> Corpus:
+    """The corpus there. Raises InputError where it tells other settings, or has another text."""
+    corpus = read_corpus(path)
+    for name, value in settings.items():
+        if corpus.facts.get(name, value) != value:
+            rule = f"the corpus there has {corpus.facts[name]!r}; choose another folder"
+            raise InputError(rule, where=path, field=name, value=value)
+    text = functools.reduce(_chain, documents, "")
+    if corpus.facts.get("text_sha256", text) != text:
+        rule = "the corpus there is of another text; choose another folder"
+        raise InputError(rule, where=path, field="text_sha256", value=text)
+    return corpus
 
 
 class CorpusWriter:

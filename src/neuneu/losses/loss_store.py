@@ -1,5 +1,6 @@
 """LossStore: run × checkpoint × position losses, with the validation set's fingerprint."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,10 @@ class LossStore(ABC):
 
         Raises InputError where the checkpoint has no losses.
         """
+
+    def digest(self, run: str, step: int) -> str:
+        """What tells this checkpoint's losses from others, however they are stored."""
+        return hashlib.sha256(self.read(run, step).astype(np.float32).tobytes()).hexdigest()
 
     def mean(self, run: str) -> Floats:
         """Mean loss of each of the run's checkpoints over positions that have one, (n_steps,)."""

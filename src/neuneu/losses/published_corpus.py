@@ -28,7 +28,7 @@ from neuneu.losses.corpus import (
     read_corpus,
     write_corpus,
 )
-from neuneu.losses.tokenizer import load_tokenizer
+from neuneu.losses.tokenizer import load_tokenizer, tokenizer_digest
 from neuneu.progress import counted, counting
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def import_token_files(
     if max_tokens is not None and max_tokens < 1:
         raise InputError("must be at least 1", field="max_tokens", value=max_tokens)
     encoder = load_tokenizer(tokenizer, hub=hub, revision=revision)
-    speller = Speller(load_tokenizer(source_tokenizer, hub=hub) if source_tokenizer else encoder)
+    source = load_tokenizer(source_tokenizer, hub=hub) if source_tokenizer else None
+    speller = Speller(source or encoder)
     shards = [(file, *_read_shard(file, speller)) for file in files]
     digest = hashlib.sha256()
     for _, tokens, bounds in shards:
@@ -103,6 +104,7 @@ def import_token_files(
         "ids_sha256": digest.hexdigest(),
         "max_tokens": max_tokens,
         "max_documents": max_documents,
+        "source_tokenizer_sha256": tokenizer_digest(source) if source else None,
         **describe_tokenizer(tokenizer, encoder),
     }
     keep = max_tokens if source_tokenizer is None else None
@@ -112,8 +114,10 @@ def import_token_files(
         for begin, end in bounds.tolist()
     ][:max_documents]
 
+    spelt = (speller.spell(ids).text for ids in counted(documents, "documents"))
+
     def batches(writer: CorpusWriter) -> Iterator[tuple[list[str], dict[str, Integers]]]:
-        texts = writer.skip(speller.spell(ids).text for ids in counted(documents, "documents"))
+        texts = writer.skip(spelt)
         if source_tokenizer is not None:
             yield from encode_documents(texts, encoder, max_tokens, workers=1)
             return
@@ -122,7 +126,7 @@ def import_token_files(
                 tell(first, "")
                 yield _encoded(documents[first : first + _DOCUMENTS], speller)
 
-    return write_corpus(output, settings, batches)
+    return write_corpus(output, settings, spelt, batches)
 
 
 def export_corpus(

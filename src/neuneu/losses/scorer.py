@@ -21,6 +21,9 @@ from neuneu.losses.zarr_store import ZarrLossStore
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 
+ROUNDING = 0.05
+"""Mean difference in nats that the same weights' losses stay well below, on other devices in bfloat16 too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -76,7 +79,16 @@ class ScoreStores:
     def write(
         self, run: str, step: int, values: dict[str, NDArray[np.float32]], facts: dict[str, Any]
     ) -> None:
-        """Write a checkpoint to every store that lacks it."""
+        """Write a checkpoint to every store that lacks it.
+
+        Raises InputError where its losses are there already and differ by more than rounding.
+        """
+        if self.losses.has(run, step):
+            apart = float(np.nanmean(np.abs(self.losses.read(run, step) - values["loss"])))
+            if apart > ROUNDING:
+                other = f"its step {step} was scored from other weights: losses differ by {apart:.2g} nats"
+                rule = f"{other}; name the run with `run`"
+                raise InputError(rule, where=self.losses.path, field="run", value=run)
         for name, store in self.of.items():
             store.write(run, step, values[name], facts)
 

@@ -10,7 +10,7 @@ from neuneu.losses import conventions as compat
 from neuneu.losses.checkpoints import Checkpoint, find_checkpoints, weights_digest
 from neuneu.losses.cluster import score_on_ray
 from neuneu.losses.devices import find_device
-from neuneu.losses.scorer import Scorer, Scoring, context_length
+from neuneu.losses.scorer import Scorer, Scoring, context_length, statistic_path
 from neuneu.losses.statistics import check_statistics
 from neuneu.losses.zarr_store import ZarrLossStore
 from neuneu.progress import counted
@@ -64,16 +64,15 @@ def _as_checkpoints(checkpoints: Sequence[Checkpoint] | Iterable[str | Path]) ->
 
 
 def _check_sources(checkpoints: Sequence[Checkpoint], path: Path, scoring: Scoring) -> None:
-    """Refuse a checkpoint whose run and step stand in the store already, of other weights."""
-    if not (path / "zarr.json").is_file():
-        return
-    store = ZarrLossStore(path)
-    for checkpoint in checkpoints:
-        run, step = checkpoint.run, checkpoint.step
-        if store.has(run, step) and _is_other(checkpoint, store.facts(run, step), scoring):
-            place = f"{checkpoint.source} {checkpoint.revision or ''}".strip()
-            rule = f"its step {step} was scored from other weights than {place}: name the run with `run`"
-            raise InputError(rule, where=path, field="run", value=run)
+    """Refuse a checkpoint whose run and step stand in one of the stores already, of other weights."""
+    places = [path, *(statistic_path(path, name) for name in scoring.statistics)]
+    for store in [ZarrLossStore(place) for place in places if (place / "zarr.json").is_file()]:
+        for checkpoint in checkpoints:
+            run, step = checkpoint.run, checkpoint.step
+            if store.has(run, step) and _is_other(checkpoint, store.facts(run, step), scoring):
+                place = f"{checkpoint.source} {checkpoint.revision or ''}".strip()
+                rule = f"its step {step} was scored from other weights than {place}: name the run with `run`"
+                raise InputError(rule, where=store.path, field="run", value=run)
 
 
 def _is_other(checkpoint: Checkpoint, facts: dict[str, Any], scoring: Scoring) -> bool:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -94,8 +95,8 @@ def word_losses(
 ) -> ZarrLossStore:
     """Write the word losses of a store of token losses to a store of their own, checkpoint by checkpoint.
 
-    Resumable: what is there is left. published: a tokenizer, to follow the published files' conventions; hub:
-    it may be fetched.
+    Resumable: what is there is left, unless it was made of other token losses. published: a tokenizer, to
+    follow the published files' conventions; hub: it may be fetched.
     """
     token_store, text = ZarrLossStore(tokens), read_corpus(corpus)
     view = (
@@ -111,10 +112,25 @@ def word_losses(
         settings=token_store.settings,
         dtype=dtype,
     )
-    todo = [(run, step) for run, step in checkpoints(view) if not store.has(run, step)]
+    todo = [(run, step) for run, step in checkpoints(view) if not _is_made_of(store, token_store, run, step)]
     for run, step in counted(todo, "checkpoints"):
-        store.write(run, step, view.read(run, step), token_store.facts(run, step))
+        facts = _facts_of(token_store, run, step)
+        store.write(run, step, view.read(run, step), facts, replace=True)
     return store
+
+
+def _facts_of(tokens: ZarrLossStore, run: str, step: int) -> dict[str, Any]:
+    """What is noted of word losses: facts of the token losses, their digest where no weights are named."""
+    facts = tokens.facts(run, step)
+    return facts if facts.get("weights") else {**facts, "token_losses": tokens.digest(run, step)}
+
+
+def _is_made_of(words: ZarrLossStore, tokens: ZarrLossStore, run: str, step: int) -> bool:
+    """Whether the word losses are there, of these token losses; no where they do not say."""
+    if not words.has(run, step):
+        return False
+    there, wanted = words.facts(run, step), _facts_of(tokens, run, step)
+    return all(there.get(name) == wanted.get(name) for name in ("weights", "token_losses"))
 
 
 def checkpoints(store: LossStore) -> Iterator[tuple[str, int]]:

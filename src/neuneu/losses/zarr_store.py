@@ -178,14 +178,21 @@ class ZarrLossStore(LossStore):
         return dict(self._open(run, step).attrs)
 
     def write(
-        self, run: str, step: int, losses: NDArray[Any], facts: Mapping[str, Any] | None = None
+        self,
+        run: str,
+        step: int,
+        losses: NDArray[Any],
+        facts: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
     ) -> None:
         """Write the losses of one checkpoint, whole or not at all; one that is there is left as it is.
 
-        losses: (n_positions,), NaN where a position has none. Raises InputError on infinite losses, on
+        losses: (n_positions,), NaN where a position has none; replace: one that is there, too, whose facts
+        are replaced last. Raises InputError on infinite losses, on
         losses beyond the store's precision, and where there is none at all.
         """
-        if self.has(run, step):
+        if self.has(run, step) and not replace:
             return
         if losses.shape != (self.n_positions,):
             raise InputError(f"must be ({self.n_positions},)", where=run, field="shape", value=losses.shape)

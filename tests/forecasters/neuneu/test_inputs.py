@@ -161,3 +161,19 @@ def test_another_validation_set_is_refused() -> None:
 def test_runs_without_losses_are_refused() -> None:
     with pytest.raises(InputError, match="none of these runs"):
         prepare_inputs(make_losses(), ["elsewhere"], [], CNN, LossConfig())
+
+
+def test_kept_rows_are_those_of_every_checkpoint(tmp_path: Path) -> None:
+    """Losses of the first run remade: the last checkpoint says nothing of them."""
+    model = ModelConfig(encoder="cnn", input_length=600)
+    before, remade = make_losses(), make_losses(seed=2)
+    arrays = {
+        run: (store.steps(run), np.stack([store.read(run, int(step)) for step in store.steps(run)]))
+        for run, store in {run: remade if run == "run-0" else before for run in before.runs}.items()
+    }
+    after = MemoryLossStore(arrays, before.fingerprint)
+    for store in (before, after, before):
+        kept = prepare_inputs(store, store.runs, [], model, LossConfig(), tmp_path)
+        plain = prepare_inputs(store, store.runs, [], model, LossConfig())
+        np.testing.assert_array_equal(kept.rows, plain.rows)
+    assert len(list(tmp_path.glob("losses-*.npy"))) == 2

@@ -172,6 +172,39 @@ def test_seeds_trained_apart_are_noted_together_if_trained_alike(tmp_path: Path)
     assert not (config.output / "seed1").exists()
 
 
+def test_seeds_of_other_data_are_not_averaged(tmp_path: Path) -> None:
+    config = on_disk(tmp_path, make_probe_config("probe-average"), "many")
+    train_seeds(config, [0])
+    path = config.output / "seeds.json"
+    before = path.read_bytes()
+    make_table(seed=3).write(tmp_path / "curves.parquet")
+    with pytest.raises(InputError, match=r"seeds\.json: data: other seeds .* on other data: choose another"):
+        train_seeds(config, [1])
+    document = json.loads(before)
+    del document["data"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="an earlier version, which did not note the data: choose another"):
+        train_seeds(config, [1])
+    assert not (config.output / "seed1").exists()
+    path.write_bytes(before)
+    make_table().write(tmp_path / "curves.parquet")
+    assert [row["seed"] for row in train_seeds(config, [1])["seeds"]] == [0, 1]
+
+
+def test_one_folder_holds_a_model_or_seeds(tmp_path: Path) -> None:
+    config = on_disk(tmp_path, make_probe_config("probe-average"), "many")
+    train_seeds(config, [0])
+    before = set(config.output.iterdir())
+    with pytest.raises(InputError, match=r"many: holds several seeds .*: choose another folder"):
+        train_forecaster(config)
+    with pytest.raises(InputError, match=r"many: holds several seeds .*: choose another folder"):
+        convert(tmp_path / "best_model.pt", config.output)
+    assert set(config.output.iterdir()) == before
+    with pytest.raises(InputError, match=r"seed0: holds one model: choose another folder for seeds"):
+        train_seeds(config.model_copy(update={"output": config.output / "seed0"}), [1])
+    assert not (config.output / "seed0/seed1").exists()
+
+
 def test_only_named_tasks_are_trained_on() -> None:
     config = make_probe_config("probe-average", data={"curves": ["x"], "tasks": ["piqa", "arc_easy"]})
     assert make_data(config)[0].tasks == ("arc_easy", "piqa")

@@ -11,7 +11,7 @@ from neuneu.curves.tasks import find_task
 from neuneu.errors import InputError
 from neuneu.files import check_document
 from neuneu.files.arrays import load_torch
-from neuneu.forecasters.base import make_forecaster, read_folder
+from neuneu.forecasters.base import check_no_seeds, make_forecaster, read_folder
 from neuneu.forecasters.neuneu.config import (
     Encoder,
     LossConfig,
@@ -52,8 +52,9 @@ def convert(checkpoint: str | Path, folder: str | Path) -> dict[str, Any]:
 
     Sizes come from the weights' shapes; stride, input length and loss transform from its configuration.
     A probe's names its tasks. Returns what was written to config.json. Raises InputError where the file is
-    not such a checkpoint.
+    not such a checkpoint, or the folder holds seeds.
     """
+    check_no_seeds(folder)
     state, settings, tasks = _read(Path(checkpoint))
     if tasks is not None:
         return _convert_probe(checkpoint, folder, state, settings, tasks)

@@ -292,9 +292,11 @@ def content_of(curves: Sequence[Curve], store: LossStore | None) -> dict[str, st
         digest.update(repr((curve.key, curve.clock_unit, len(curve))).encode())
         for array in (curve.steps, curve.clock, curve.values):
             digest.update(array.tobytes())
-    runs = {curve.key.run for curve in curves}
-    losses = None if store is None else losses_digest(store, sorted(runs))
-    return {"curves": digest.hexdigest(), "losses": losses}
+    if store is None:
+        return {"curves": digest.hexdigest(), "losses": None}
+    runs = sorted({curve.key.run for curve in curves})
+    keys = [(run, int(step)) for run in runs for step in store.steps(run)]
+    return {"curves": digest.hexdigest(), "losses": losses_digest(store, keys)}
 
 
 def table_of(table: CurveTable, curves: Sequence[Curve]) -> CurveTable:

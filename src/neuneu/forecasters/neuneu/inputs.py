@@ -189,14 +189,15 @@ def check_validation_set(store: LossStore, fingerprint: str | None, where: str |
         )
 
 
-def losses_digest(store: LossStore, runs: Sequence[str]) -> str | None:
-    """What tells these runs' losses from others: validation set, steps, and the last checkpoint's losses."""
-    steps = {run: store.steps(run).tolist() for run in sorted(runs)}
-    keys = [(run, step) for run, found in steps.items() for step in found]
+def losses_digest(store: LossStore, keys: Sequence[tuple[str, int]]) -> str | None:
+    """What tells the losses of these (run, step) from others: the validation set, and what each holds."""
     if not keys:
         return None
-    last = _content(store, keys) if store.n_positions else store.mean(keys[-1][0]).tolist()
-    return hashlib.sha256(repr((store.fingerprint, steps, last)).encode()).hexdigest()
+    if store.n_positions:
+        found = [store.digest(run, step) for run, step in keys]
+    else:
+        found = [repr(store.mean(run).tolist()) for run in sorted({run for run, _ in keys})]
+    return hashlib.sha256(repr((store.fingerprint, list(keys), found)).encode()).hexdigest()
 
 
 def _exclusions(
@@ -225,15 +226,7 @@ def _cnn_rows(
 
     if cache is None:
         return np.stack([read(row).astype(np.float16) for row in range(len(keys))])
-    parts = (
-        store.fingerprint,
-        length,
-        config.transform,
-        config.clip,
-        config.bins,
-        keys,
-        _content(store, keys),
-    )
+    parts = (length, config.transform, config.clip, config.bins, losses_digest(store, keys))
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     path = cache / f"losses-{name}.npy"
     if not path.is_file():
@@ -245,11 +238,6 @@ def _cnn_rows(
             rows.flush()
     mapped: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
-
-
-def _content(store: LossStore, keys: list[tuple[str, int]]) -> str:
-    """A hash of one checkpoint's losses: a store rewritten with other losses does not meet an old cache."""
-    return hashlib.sha256(_losses(store, *keys[-1]).tobytes()).hexdigest()
 
 
 def _losses(store: LossStore, run: str, step: int) -> Floats:
