@@ -9,10 +9,12 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PRELOADED = [
     "torch", "transformers", "neuneu.cli.main", "neuneu.cli.designs", "neuneu.forecasters.train",
@@ -21,6 +23,9 @@ PRELOADED = [
     "tests.killing",
 ]  # fmt: skip
 CONTEXT = multiprocessing.get_context("forkserver")
+CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
+"""Audited events that change what is on disk, of files that are opened only those that are written."""
+
 ALERTS = 3
 """How `watch --once` ends where there are alerts."""
 
@@ -41,10 +46,28 @@ class Long:
     """Names of files that tell when they were made, which is struck out."""
 
 
-def work(arguments: list[str]) -> None:
-    """The command, in a process of its own and without a word."""
+def die_at(step: int, out: Path) -> None:
+    """From now on this process kills itself before its `step`-th change of what is in a folder, from 1."""
+    count = 0
+
+    def heard(event: str, told: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event not in CHANGES or (event == "open" and not told[2] & (os.O_WRONLY | os.O_RDWR)):
+            return
+        place = os.fsdecode(told[0]) if isinstance(told[0], str | bytes) else ""
+        count += not place.startswith("/") or place.startswith(f"{out}/")
+        if count == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(heard)
+
+
+def work(arguments: list[str], out: Path, step: int | None) -> None:
+    """The command, in a process of its own and without a word; see `die_at`."""
     from neuneu.cli.main import main
 
+    if step is not None:
+        die_at(step, out)
     if "KEEP_OUTPUT" not in os.environ:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
@@ -53,17 +76,24 @@ def work(arguments: list[str]) -> None:
     main()
 
 
-def run(command: Long, out: Path, *, kill_after: float | None = None) -> float | None:
-    """Run to the end, or kill after so many seconds; the seconds it took, None where it was killed."""
+def run(
+    command: Long, out: Path, *, kill_after: float | None = None, kill_at: int | None = None
+) -> float | None:
+    """Run to the end, or kill after so many seconds or before that change of what is in `out`.
+
+    Returns the seconds it took, None where it was killed.
+    """
     CONTEXT.set_forkserver_preload(PRELOADED)
     arguments = [part.replace("OUT", str(out)) for part in command.arguments]
     began = time.monotonic()
-    process = CONTEXT.Process(target=work, args=(arguments,))
+    process = CONTEXT.Process(target=work, args=(arguments, out, kill_at))
     process.start()
     process.join(kill_after)
     if process.exitcode is None:
         process.kill()
         process.join()
+        return None
+    if kill_at is not None and process.exitcode == -signal.SIGKILL:
         return None
     if process.exitcode not in (0, ALERTS):
         raise RuntimeError(f"{command.name} ended with {process.exitcode}: {' '.join(arguments)}")

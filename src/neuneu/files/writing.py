@@ -96,6 +96,7 @@ def together(folder: str | Path) -> Iterator[None]:
         yield
         return
     place = folder / folder.name if folder.is_dir() else folder
+    _sweep(folder)  # of a writer that was killed when the folder was not there yet
     with refusing_place(folder), parents_of(place), _locked_folder(place) as home:
         files = _Together(folder, home)
         before = _together.set(files)
@@ -232,7 +233,7 @@ def _locked_folder(target: Path) -> Iterator[Path]:
         try:
             lock = try_lock(home / _LOCK)
         except OSError:
-            shutil.rmtree(home, ignore_errors=True)
+            remove_folder(home, _LOCK)
             raise
         if lock is not None and home.is_dir():
             break
@@ -241,8 +242,22 @@ def _locked_folder(target: Path) -> Iterator[Path]:
     try:
         yield home
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        remove_folder(home, _LOCK)
         lock.release()
+
+
+def remove_folder(folder: Path, mark: str) -> None:
+    """Remove a folder, and of what is in it the file `mark` last, by which a kill's leavings are known.
+
+    What the system refuses to remove stays.
+    """
+    for path in folder.glob("*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != mark:
+            with suppress(OSError):
+                path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def try_lock(path: Path, *, wait: bool = False) -> "FileLock | None":
@@ -276,7 +291,7 @@ def _remove_partial(home: Path) -> None:
         lock = try_lock(home / _LOCK)
         if lock is not None:
             _move_on(home)
-            shutil.rmtree(home, ignore_errors=True)
+            remove_folder(home, _LOCK)
             lock.release()
 
 

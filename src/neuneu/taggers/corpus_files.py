@@ -1,6 +1,5 @@
 """Run the entropy of a whole file of documents: streaming, in parallel, and resumable."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuneu.errors import InputError
 from neuneu.files import atomic_path, write_json
+from neuneu.files.writing import remove_folder
 from neuneu.progress import counting
 from neuneu.taggers import counts
 from neuneu.taggers.document_features import expected, read_blocks
@@ -26,7 +26,7 @@ from neuneu.taggers.entropy import (
     summarize,
     where,
 )
-from neuneu.taggers.parts import Job, check, claimed, start, version, work
+from neuneu.taggers.parts import SETTINGS, Job, check, claimed, start, version, work
 from neuneu.taggers.scan import Integers
 from neuneu.taggers.tokens import Hashes
 
@@ -89,7 +89,7 @@ def tag_entropy(
             work(merges, executor, workers, tell)
         result = summarize(_read(_group(parts, buckets)) for buckets in together)
         if not result:
-            shutil.rmtree(parts)
+            remove_folder(parts, SETTINGS)
             raise InputError(f"no document has more than {order} tokens", where=source)
         if documents is not None:
             each_block("documents", partial(_of_documents, together))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import multiprocessing
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
 from neuneu.files import check_file, remove_leftovers, write_json
-from neuneu.files.writing import parents_of
+from neuneu.files.writing import parents_of, remove_folder
 from neuneu.progress import Tell
 
 
@@ -41,9 +40,9 @@ def claimed(output: Path, settings: Mapping[str, object]) -> Iterator[Path]:
             yield parts
         except BaseException:
             if {path.name for path in parts.glob("*")} <= {SETTINGS}:
-                shutil.rmtree(parts, ignore_errors=True)
+                remove_folder(parts, SETTINGS)
             raise
-        shutil.rmtree(parts)
+        remove_folder(parts, SETTINGS)
 
 
 SETTINGS = "settings.json"
@@ -54,12 +53,12 @@ def _claim(parts: Path, settings: Mapping[str, object]) -> None:
     text = json.dumps(dict(settings), sort_keys=True, default=str)
     mark = {"digest": hashlib.sha256(text.encode()).hexdigest()}
     known = parts / SETTINGS
+    remove_leftovers(parts)
     if parts.exists() and not known.exists() and any(parts.iterdir()):
         raise InputError("is in the way of unfinished work", where=parts)
     if known.exists() and json.loads(known.read_text()) == mark:
-        remove_leftovers(parts)
         return
-    shutil.rmtree(parts, ignore_errors=True)
+    remove_folder(parts, SETTINGS)
     write_json(known, mark)
 
 
