@@ -104,6 +104,30 @@ def headline() -> Iterator[str]:
     yield f"Its 80 % intervals held the truth {first}, {', '.join(middle)} and {last} % of the time."
 
 
+CLASSICAL = ("last-value", "power-law", "gaussian-process")
+"""Methods of the curve alone that learn from no other run."""
+
+
+def gains(context: float = 0.2) -> Iterator[str]:
+    """A row a kind of finished runs: errors beside the curve-only methods', over the sources that have such.
+
+    Sources without any are asked without in the other tables; whether one has some is told by whether
+    reference shift, which needs them, answered.
+    """
+    heads = ("best classical method on the curve alone", "LightGBM on it", "reference shift", "**neuneu-2**")
+    yield f"| at a fifth of the run beside | sources | {' | '.join(heads)} |"
+    yield f"|---|---|{'---|' * len(heads)}"
+    for rule, words in (("smaller", RULES["smaller"]), ("finished", RULES["finished"])):
+        sources = [name for name in SOURCES if (rule, context, name, "reference-shift") in measured()]
+        ours = value(rule, context, OURS, "mae", sources)
+        alone = {name: value("none", context, name, "mae", sources) for name in (*CLASSICAL, "lightgbm")}
+        best = min(CLASSICAL, key=lambda name: alone[name])
+        shift = value(rule, context, "reference-shift", "mae", sources)
+        rivals = [(f"{RIVALS[best]} ", alone[best]), ("", alone["lightgbm"]), ("", shift)]
+        cells = [f"{name}{error:.2f} (−{1 - ours / error:.1%})".replace("%", " %") for name, error in rivals]
+        yield f"| {words} | {len(sources)} | {' | '.join(cells)} | **{ours:.2f}** |"
+
+
 def by_source() -> Iterator[str]:
     """A row a source: best rival, without the atlas and with it, at 5 and 20 % of the run."""
     heads = [f"{words}, {share}" for words in RULES.values() for share in ("5 %", "20 %")]

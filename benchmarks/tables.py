@@ -146,6 +146,7 @@ FIGURES: dict[str, Callable[[], Iterator[str]]] = {
     "smaller-runs": lambda: by_source(SMALLER, ("power-law", "reference-shift", "ladder", "neuneu-2")),
     "finished-runs": lambda: by_source(FINISHED, ("power-law", "reference-shift", "neuneu-2")),
     "contexts": _context_tables.means,
+    "contexts-gains": _context_tables.gains,
     "contexts-by-source": _context_tables.by_source,
     "apart": apart.table,
     "before-training": _atlas_figures.before_training,
