@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from benchmarks.neuneu2 import Neuneu2Once, compact
+from benchmarks.neuneu2 import compact
 
 from neuneu.curves.public import fetch_public, find_public, read_public
 from neuneu.curves.table import CurveTable
 from neuneu.evaluation.comparison import evaluate
 from neuneu.evaluation.leaderboard import leaderboard
 from neuneu.files import read_json
-from neuneu.forecasters.base import REGISTRY
 
 RESULTS = Path(__file__).parent / "results" / "neuneu-2.json"
 RUNS = Path(__file__).parent / "results" / "reproduce-runs.json"
@@ -56,7 +55,6 @@ def main(argv: Sequence[str] = ()) -> None:
     asked = parser.parse_args(argv)
     measured = {} if asked.all_runs else read_json(RUNS)
     paths = [make_table(name, asked, measured.get(SOURCES[name])) for name in asked.names]
-    REGISTRY["neuneu-2"] = Neuneu2Once
     found = compact(leaderboard(evaluate(paths, asked.forecasters, seed=asked.seed)))
     committed = committed_rows(read_json(RESULTS), asked.seed, [SOURCES[name] for name in asked.names])
     for line in compare(found, committed):

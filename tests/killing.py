@@ -4,6 +4,7 @@ Processes are forked from one that has the libraries loaded, so that a kill in t
 meets the command and not the imports.
 """
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
@@ -23,6 +24,7 @@ PRELOADED = [
     "tests.killing",
 ]  # fmt: skip
 CONTEXT = multiprocessing.get_context("forkserver")
+Count = ctypes.c_int
 CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 """Audited events that change what is on disk, of files that are opened only those that are written."""
 
@@ -46,28 +48,30 @@ class Long:
     """Names of files that tell when they were made, which is struck out."""
 
 
-def die_at(step: int, out: Path) -> None:
-    """From now on this process kills itself before its `step`-th change of what is in a folder, from 1."""
-    count = 0
+def die_at(step: int, out: Path, count: "Count | None" = None) -> None:
+    """From now on this process kills itself before its `step`-th change of what is in a folder, from 1.
+
+    count: where it counts them.
+    """
+    count = Count(0) if count is None else count
 
     def heard(event: str, told: tuple[Any, ...]) -> None:
-        nonlocal count
         if event not in CHANGES or (event == "open" and not told[2] & (os.O_WRONLY | os.O_RDWR)):
             return
         place = os.fsdecode(told[0]) if isinstance(told[0], str | bytes) else ""
-        count += not place.startswith("/") or place.startswith(f"{out}/")
-        if count == step:
+        count.value += not place.startswith("/") or place.startswith(f"{out}/")
+        if count.value == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(heard)
 
 
-def work(arguments: list[str], out: Path, step: int | None) -> None:
+def work(arguments: list[str], out: Path, step: int | None, count: Count) -> None:
     """The command, in a process of its own and without a word; see `die_at`."""
     from neuneu.cli.main import main
 
     if step is not None:
-        die_at(step, out)
+        die_at(step, out, count)
     if "KEEP_OUTPUT" not in os.environ:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
@@ -77,16 +81,22 @@ def work(arguments: list[str], out: Path, step: int | None) -> None:
 
 
 def run(
-    command: Long, out: Path, *, kill_after: float | None = None, kill_at: int | None = None
+    command: Long,
+    out: Path,
+    *,
+    kill_after: float | None = None,
+    kill_at: int | None = None,
+    count: Count | None = None,
 ) -> float | None:
     """Run to the end, or kill after so many seconds or before that change of what is in `out`.
 
     Returns the seconds it took, None where it was killed.
     """
+    count = CONTEXT.Value(ctypes.c_int, lock=False) if count is None else count
     CONTEXT.set_forkserver_preload(PRELOADED)
     arguments = [part.replace("OUT", str(out)) for part in command.arguments]
     began = time.monotonic()
-    process = CONTEXT.Process(target=work, args=(arguments, out, kill_at))
+    process = CONTEXT.Process(target=work, args=(arguments, out, kill_at, count))
     process.start()
     process.join(kill_after)
     if process.exitcode is None:
@@ -98,6 +108,13 @@ def run(
     if process.exitcode not in (0, ALERTS):
         raise RuntimeError(f"{command.name} ended with {process.exitcode}: {' '.join(arguments)}")
     return time.monotonic() - began
+
+
+def changes(command: Long, out: Path) -> int:
+    """Run to the end; how many changes that made of what is in `out`."""
+    count = CONTEXT.Value(ctypes.c_int, lock=False)
+    run(command, out, kill_at=-1, count=count)
+    return int(count.value)
 
 
 def run_again(command: Long, out: Path, wanted: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.killing import Long, contents, leftovers, make_commands, run, run_again
+from tests.killing import Long, changes, contents, leftovers, make_commands, run, run_again
 
 THREE, ONE = (0.02, 0.4, 0.8), (0.5,)
 MOMENTS = {
@@ -13,7 +13,7 @@ MOMENTS = {
     "designs tag": ONE, "score": ONE, "train": ONE, "suite run": ONE,
 }  # fmt: skip
 """Command → shares of its time at which it is killed, one for those that take seconds, of which the
-last three are killed at more moments in tests of their own; benchmarks/kills.py tries twenty each."""
+last three are killed at more moments in tests of their own; benchmarks/kills.py tries more of both."""
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,31 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(
     assert contents(command, out) == wanted
     assert leftovers(out) == []
     shutil.rmtree(out)
+
+
+MANY = ("tokenize", "words", "import", "forecast", "export", "designs import")
+"""Commands that take no second: killed before more of their changes."""
+
+
+def some(total: int, ends: int, between: int) -> list[int]:
+    """The first and last `ends` of so many changes, and some of those between; from 1."""
+    inner = [total * number // (between + 1) for number in range(1, between + 1)]
+    return sorted({*range(1, ends + 1), *inner, *range(total - ends + 1, total + 1)} & {*range(1, total + 1)})
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_killed_before_a_change_on_disk_it_ends_in_the_same_bytes(
+    commands: dict[str, Long], tmp_path: Path, name: str
+) -> None:
+    command, whole = commands[name], tmp_path / "whole"
+    whole.mkdir()
+    total = changes(command, whole)
+    wanted = contents(command, whole)
+    for step in some(total, *((8, 8) if name in MANY else (4, 3))):
+        out = tmp_path / str(step)
+        out.mkdir()
+        run(command, out, kill_at=step)
+        run_again(command, out, wanted)
+        assert contents(command, out) == wanted, step
+        assert leftovers(out) == [], step
+        shutil.rmtree(out)

@@ -116,6 +116,24 @@ def test_resumed_training_ends_at_the_same_bits(tmp_path: Path, stop: int) -> No
     assert (tmp_path / "whole" / STATE).read_bytes() == (tmp_path / "part" / STATE).read_bytes()
 
 
+def test_a_log_without_a_state_is_begun_anew(tmp_path: Path) -> None:
+    config, whole, killed = make_config(), tmp_path / "whole", tmp_path / "killed"
+    trainer(config, whole).run()
+    killed.mkdir()
+    text = (whole / LOG).read_text()
+    (killed / LOG).write_text(text[: len(text) // 2])  # killed before the first state
+    trainer(config, killed).run()
+    assert (killed / LOG).read_text() == text
+
+
+@pytest.mark.parametrize("line", ['{"global_step": 10, "loss": 1.0}', "[1]", '{"step": "a"}'])
+def test_a_log_of_something_else_is_refused_and_kept(tmp_path: Path, line: str) -> None:
+    (tmp_path / LOG).write_text(line + "\n")
+    with pytest.raises(InputError, match="no log of a training"):
+        trainer(make_config(), tmp_path)
+    assert (tmp_path / LOG).read_text() == line + "\n"
+
+
 def monkey_schedule(part: Trainer, end: int) -> None:
     """Stop early on the schedule of the whole run, as an interrupt would."""
     stop = part.total

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from neuneu.curves.curve import Integers
 from neuneu.errors import InputError
-from neuneu.files import write_text
+from neuneu.files import remove_leftovers, write_text
 from neuneu.forecasters.neuneu.config import RunConfig, TrainingConfig
 from neuneu.forecasters.neuneu.network import Outputs, metrics, objective
 from neuneu.forecasters.neuneu.samples import grouped_order
@@ -135,6 +135,9 @@ class Trainer:
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         if self.folder is not None and (self.folder / STATE).is_file():
             self._resume(self.folder / STATE)
+        if self.folder is not None and self.workers.rank == 0:
+            remove_leftovers(self.folder)
+            _cut_log(self.folder / LOG, self.step)
         self.began = self.step
 
     def run(self) -> nn.Module:
@@ -297,8 +300,6 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         if document["scaler"]:
             self.scaler.load_state_dict(document["scaler"])
-        if self.workers.rank == 0:
-            _cut_log(path.with_name(LOG), self.step)
 
 
 def in_words(record: dict[str, float]) -> str:
@@ -329,7 +330,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _cut_log(path: Path, step: int) -> None:
-    """Forget what was logged after the step that is resumed from."""
+    """Forget what was logged after the step that is gone on from. InputError where it is no such log."""
     if not path.is_file():
         return
     kept = []
@@ -338,6 +339,9 @@ def _cut_log(path: Path, step: int) -> None:
             record = json.loads(line)
         except ValueError:
             break  # the line that was being written when the process was killed
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            rule = "is no log of a training: choose another output folder or remove it"
+            raise InputError(rule, where=path)
         if record["step"] <= step:
             kept.append(line + "\n")
     write_text(path, "".join(kept))
