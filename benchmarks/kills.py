@@ -47,7 +47,7 @@ def main() -> None:
                 out.mkdir()
                 until = min(FIRST, took) if number % 2 else took
                 kill: Any = {"kill_after": rng.uniform(0, until)}
-                met += run(command, out, **({"kill_at": number + 1} if given.changes else kill)) is None
+                met += run(command, out, **({"at": number + 1} if given.changes else kill)) is None
                 run_again(command, out, wanted)
                 same += contents(command, out) == wanted
                 clean += not leftovers(out)

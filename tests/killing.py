@@ -5,6 +5,7 @@ meets the command and not the imports.
 """
 
 import ctypes
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -28,6 +29,9 @@ Count = ctypes.c_int
 CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 """Audited events that change what is on disk, of files that are opened only those that are written."""
 
+GROWING = ("open", "os.mkdir")
+"""Those of them that need room."""
+
 ALERTS = 3
 """How `watch --once` ends where there are alerts."""
 
@@ -48,36 +52,46 @@ class Long:
     """Names of files that tell when they were made, which is struck out."""
 
 
-def die_at(step: int, out: Path, count: "Count | None" = None) -> None:
+def trouble(step: int, out: Path, *, full: bool = False, count: Count | None = None) -> None:
     """From now on this process kills itself before its `step`-th change of what is in a folder, from 1.
 
-    count: where it counts them.
+    full: or finds no room for a file or folder, from that change on; count: where it counts them.
     """
     count = Count(0) if count is None else count
 
     def heard(event: str, told: tuple[Any, ...]) -> None:
-        if event not in CHANGES or (event == "open" and not told[2] & (os.O_WRONLY | os.O_RDWR)):
+        if event not in (GROWING if full else CHANGES):
+            return
+        if event == "open" and not told[2] & (os.O_WRONLY | os.O_RDWR):
             return
         place = os.fsdecode(told[0]) if isinstance(told[0], str | bytes) else ""
-        count.value += not place.startswith("/") or place.startswith(f"{out}/")
+        if not place or (place.startswith("/") and not place.startswith(f"{out}/")):
+            return
+        count.value += 1
+        if full and count.value >= step > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
         if count.value == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(heard)
 
 
-def work(arguments: list[str], out: Path, step: int | None, count: Count) -> None:
-    """The command, in a process of its own and without a word; see `die_at`."""
+def work(arguments: list[str], out: Path, step: int | None, full: bool, count: Count) -> None:
+    """The command, in a process of its own, its words in a file beside `out`; see `trouble`."""
     from neuneu.cli.main import main
 
+    words = os.open(words_of(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(words, 1)
+    os.dup2(words, 2)
     if step is not None:
-        die_at(step, out, count)
-    if "KEEP_OUTPUT" not in os.environ:
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+        trouble(step, out, full=full, count=count)
     sys.argv = ["neuneu", *arguments]
     main()
+
+
+def words_of(out: Path) -> Path:
+    """Where the words of the last command that wrote to a folder are."""
+    return out.with_name(f"{out.name}.words")
 
 
 def run(
@@ -85,35 +99,38 @@ def run(
     out: Path,
     *,
     kill_after: float | None = None,
-    kill_at: int | None = None,
+    at: int | None = None,
+    full: bool = False,
     count: Count | None = None,
 ) -> float | None:
-    """Run to the end, or kill after so many seconds or before that change of what is in `out`.
+    """Run to the end; or kill after so many seconds; or kill, or let the disk be full, at that change.
 
-    Returns the seconds it took, None where it was killed.
+    Returns the seconds it took, None where it was killed; count: see `trouble`. Raises RuntimeError with the
+    command's words where it ended otherwise.
     """
-    count = CONTEXT.Value(ctypes.c_int, lock=False) if count is None else count
+    count = CONTEXT.Value(Count, lock=False) if count is None else count
     CONTEXT.set_forkserver_preload(PRELOADED)
     arguments = [part.replace("OUT", str(out)) for part in command.arguments]
     began = time.monotonic()
-    process = CONTEXT.Process(target=work, args=(arguments, out, kill_at, count))
+    process = CONTEXT.Process(target=work, args=(arguments, out, at, full, count))
     process.start()
     process.join(kill_after)
     if process.exitcode is None:
         process.kill()
         process.join()
         return None
-    if kill_at is not None and process.exitcode == -signal.SIGKILL:
+    if at is not None and process.exitcode == -signal.SIGKILL:
         return None
     if process.exitcode not in (0, ALERTS):
-        raise RuntimeError(f"{command.name} ended with {process.exitcode}: {' '.join(arguments)}")
+        words = words_of(out).read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"{command.name} ended with {process.exitcode}: {words}")
     return time.monotonic() - began
 
 
-def changes(command: Long, out: Path) -> int:
-    """Run to the end; how many changes that made of what is in `out`."""
-    count = CONTEXT.Value(ctypes.c_int, lock=False)
-    run(command, out, kill_at=-1, count=count)
+def changes(command: Long, out: Path, *, full: bool = False) -> int:
+    """Run to the end; how many changes that made of what is in `out`; full: those that need room."""
+    count = CONTEXT.Value(Count, lock=False)
+    run(command, out, at=-1, full=full, count=count)
     return int(count.value)
 
 

@@ -66,8 +66,29 @@ def test_killed_before_a_change_on_disk_it_ends_in_the_same_bytes(
     for step in some(total, *((8, 8) if name in MANY else (4, 3))):
         out = tmp_path / str(step)
         out.mkdir()
-        run(command, out, kill_at=step)
+        run(command, out, at=step)
         run_again(command, out, wanted)
         assert contents(command, out) == wanted, step
         assert leftovers(out) == [], step
+        shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_disk_that_fills_up_is_told_and_what_comes_after_is_whole(
+    commands: dict[str, Long], tmp_path: Path, name: str
+) -> None:
+    command, whole = commands[name], tmp_path / "whole"
+    whole.mkdir()
+    total = changes(command, whole, full=True)
+    wanted = contents(command, whole)
+    for step in some(total, 4, 4):
+        out = tmp_path / str(step)
+        out.mkdir()
+        with pytest.raises(RuntimeError, match=r"ended with 2: (?s:.*)No space left on device") as told:
+            run(command, out, at=step, full=True)
+        assert "Traceback" not in str(told.value)
+        assert set(leftovers(out)) <= {str(out / ".corpus.partial")}, step
+        assert len(list(out.iterdir())) <= 1, step
+        run_again(command, out, wanted)
+        assert contents(command, out) == wanted, step
         shutil.rmtree(out)

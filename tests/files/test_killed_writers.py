@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.killing import die_at
+from tests.killing import trouble
 
 from neuneu.files import atomic_folder, atomic_path, check_place, together, write_text
 from neuneu.taggers.parts import claimed
@@ -41,7 +41,7 @@ def parts(out: Path) -> None:
 
 
 def dies(write: Callable[[Path], None], out: Path, step: int) -> None:
-    die_at(step, out)
+    trouble(step, out)
     write(out)
 
 

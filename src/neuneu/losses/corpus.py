@@ -9,7 +9,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -379,7 +379,12 @@ def _locked(partial: Path) -> Iterator[None]:
     """Keep a second process from writing to the same partial folder; the lock goes with its process."""
     with parents_of(partial):
         partial.mkdir(exist_ok=True)
-        lock = try_lock(partial / "lock")
+        try:
+            lock = try_lock(partial / "lock")
+        except OSError:
+            with suppress(OSError):
+                partial.rmdir()
+            raise
         if lock is None:
             raise InputError("another process is writing here", where=partial)
         try:
