@@ -63,7 +63,9 @@ def check_place(path: str | Path, *, folder: bool = False, changed: bool = False
             home = home.parent
         if not home.is_dir():
             raise InputError("is in the way: a folder is needed here", where=home)
-        Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}.", suffix=PARTIAL)).rmdir()
+        tried = Path(tempfile.mkdtemp(dir=home, prefix=f".{target.name}.", suffix=PARTIAL))
+        with suppress(FileNotFoundError):  # another process that writes to the same place sweeps it
+            tried.rmdir()
     _sweep(target)
     return target
 
@@ -251,13 +253,18 @@ def remove_folder(folder: Path, mark: str) -> None:
 
     What the system refuses to remove stays.
     """
+    empty_folder(folder, mark)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty_folder(folder: Path, kept: str) -> None:
+    """Remove what is in a folder but the file `kept`. What the system refuses to remove stays."""
     for path in folder.glob("*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != mark:
+        elif path.name != kept:
             with suppress(OSError):
                 path.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def try_lock(path: Path, *, wait: bool = False) -> "FileLock | None":

@@ -26,7 +26,7 @@ from neuneu.taggers.entropy import (
     summarize,
     where,
 )
-from neuneu.taggers.parts import SETTINGS, Job, check, claimed, start, version, work
+from neuneu.taggers.parts import LOCK, Job, check, claimed, start, version, work
 from neuneu.taggers.scan import Integers
 from neuneu.taggers.tokens import Hashes
 
@@ -89,7 +89,7 @@ def tag_entropy(
             work(merges, executor, workers, tell)
         result = summarize(_read(_group(parts, buckets)) for buckets in together)
         if not result:
-            remove_folder(parts, SETTINGS)
+            remove_folder(parts, LOCK)
             raise InputError(f"no document has more than {order} tokens", where=source)
         if documents is not None:
             each_block("documents", partial(_of_documents, together))

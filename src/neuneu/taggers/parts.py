@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
-from neuneu.files import check_file, remove_leftovers, write_json
-from neuneu.files.writing import parents_of, remove_folder
+from neuneu.files import check_file, remove_leftovers, try_lock, write_json
+from neuneu.files.writing import empty_folder, parents_of, remove_folder
 from neuneu.progress import Tell
 
 
@@ -31,35 +31,45 @@ def claimed(output: Path, settings: Mapping[str, object]) -> Iterator[Path]:
     """The folder `<output>.parts`; what is in it from other settings is dropped.
 
     It goes when the block ends well, or fails before a part is finished. Raises InputError where the folder
-    is something else than unfinished work.
+    is something else than unfinished work, or another process is at it.
     """
     parts = output.with_name(f"{output.name}.parts")
     with parents_of(parts):
-        _claim(parts, settings)
+        remove_leftovers(parts)
+        if _names(parts) and not _names(parts) & {SETTINGS, LOCK}:
+            raise InputError("is in the way of unfinished work", where=parts)
+        parts.mkdir(exist_ok=True)
+        lock = try_lock(parts / LOCK)
+        if lock is None:
+            raise InputError("another process is writing here", where=parts)
         try:
+            _claim(parts, settings)
             yield parts
+            remove_folder(parts, LOCK)
         except BaseException:
-            if {path.name for path in parts.glob("*")} <= {SETTINGS}:
-                remove_folder(parts, SETTINGS)
+            if _names(parts) <= {SETTINGS, LOCK}:
+                remove_folder(parts, LOCK)
             raise
-        remove_folder(parts, SETTINGS)
+        finally:
+            lock.release()
 
 
-SETTINGS = "settings.json"
-"""What parts were made with."""
+SETTINGS, LOCK = "settings.json", ".lock"
+"""What parts were made with, and what one process at a time holds: each is in the folder or the other."""
 
 
 def _claim(parts: Path, settings: Mapping[str, object]) -> None:
     text = json.dumps(dict(settings), sort_keys=True, default=str)
     mark = {"digest": hashlib.sha256(text.encode()).hexdigest()}
     known = parts / SETTINGS
-    remove_leftovers(parts)
-    if parts.exists() and not known.exists() and any(parts.iterdir()):
-        raise InputError("is in the way of unfinished work", where=parts)
     if known.exists() and json.loads(known.read_text()) == mark:
         return
-    remove_folder(parts, SETTINGS)
+    empty_folder(parts, LOCK)
     write_json(known, mark)
+
+
+def _names(parts: Path) -> set[str]:
+    return {path.name for path in parts.glob("*")}
 
 
 def version(path: str | Path) -> list[object]:
