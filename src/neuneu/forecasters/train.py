@@ -150,19 +150,34 @@ def _spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def train(config: RunConfig, report: Report = SILENT) -> Training:
     """Read the data, train or resume, calibrate, write the model folder.
 
-    Raises InputError on bad data, or an output folder that holds another training run, or seeds. Under
-    torchrun every process trains; the first writes.
+    Raises InputError on bad data, or an output folder that holds another training run, or seeds, or that
+    another process trains into. Under torchrun every process trains; the first writes.
     """
     check_no_seeds(config.output)
     find_device(config.training.device, "training.device")  # refused before anything is written
     if isinstance(config, PFNRunConfig):
-        with _fixed_threads(config.training.threads):
+        with _fixed_threads(config.training.threads), _alone(config.output):
             return _came_to(*train_pfn(config, report))
     if config.data is None:
         raise InputError("is missing: name the curve tables", field="data")
     table = CurveTable.read(*config.data.curves)
-    with _fixed_threads(config.training.threads), kept_from(config.output, STATE):
+    with _fixed_threads(config.training.threads), _alone(config.output):
         return _train_on(config, table, report)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One training at a time in a folder; what it makes goes where it fails before its first state."""
+    with kept_from(folder, STATE):
+        first = Workers.from_environment().rank == 0
+        lock = try_lock(folder / ".lock") if first else None
+        if first and lock is None:
+            raise InputError("another process trains into this folder", where=folder)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 @contextmanager
