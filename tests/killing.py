@@ -15,8 +15,9 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 PRELOADED = [
     "torch", "transformers", "neuneu.cli.main", "neuneu.cli.designs", "neuneu.forecasters.train",
@@ -26,6 +27,7 @@ PRELOADED = [
 ]  # fmt: skip
 CONTEXT = multiprocessing.get_context("forkserver")
 Count = ctypes.c_int
+Trouble = Literal["kill", "full", "pause"]
 CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 """Audited events that change what is on disk, of files that are opened only those that are written."""
 
@@ -34,6 +36,9 @@ GROWING = ("open", "os.mkdir")
 
 ALERTS = 3
 """How `watch --once` ends where there are alerts."""
+
+WAITED = 60.0
+"""Seconds after which one of two at once is killed, which then ends in no code of its own."""
 
 LOCKS = (".lock",)
 """Files of locks stay: they hold nothing."""
@@ -52,15 +57,16 @@ class Long:
     """Names of files that tell when they were made, which is struck out."""
 
 
-def trouble(step: int, out: Path, *, full: bool = False, count: Count | None = None) -> None:
-    """From now on this process kills itself before its `step`-th change of what is in a folder, from 1.
+def trouble(step: int, out: Path, what: Trouble = "kill", count: Count | None = None) -> None:
+    """From now on this process meets trouble before its `step`-th change of what is in a folder, from 1.
 
-    full: or finds no room for a file or folder, from that change on; count: where it counts them.
+    kill: it ends there; pause: it stops there until it is told to go on; full: it finds no room for a file or
+    folder, then and later (of such changes the `step`-th). count: where it counts them.
     """
     count = Count(0) if count is None else count
 
     def heard(event: str, told: tuple[Any, ...]) -> None:
-        if event not in (GROWING if full else CHANGES):
+        if event not in (GROWING if what == "full" else CHANGES):
             return
         if event == "open" and not told[2] & (os.O_WRONLY | os.O_RDWR):
             return
@@ -68,25 +74,44 @@ def trouble(step: int, out: Path, *, full: bool = False, count: Count | None = N
         if not place or (place.startswith("/") and not place.startswith(f"{out}/")):
             return
         count.value += 1
-        if full and count.value >= step > 0:
+        if what == "full" and count.value >= step > 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
         if count.value == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if what == "pause" else signal.SIGKILL)
 
     sys.addaudithook(heard)
 
 
-def work(arguments: list[str], out: Path, step: int | None, full: bool, count: Count) -> None:
-    """The command, in a process of its own, its words in a file beside `out`; see `trouble`."""
+def work(
+    arguments: list[str], out: Path, words: Path, step: int | None, what: Trouble, count: Count | None
+) -> None:
+    """The command, in a process of its own, its words in a file; see `trouble`."""
     from neuneu.cli.main import main
 
-    words = os.open(words_of(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(words, 1)
-    os.dup2(words, 2)
+    told = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(told, 1)
+    os.dup2(told, 2)
     if step is not None:
-        trouble(step, out, full=full, count=count)
+        trouble(step, out, what, count)
     sys.argv = ["neuneu", *arguments]
     main()
+
+
+def start(
+    command: Long,
+    out: Path,
+    *,
+    at: int | None = None,
+    what: Trouble = "kill",
+    words: Path | None = None,
+    count: Count | None = None,
+) -> BaseProcess:
+    """The command at work in a process of its own. words: a file for its words, else one beside `out`."""
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    arguments = [part.replace("OUT", str(out)) for part in command.arguments]
+    process = CONTEXT.Process(target=work, args=(arguments, out, words or words_of(out), at, what, count))
+    process.start()
+    return process
 
 
 def words_of(out: Path) -> Path:
@@ -100,20 +125,16 @@ def run(
     *,
     kill_after: float | None = None,
     at: int | None = None,
-    full: bool = False,
+    what: Trouble = "kill",
     count: Count | None = None,
 ) -> float | None:
-    """Run to the end; or kill after so many seconds; or kill, or let the disk be full, at that change.
+    """Run to the end; or kill after so many seconds; or let it meet trouble at that change.
 
     Returns the seconds it took, None where it was killed; count: see `trouble`. Raises RuntimeError with the
     command's words where it ended otherwise.
     """
-    count = CONTEXT.Value(Count, lock=False) if count is None else count
-    CONTEXT.set_forkserver_preload(PRELOADED)
-    arguments = [part.replace("OUT", str(out)) for part in command.arguments]
     began = time.monotonic()
-    process = CONTEXT.Process(target=work, args=(arguments, out, at, full, count))
-    process.start()
+    process = start(command, out, at=at, what=what, count=count)
     process.join(kill_after)
     if process.exitcode is None:
         process.kill()
@@ -127,10 +148,40 @@ def run(
     return time.monotonic() - began
 
 
-def changes(command: Long, out: Path, *, full: bool = False) -> int:
-    """Run to the end; how many changes that made of what is in `out`; full: those that need room."""
+def run_beside(command: Long, out: Path, at: int, patience: float = 20.0) -> list[tuple[int | None, str]]:
+    """Run it in the middle of itself: from the first one's pause at a change on, and then the first goes on.
+
+    Returns code and words of both. patience: seconds until the first goes on although the second has not
+    ended, which may wait for it.
+    """
+    words = [out.with_name(f"{out.name}.{name}") for name in ("first", "second")]
+    first = start(command, out, at=at, what="pause", words=words[0])
+    while first.is_alive() and not _paused(first):
+        time.sleep(0.005)
+    second = start(command, out, words=words[1])
+    second.join(patience)
+    if first.is_alive() and first.pid is not None:
+        os.kill(first.pid, signal.SIGCONT)
+    for process in (first, second):
+        process.join(WAITED)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    return [(each.exitcode, path.read_text()) for each, path in zip((first, second), words, strict=True)]
+
+
+def _paused(process: BaseProcess) -> bool:
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state == "T"
+
+
+def changes(command: Long, out: Path, what: Trouble = "kill") -> int:
+    """Run to the end; how many changes that made of what is in `out`, of those that this trouble counts."""
     count = CONTEXT.Value(Count, lock=False)
-    run(command, out, at=-1, full=full, count=count)
+    run(command, out, at=-1, what=what, count=count)
     return int(count.value)
 
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.killing import Long, changes, contents, leftovers, make_commands, run, run_again
+from tests.killing import Long, changes, contents, leftovers, make_commands, run, run_again, run_beside
 
 THREE, ONE = (0.02, 0.4, 0.8), (0.5,)
 MOMENTS = {
@@ -79,16 +79,38 @@ def test_a_disk_that_fills_up_is_told_and_what_comes_after_is_whole(
 ) -> None:
     command, whole = commands[name], tmp_path / "whole"
     whole.mkdir()
-    total = changes(command, whole, full=True)
+    total = changes(command, whole, "full")
     wanted = contents(command, whole)
     for step in some(total, 4, 4):
         out = tmp_path / str(step)
         out.mkdir()
         with pytest.raises(RuntimeError, match=r"ended with 2: (?s:.*)No space left on device") as told:
-            run(command, out, at=step, full=True)
+            run(command, out, at=step, what="full")
         assert "Traceback" not in str(told.value)
         assert set(leftovers(out)) <= {str(out / ".corpus.partial")}, step
         assert len(list(out.iterdir())) <= 1, step
         run_again(command, out, wanted)
         assert contents(command, out) == wanted, step
+        shutil.rmtree(out)
+
+
+ONE_AT_A_TIME = ("another process", "exists already", "No such file", "not empty")
+"""How one of two is refused, or finds that the other has moved all of it to its place."""
+
+
+@pytest.mark.parametrize("name", [*MANY, "designs tag", "train"])
+def test_two_at_once_make_what_one_makes(commands: dict[str, Long], tmp_path: Path, name: str) -> None:
+    command, whole = commands[name], tmp_path / "whole"
+    whole.mkdir()
+    total = changes(command, whole)
+    wanted = contents(command, whole)
+    for step in some(total, 4, 4 if name in MANY else 1):
+        out = tmp_path / str(step)
+        out.mkdir()
+        ends = run_beside(command, out, step)
+        assert 0 in {code for code, _ in ends}, (step, ends)
+        for code, words in ends:
+            assert code == 0 or (code == 2 and any(rule in words for rule in ONE_AT_A_TIME)), (step, words)
+        assert contents(command, out) == wanted, step
+        assert leftovers(out) == [], step
         shutil.rmtree(out)

@@ -170,7 +170,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """One training at a time in a folder; what it makes goes where it fails before its first state."""
     with kept_from(folder, STATE):
         first = Workers.from_environment().rank == 0
-        lock = try_lock(folder / ".lock") if first else None
+        lock = try_lock(folder / ".train.lock") if first else None
         if first and lock is None:
             raise InputError("another process trains into this folder", where=folder)
         try:
