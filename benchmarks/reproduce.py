@@ -4,8 +4,7 @@ Gets the tables that `neuneu data get` knows of the measured sources (GitHub is 
 clones, FOLDER/pythia and so on), keeps the runs that were measured (results/reproduce-runs.json; --all-runs
 keeps all), evaluates as `neuneu evaluate` does, leaving one source out, and prints every row beside that of
 results/neuneu-2.json. last-value and power-law are fitted on nothing and must come out the same; what is
-fitted saw three more tables there, and the committed neuneu-2 did not read the atlas. The means are over the
-sources that are here.
+fitted saw more tables there. The means are over the sources that are here.
 """
 
 import argparse
