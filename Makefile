@@ -24,7 +24,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
-# The tests that take more than six seconds each.
+# The tests that take more than four seconds each.
 slow: setup
 	$(BIN)/python -m pytest -m slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).with_name("durations.txt")
-SLOW, MEDIUM = 6.0, 0.4
+SLOW, MEDIUM = 4.0, 0.4
 """Seconds from which a test is slow (`make slow` runs it), or too long for `make quick`."""
 NEVER_LEFT_OUT = {"tests/test_fuzzing.py::test_spoilt_inputs_of_every_reader_are_refused_by_name_or_read"}
 """Slow tests that `make test` runs all the same: the quick leg of `make fuzz`."""
