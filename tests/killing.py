@@ -27,7 +27,7 @@ PRELOADED = [
 ]  # fmt: skip
 CONTEXT = multiprocessing.get_context("forkserver")
 Count = ctypes.c_int
-Trouble = Literal["kill", "full", "pause"]
+Trouble = Literal["kill", "interrupt", "full", "pause"]
 CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
 """Audited events that change what is on disk, of files that are opened only those that are written."""
 
@@ -60,7 +60,7 @@ class Long:
 def trouble(step: int, out: Path, what: Trouble = "kill", count: Count | None = None) -> None:
     """From now on this process meets trouble before its `step`-th change of what is in a folder, from 1.
 
-    kill: it ends there; pause: it stops there until it is told to go on; full: it finds no room for a file or
+    kill: it ends there; interrupt: somebody presses Ctrl-C; pause: it stops there until it is told to go on; full: it finds no room for a file or
     folder, then and later (of such changes the `step`-th). count: where it counts them.
     """
     count = Count(0) if count is None else count
@@ -76,6 +76,8 @@ def trouble(step: int, out: Path, what: Trouble = "kill", count: Count | None = 
         count.value += 1
         if what == "full" and count.value >= step > 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
+        if count.value == step and what == "interrupt":
+            raise KeyboardInterrupt
         if count.value == step:
             os.kill(os.getpid(), signal.SIGSTOP if what == "pause" else signal.SIGKILL)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.killing import trouble
+from tests.killing import Trouble, trouble
 
 from neuneu.files import atomic_folder, atomic_path, check_place, together, write_text
 from neuneu.taggers.parts import claimed
@@ -40,8 +40,8 @@ def parts(out: Path) -> None:
         write_text(out / "whole.txt", "".join((folder / name).read_text() for name in ("1", "2")))
 
 
-def dies(write: Callable[[Path], None], out: Path, step: int) -> None:
-    trouble(step, out)
+def dies(write: Callable[[Path], None], out: Path, step: int, what: Trouble) -> None:
+    trouble(step, out, what)
     write(out)
 
 
@@ -49,9 +49,10 @@ def everything(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("what", ["kill", "interrupt"])
 @pytest.mark.parametrize("write", [one_file, files_together, a_folder, parts])
 def test_killed_before_any_change_the_next_ends_as_if_nothing_had_been(
-    tmp_path: Path, write: Callable[[Path], None]
+    tmp_path: Path, write: Callable[[Path], None], what: Trouble
 ) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -59,12 +60,16 @@ def test_killed_before_any_change_the_next_ends_as_if_nothing_had_been(
     for step in range(1, 100):
         out = tmp_path / str(step)
         out.mkdir()
-        process = FORK.Process(target=dies, args=(write, out, step))
+        process = FORK.Process(target=dies, args=(write, out, step, what))
         process.start()
         process.join()
         if process.exitcode == 0:
             assert step > 5
             return
+        if write is files_together:  # all of them or none, as soon as the dead one's leavings are swept
+            check_place(out / "both", folder=True)
+            shown = {name for name in everything(out) if not name.startswith(".")}
+            assert not shown or shown == set(everything(whole)), step
         write(out)
         assert everything(out) == everything(whole), step
     pytest.fail("never ran to its end")

@@ -136,8 +136,12 @@ class _Together:
             for target in self._waiting:
                 made.enter_context(parents_of(target))
             (self._home / _MOVING).write_text(os.path.relpath(self.folder, self._home), encoding="utf-8")
-            for target, temporary in self._waiting.items():
-                _move_in(temporary, target)
+            try:
+                for target, temporary in self._waiting.items():
+                    _move_in(temporary, target)
+            except KeyboardInterrupt:
+                _move_on(self._home)  # the first are there already
+                raise
 
 
 _together: ContextVar[_Together | None] = ContextVar("together", default=None)
