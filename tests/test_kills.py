@@ -4,7 +4,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.killing import Long, changes, contents, leftovers, make_commands, run, run_again, run_beside
+from tests.killing import (
+    Long,
+    Trouble,
+    changes,
+    contents,
+    leftovers,
+    make_commands,
+    run,
+    run_again,
+    run_beside,
+)
 
 THREE, ONE = (0.02, 0.4, 0.8), (0.5,)
 MOMENTS = {
@@ -51,6 +61,12 @@ MANY = ("tokenize", "words", "import", "forecast", "export", "designs import")
 """Commands that take no second: killed before more of their changes."""
 
 
+def undisturbed(command: Long, out: Path, what: Trouble = "kill") -> tuple[int, dict[str, str]]:
+    """How many changes on disk a command makes, of those that this trouble counts, and what it writes."""
+    out.mkdir()
+    return changes(command, out, what), contents(command, out)
+
+
 def some(total: int, ends: int, between: int) -> list[int]:
     """The first and last `ends` of so many changes, and some of those between; from 1."""
     inner = [total * number // (between + 1) for number in range(1, between + 1)]
@@ -61,10 +77,8 @@ def some(total: int, ends: int, between: int) -> list[int]:
 def test_killed_before_a_change_on_disk_it_ends_in_the_same_bytes(
     commands: dict[str, Long], tmp_path: Path, name: str
 ) -> None:
-    command, whole = commands[name], tmp_path / "whole"
-    whole.mkdir()
-    total = changes(command, whole)
-    wanted = contents(command, whole)
+    command = commands[name]
+    total, wanted = undisturbed(command, tmp_path / "whole")
     for step in some(total, *((8, 8) if name in MANY else (3, 1) if name in FEW else (4, 3))):
         out = tmp_path / str(step)
         out.mkdir()
@@ -79,10 +93,8 @@ def test_killed_before_a_change_on_disk_it_ends_in_the_same_bytes(
 def test_a_disk_that_fills_up_is_told_and_what_comes_after_is_whole(
     commands: dict[str, Long], tmp_path: Path, name: str
 ) -> None:
-    command, whole = commands[name], tmp_path / "whole"
-    whole.mkdir()
-    total = changes(command, whole, "full")
-    wanted = contents(command, whole)
+    command = commands[name]
+    total, wanted = undisturbed(command, tmp_path / "whole", "full")
     for step in some(total, 4, 4):
         out = tmp_path / str(step)
         out.mkdir()
@@ -102,10 +114,8 @@ ONE_AT_A_TIME = ("another process", "exists already", "No such file", "not empty
 
 @pytest.mark.parametrize("name", [*MANY, "designs tag", "train"])
 def test_two_at_once_make_what_one_makes(commands: dict[str, Long], tmp_path: Path, name: str) -> None:
-    command, whole = commands[name], tmp_path / "whole"
-    whole.mkdir()
-    total = changes(command, whole)
-    wanted = contents(command, whole)
+    command = commands[name]
+    total, wanted = undisturbed(command, tmp_path / "whole")
     for step in some(total, 4, 4 if name in MANY else 1):
         out = tmp_path / str(step)
         out.mkdir()
