@@ -108,7 +108,7 @@ def test_a_disk_that_fills_up_is_told_and_what_comes_after_is_whole(
         shutil.rmtree(out)
 
 
-ONE_AT_A_TIME = ("another process", "exists already", "No such file", "not empty")
+ONE_AT_A_TIME = ("another process", "exists already")
 """How one of two is refused, or finds that the other has moved all of it to its place."""
 
 

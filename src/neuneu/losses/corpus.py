@@ -189,8 +189,19 @@ def write_corpus(
                 raise InputError("must hold at least one token", field="sources")
             writer.finish()
         (partial / "lock").unlink(missing_ok=True)
-        partial.rename(output)
+        _move(partial, output)
     return read_corpus(output)
+
+
+def _move(partial: Path, output: Path) -> None:
+    """Move a whole corpus to its place. Raises InputError where another process was first."""
+    try:
+        partial.rename(output)
+    except OSError as error:
+        if not output.is_dir():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
+        raise InputError("another process has written here meanwhile: run it again", where=output) from error
 
 
 def _same_corpus(path: Path, settings: dict[str, Any], documents: Iterable[str]) -> Corpus:
