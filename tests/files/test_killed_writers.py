@@ -1,6 +1,7 @@
 """Writers that are killed before any one of their changes on disk: the next one ends in the same bytes."""
 
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,8 +68,9 @@ def test_killed_before_any_change_the_next_ends_as_if_nothing_had_been(
             assert step > 5
             return
         if write is files_together:  # all of them or none, as soon as the dead one's leavings are swept
-            check_place(out / "both", folder=True)
-            shown = {name for name in everything(out) if not name.startswith(".")}
+            seen = shutil.copytree(out, tmp_path / f"{step} seen")
+            check_place(seen / "both", folder=True)
+            shown = {name for name in everything(seen) if not name.startswith(".")}
             assert not shown or shown == set(everything(whole)), step
         write(out)
         assert everything(out) == everything(whole), step

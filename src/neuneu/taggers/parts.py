@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neuneu.errors import InputError
-from neuneu.files import check_file, remove_leftovers, try_lock, write_json
+from neuneu.files import check_file, try_lock, write_json
 from neuneu.files.writing import empty_folder, parents_of, remove_folder
 from neuneu.progress import Tell
 
@@ -35,7 +35,6 @@ def claimed(output: Path, settings: Mapping[str, object]) -> Iterator[Path]:
     """
     parts = output.with_name(f"{output.name}.parts")
     with parents_of(parts):
-        remove_leftovers(parts)
         if _names(parts) and not _names(parts) & {SETTINGS, LOCK}:
             raise InputError("is in the way of unfinished work", where=parts)
         parts.mkdir(exist_ok=True)
