@@ -13,7 +13,6 @@ import random
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tests.killing import changes, contents, leftovers, make_commands, run, run_again
 
@@ -46,8 +45,9 @@ def main() -> None:
                 out = home / "killed"
                 out.mkdir()
                 until = min(FIRST, took) if number % 2 else took
-                kill: Any = {"kill_after": rng.uniform(0, until)}
-                met += run(command, out, **({"at": number + 1} if given.changes else kill)) is None
+                moment = None if given.changes else rng.uniform(0, until)
+                change = number + 1 if given.changes else None
+                met += run(command, out, kill_after=moment, at=change) is None
                 run_again(command, out, wanted)
                 same += contents(command, out) == wanted
                 clean += not leftovers(out)

@@ -2,9 +2,9 @@
 
 Context = the first fifth of the clock, all later checkpoints, one accuracy metric a curve; with no
 references, with the finished smaller runs of the same family, and with all its finished runs. neuneu-2 is
-trained as what ships, without the family that is asked; tables without an open licence are asked, and
-rivals fitted on them. What is already in results/neuneu-2.json is not measured again, except for the
-milliseconds that a run takes.
+trained as what ships (own runs too, which rivals are not fitted on), without the family that is asked;
+tables without an open licence are asked, and rivals fitted on them. What is already in
+results/neuneu-2.json is not measured again, except for the milliseconds that a run takes.
 """
 
 import argparse

@@ -53,8 +53,8 @@ def claimed(output: Path, settings: Mapping[str, object]) -> Iterator[Path]:
             lock.release()
 
 
-SETTINGS, LOCK = "settings.json", ".lock"
-"""What parts were made with, and what one process at a time holds: each is in the folder or the other."""
+SETTINGS, LOCK = "settings.json", ".tag.lock"
+"""What parts were made with, and what one process at a time holds; either tells that a folder is of parts."""
 
 
 def _claim(parts: Path, settings: Mapping[str, object]) -> None:
