@@ -293,6 +293,9 @@ def test_what_tagging_refuses(tmp_path: Path) -> None:
     (tmp_path / "c.parquet.parts" / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="in the way"):
         tag("ttr", source, tmp_path / "c.parquet")
+    (tmp_path / "c.parquet.parts" / ".lock").write_text("somebody's")
+    with pytest.raises(InputError, match="in the way"):
+        tag("ttr", source, tmp_path / "c.parquet")
     assert (tmp_path / "c.parquet.parts" / "mine.txt").read_text() == "keep"
 
 
